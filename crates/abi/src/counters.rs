@@ -1,0 +1,110 @@
+//! What the program counts, per CPU, in memory that user space maps: reading costs no system call, and what was
+//! counted is still there after the process that loaded the program has died, for whoever holds the map.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Counters of one slot on one CPU. User space sums over the CPUs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SlotCounters {
+    /// Packets that the intercept is to get. Counted once also where both sides of the packet hit the slot.
+    pub matched: u64,
+    /// Their bytes on the wire, link layer included.
+    pub matched_bytes: u64,
+    /// Packets of a target that came before the start.
+    pub early: u64,
+    /// Packets of a target that came after the stop.
+    pub expired: u64,
+    /// References to an owner of the slot that is gone.
+    pub stale: u64,
+    /// Of `matched`: lost because no socket is bound to the queue.
+    pub no_socket: u64,
+    /// Of `matched`: destroyed because the cut or the header could not be made.
+    pub cut_failed: u64,
+    /// Packets of a target in a direction that the intercept does not want.
+    pub other_direction: u64,
+}
+
+/// Counters of the whole program on one CPU, indexed by [`ProbeCounter`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ProbeCounters(pub [u64; ProbeCounters::PLACES]);
+
+impl ProbeCounters {
+    /// Room for counters to come; the size is part of the ABI.
+    pub const PLACES: usize = 32;
+}
+
+macro_rules! probe_counters {
+    ($($(#[$doc:meta])+ $name:ident = $label:literal),+ $(,)?) => {
+        /// What [`ProbeCounters`] counts.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProbeCounter { $($(#[$doc])+ $name),+ }
+
+        impl ProbeCounter {
+            /// All of them, in order of their index.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The name that `status` and metrics use.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label),+ }
+            }
+        }
+    };
+}
+
+probe_counters! {
+    /// Frames that the program saw.
+    Frames = "frames",
+    /// Their bytes on the wire.
+    Bytes = "bytes",
+    /// Frames that went to user space.
+    Hits = "hits",
+    /// IP packets of which no live intercept wants a copy: dropped or passed on.
+    Misses = "misses",
+    /// Frames that carry no IP in a form that is understood: dropped or passed on.
+    NotIp = "not_ip",
+    /// Frames that end before the base IP header does.
+    TooShort = "too_short",
+    /// More VLAN tags than are walked.
+    VlanDepth = "vlan_depth",
+    /// EtherType and IP version disagree.
+    BadVersion = "bad_version",
+    /// IPv4 header length or total length impossible; decided by the base header, cut behind it.
+    BadIpHeader = "bad_ip_header",
+    /// Of the hits: more IPv6 extension headers than are walked; cut behind the last one read.
+    ExtensionDepth = "extension_depth",
+    /// Of the hits: an IPv6 extension header that runs past the packet; cut before it.
+    BadExtension = "bad_extension",
+    /// Of the hits: fragments after the first, which have no transport header.
+    LaterFragments = "later_fragments",
+    /// Of the hits: a transport protocol whose header is not known.
+    UnknownTransport = "unknown_transport",
+    /// Of the hits: a transport header that is damaged or not wholly there.
+    BadTransport = "bad_transport",
+    /// Of the hits: cut to their headers in the kernel.
+    Cut = "cut",
+    /// Of the hits: destroyed because the cut failed.
+    CutFailed = "cut_failed",
+    /// Of the hits: destroyed because there was no room for the FrameHeader.
+    NoHeadroom = "no_headroom",
+    /// Of the hits: destroyed because no socket is bound to the queue.
+    NoSocket = "no_socket",
+    /// Of the hits: destroyed because the interface is not in the port table.
+    NoPort = "no_port",
+    /// Look-ups whose entry belonged to another key by the time it was read: taken for misses.
+    Torn = "torn",
+}
+
+const _: () = assert!(size_of::<SlotCounters>() == 64);
+const _: () = assert!(ProbeCounter::ALL.len() <= ProbeCounters::PLACES);
+const _: () = assert!(size_of::<ProbeCounters>() == 256);
+
+#[cfg(feature = "user")]
+mod pod {
+    // SAFETY: repr(C), Copy, 'static, u64 only.
+    unsafe impl aya::Pod for super::SlotCounters {}
+    // SAFETY: repr(C), Copy, 'static, u64 only.
+    unsafe impl aya::Pod for super::ProbeCounters {}
+}

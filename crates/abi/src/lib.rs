@@ -1,0 +1,53 @@
+//! The border between the kernel and user space: every type that crosses it, and nothing else.
+//!
+//! `probe-ebpf` writes these types, `crates/capture` reads them, and the other way round for policies and keys. Both
+//! halves are compiled from this one source, so a layout or a key can only change on both sides at once; halves that
+//! were built from different versions of it refuse each other by [`ABI_VERSION`].
+#![no_std]
+
+mod counters;
+mod frame;
+mod key;
+mod policy;
+
+pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
+pub use frame::{FrameFlags, FrameHeader, OptionSpan, MAX_OPTION_SPANS};
+pub use key::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, NO_SLOT, Port, SLOTS_PER_ADDRESS, SlotRef};
+pub use policy::{PolicyFlags, SlotPolicy};
+
+/// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
+///
+/// The eBPF object carries it in its section [`ABI_SECTION`] (little-endian `u32`), and in every [`FrameHeader`].
+pub const ABI_VERSION: u32 = 1;
+
+/// ELF section of the eBPF object that holds [`ABI_VERSION`].
+pub const ABI_SECTION: &str = "writ_abi";
+
+/// The program for a tap port: a frame that hits no target is dropped.
+pub const PROGRAM_DROP: &str = "writ_drop";
+/// The program for a shared port: a frame that hits no target goes on to the host's network stack.
+pub const PROGRAM_PASS: &str = "writ_pass";
+
+/// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
+pub mod maps {
+    /// Hash: [`AddressKey4`](crate::AddressKey4) to [`AddressEntry4`](crate::AddressEntry4).
+    pub const ADDRESSES_V4: &str = "WRIT_ADDR4";
+    /// Hash: [`AddressKey6`](crate::AddressKey6) to [`AddressEntry6`](crate::AddressEntry6).
+    pub const ADDRESSES_V6: &str = "WRIT_ADDR6";
+    /// Array, mmapable, indexed by slot: [`SlotPolicy`](crate::SlotPolicy).
+    pub const SLOTS: &str = "WRIT_SLOTS";
+    /// Array, mmapable, indexed by `slot * cpus + cpu`: [`SlotCounters`](crate::SlotCounters).
+    pub const SLOT_COUNTERS: &str = "WRIT_SLOTCNT";
+    /// Array, mmapable, indexed by cpu: [`ProbeCounters`](crate::ProbeCounters).
+    pub const PROBE_COUNTERS: &str = "WRIT_PROBECNT";
+    /// Hash: interface index (`u32`) to [`Port`](crate::Port).
+    pub const PORTS: &str = "WRIT_PORTS";
+    /// XSKMAP: one AF_XDP socket per queue and interface, at `Port::first_socket + rx_queue_index`.
+    pub const SOCKETS: &str = "WRIT_SOCKETS";
+    /// Array indexed like [`SOCKETS`]: `u64`, the running number of the next hit frame of that queue.
+    pub const QUEUE_NUMBERS: &str = "WRIT_QUEUENO";
+    /// Per-CPU array of one: the program's scratch [`FrameHeader`](crate::FrameHeader).
+    pub const SCRATCH: &str = "WRIT_SCRATCH";
+    /// The object's read-only global: how many CPUs [`SLOT_COUNTERS`] and [`PROBE_COUNTERS`] are laid out for (`u32`).
+    pub const CPUS: &str = "WRIT_CPUS";
+}

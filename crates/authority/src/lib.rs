@@ -1,0 +1,1 @@
+//! Orders, windows, approvals, signatures and the audit chain: who may start what, and what was done.

@@ -1,0 +1,1 @@
+//! The agency's side: receives, decodes, files by case, reports gaps.

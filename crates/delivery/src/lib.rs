@@ -1,0 +1,1 @@
+//! Sessions with agencies: TLS, TCP, back-off, what counts as delivered.

@@ -1,0 +1,1 @@
+//! Finds an eBPF toolchain on this machine and builds probe-ebpf with it.

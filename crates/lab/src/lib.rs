@@ -1,0 +1,1 @@
+//! Namespaces, subscribers' traffic, traffic generators and ground truth for demo, tests and bench.

@@ -1,0 +1,1 @@
+//! The queue between capture and delivery, in shared memory, and the ledger.

@@ -1,0 +1,1 @@
+//! Bytes of the handover standards, both directions: no I/O, no clock.

@@ -1,0 +1,1 @@
+//! The probe: roles, wiring, configuration, control socket and command line.

@@ -1,0 +1,1 @@
+//! What crosses process or machine borders, tried from outside.
