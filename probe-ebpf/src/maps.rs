@@ -1,0 +1,55 @@
+//! The maps that the program and user space share. User space finds them by the names in [`writ_abi::maps`], sets
+//! their sizes at load from the configuration (the sizes here are for a single small order), and maps those marked
+//! mmapable into its memory.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
+use writ_abi::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, Port, ProbeCounters, SlotCounters, SlotPolicy};
+
+use crate::scratch::Scratch;
+
+/// `BPF_F_MMAPABLE`.
+const MMAPABLE: u32 = 1 << 10;
+
+#[map]
+pub static WRIT_ADDR4: HashMap<AddressKey4, AddressEntry4> = HashMap::with_max_entries(64, 0);
+
+#[map]
+pub static WRIT_ADDR6: HashMap<AddressKey6, AddressEntry6> = HashMap::with_max_entries(64, 0);
+
+#[map]
+pub static WRIT_SLOTS: Array<SlotPolicy> = Array::with_max_entries(16, MMAPABLE);
+
+#[map]
+pub static WRIT_SLOTCNT: Array<SlotCounters> = Array::with_max_entries(16, MMAPABLE);
+
+#[map]
+pub static WRIT_PROBECNT: Array<ProbeCounters> = Array::with_max_entries(1, MMAPABLE);
+
+#[map]
+pub static WRIT_PORTS: HashMap<u32, Port> = HashMap::with_max_entries(16, 0);
+
+#[map]
+pub static WRIT_SOCKETS: XskMap = XskMap::with_max_entries(16, 0);
+
+#[map]
+pub static WRIT_QUEUENO: Array<u64> = Array::with_max_entries(16, 0);
+
+#[map]
+pub static WRIT_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Zeros to blank options with; nobody writes to it. (A constant would do, but kernels before 6.2 let
+/// `bpf_xdp_store_bytes` read from writable memory only.)
+#[map]
+pub static WRIT_ZEROS: Array<[u8; Scratch::LONGEST_OPTIONS]> = Array::with_max_entries(1, 0);
+
+/// How many CPUs the counters are laid out for; set at load.
+#[unsafe(no_mangle)]
+static WRIT_CPUS: u32 = 1;
+
+/// [`WRIT_CPUS`], as it is at run time and not as the compiler sees it.
+#[inline(always)]
+pub fn cpus() -> u32 {
+    // SAFETY: a reference to a static is good for a read.
+    unsafe { core::ptr::read_volatile(&raw const WRIT_CPUS) }
+}
