@@ -1,0 +1,190 @@
+//! The reading end of a stream: a deliver thread's.
+//!
+//! Two positions: `sent`, which dies with the connection, and `released`, which lives in the stream's memory. Whatever
+//! happens, sending starts again at the first record that is not released, on a PDU's boundary.
+
+use crate::layout::{AT_RELEASED, AT_RELEASED_USED, AT_SLEEPING, Position};
+use crate::ledger::Ledger;
+use crate::stream::{StreamError, StreamMap};
+use crate::wake::Wake;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+/// Reads PDUs and releases them. One a stream at a time.
+pub struct Consumer {
+    stream: StreamMap,
+    ledger: Arc<Ledger>,
+    wake: Wake,
+    /// First record that is not released, and where it starts in its segment.
+    released: (Position, usize),
+    /// Bytes of whole records released since the last rewind.
+    released_bytes: u64,
+    /// Next byte to send: segment, offset in it.
+    sent: (u64, usize),
+    /// Bytes sent since the last rewind.
+    sent_bytes: u64,
+}
+
+impl Consumer {
+    /// Starts at the first record that is not released.
+    pub fn open(memory: impl AsFd, wake: Wake, ledger: Arc<Ledger>) -> Result<Self, StreamError> {
+        let stream = StreamMap::open(memory)?;
+        let (released, _) = stream.bounds()?;
+        let used = match released.record.checked_sub(1) {
+            Some(last) => {
+                let entry = stream.entry(released.segment, last)?;
+                entry.offset + entry.length
+            }
+            None => 0,
+        };
+        Ok(Self {
+            stream,
+            ledger,
+            wake,
+            released: (released, used),
+            released_bytes: 0,
+            sent: (released.segment, used),
+            sent_bytes: 0,
+        })
+    }
+
+    /// The next bytes to send: PDUs back to back, at most `limit` bytes, none if all committed ones are sent.
+    ///
+    /// They lie in the shared memory and stay there; say with [`Consumer::sent`] how many went out.
+    pub fn unsent(&mut self, limit: usize) -> Result<Option<&[u8]>, StreamError> {
+        let (_, head) = self.stream.bounds()?;
+        loop {
+            let (segment, offset) = self.sent;
+            let records = self.stream.records_in(segment, head)?;
+            let used = match records.checked_sub(1) {
+                Some(last) => {
+                    let entry = self.stream.entry(segment, last)?;
+                    entry.offset + entry.length
+                }
+                None => 0,
+            };
+            if offset < used {
+                let start = self.stream.geometry.segment_start(segment);
+                let end = used.min(offset.saturating_add(limit));
+                let bytes = self.stream.map.bytes(start + offset..start + end);
+                return bytes.map(Some).ok_or(StreamError::Corrupt("a segment lies outside"));
+            }
+            if segment >= head.segment {
+                return Ok(None);
+            }
+            self.sent = (segment + 1, 0);
+        }
+    }
+
+    /// `bytes` of what [`Consumer::unsent`] last gave went out.
+    pub fn sent(&mut self, bytes: usize) {
+        self.sent.1 += bytes;
+        self.sent_bytes += bytes as u64;
+    }
+
+    /// Bytes sent since the last rewind.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// Whether something was sent that is not released yet. Half a record at the end of the sent bytes counts.
+    pub fn in_flight(&self) -> bool {
+        self.released_bytes < self.sent_bytes
+    }
+
+    /// The agency has acknowledged the first `bytes` that were sent since the last rewind: releases the records that
+    /// lie wholly in them and counts them delivered. Returns how many records and bytes were released by this call.
+    pub fn acknowledged(&mut self, bytes: u64) -> Result<(u64, u64), StreamError> {
+        let bytes = bytes.min(self.sent_bytes);
+        if bytes == self.released_bytes {
+            return Ok((0, 0));
+        }
+        let (_, head) = self.stream.bounds()?;
+        let (mut at, mut used) = self.released;
+        let before = self.released_bytes;
+        let mut records = 0;
+        loop {
+            if at.record == self.stream.records_in(at.segment, head)? {
+                if at.segment == head.segment {
+                    break;
+                }
+                at = Position { segment: at.segment + 1, record: 0 };
+                used = 0;
+                continue;
+            }
+            let entry = self.stream.entry(at.segment, at.record)?;
+            if entry.offset != used {
+                return Err(StreamError::Corrupt("records do not lie back to back"));
+            }
+            if self.released_bytes + entry.length as u64 > bytes {
+                break;
+            }
+            self.ledger.delivered(&entry);
+            self.released_bytes += entry.length as u64;
+            used += entry.length;
+            at.record += 1;
+            records += 1;
+        }
+        if at != self.released.0 {
+            self.released = (at, used);
+            // The ledger first: a kill in between makes the successor count the same records to the same figures.
+            self.stream.word(AT_RELEASED_USED)?.store(used as u64, Ordering::Relaxed);
+            self.stream.word(AT_RELEASED)?.store(at.to_word(), Ordering::Release);
+        }
+        Ok((records, self.released_bytes - before))
+    }
+
+    /// The connection is gone: sending starts again at the first record that is not released. Returns how many
+    /// records will go out a second time, begun ones included.
+    pub fn rewind(&mut self) -> Result<u64, StreamError> {
+        let mut again = 0;
+        let mut bytes = self.sent_bytes - self.released_bytes;
+        for entry in self.stream.waiting_entries() {
+            if bytes == 0 {
+                break;
+            }
+            bytes = bytes.saturating_sub(entry?.length as u64);
+            again += 1;
+        }
+        self.sent = (self.released.0.segment, self.released.1);
+        self.sent_bytes = 0;
+        self.released_bytes = 0;
+        Ok(again)
+    }
+
+    /// Announces sleep, and says whether there is really nothing to send. To be called before polling [`Consumer::wake`]
+    /// together with other descriptors; [`Consumer::awake`] afterwards.
+    pub fn may_sleep(&mut self) -> Result<bool, StreamError> {
+        self.stream.word(AT_SLEEPING)?.store(1, Ordering::Relaxed);
+        // Between our store and our load, as in `Producer::commit`: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        let idle = self.unsent(1)?.is_none();
+        if !idle {
+            self.awake()?;
+        }
+        Ok(idle)
+    }
+
+    /// Takes the announcement of sleep back, and whatever wakes it brought.
+    pub fn awake(&mut self) -> Result<(), StreamError> {
+        self.stream.word(AT_SLEEPING)?.store(0, Ordering::Relaxed);
+        self.wake.clear();
+        Ok(())
+    }
+
+    /// What the producer wakes.
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// Sleeps until there is something to send, somebody wakes, or `timeout` is over.
+    pub fn wait(&mut self, timeout: Duration) -> Result<(), StreamError> {
+        if self.may_sleep()? {
+            self.wake.wait(timeout).map_err(crate::map::MapError::from)?;
+            self.awake()?;
+        }
+        Ok(())
+    }
+}
