@@ -1,0 +1,199 @@
+//! The PDUs that are written for every packet, straight into the caller's buffer: no allocation, no second copy.
+//!
+//! All lengths are known before the first octet is written, so each PDU is written once from front to back. The types
+//! of [`asn1`](super::asn1) define what it has to look like; a property test holds the two equal octet for octet.
+
+use std::net::IpAddr;
+
+use super::{Direction, Flow, Intercept};
+use crate::UtcMicros;
+use crate::ber::{NoRoom, Unsigned, Writer, tlv_octets};
+use crate::time::GeneralizedTime;
+
+// Identifier octets (X.690, 8.1.2): universal SEQUENCE, context tags primitive and constructed.
+const SEQUENCE: u8 = 0x30;
+const fn primitive(tag: u8) -> u8 {
+    0x80 | tag
+}
+const fn constructed(tag: u8) -> u8 {
+    0xa0 | tag
+}
+
+/// protocolIdentifier of CmII whole; held to [`CMII_PROTOCOL`](super::asn1::CMII_PROTOCOL) by the property test.
+const CMII_PROTOCOL: [u8; 13] = [0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x49, 0x02, 0x01, 0x01, 0x00, 0x00];
+
+/// packetDirection \[2\] in CCDeliveryHeader, whole.
+const DIRECTION_OCTETS: usize = 3;
+
+impl Intercept {
+    /// Writes `packet` as an IAS-CC-APDU (CmCC) to the front of `out` and says how long it is.
+    ///
+    /// `packet` begins with its IP header; `sequence` counts the packets of this intercept on CmC. A buffer of
+    /// [`content_bound`](Self::content_bound) octets is always enough.
+    pub fn content(
+        &self,
+        out: &mut [u8],
+        time: UtcMicros,
+        direction: Direction,
+        sequence: u64,
+        packet: &[u8],
+    ) -> Result<usize, NoRoom> {
+        let time = time.generalized();
+        let sequence = Unsigned::new(sequence);
+        let (time, sequence) = (time.as_bytes(), sequence.as_bytes());
+
+        let header =
+            self.correlation_info.len() + tlv_octets(time.len()) + DIRECTION_OCTETS + tlv_octets(sequence.len());
+        let apdu = tlv_octets(header) + tlv_octets(packet.len());
+        let total = tlv_octets(apdu);
+
+        let mut writer = Writer::new(out.get_mut(..total).ok_or(NoRoom)?);
+        writer.header(SEQUENCE, apdu)?;
+        writer.header(constructed(0), header)?;
+        writer.octets(&self.correlation_info)?;
+        writer.value(primitive(1), time)?;
+        writer.value(primitive(2), &[direction as u8])?;
+        writer.value(primitive(3), sequence)?;
+        writer.value(primitive(1), packet)?;
+        Ok(total)
+    }
+
+    /// Octets that [`content`](Self::content) needs at most for a packet of `length` octets.
+    pub const fn content_bound(&self, length: usize) -> usize {
+        let header = self.correlation_info.len()
+            + tlv_octets(GeneralizedTime::LONGEST)
+            + DIRECTION_OCTETS
+            + tlv_octets(Unsigned::LONGEST);
+        tlv_octets(tlv_octets(header) + tlv_octets(length))
+    }
+
+    /// Writes a Packet-Data-Header-Report of one packet of `flow` (CmII) to the front of `out` and says how long it is.
+    ///
+    /// A buffer of [`header_report_bound`](Self::header_report_bound) octets is always enough.
+    pub fn header_report(&self, out: &mut [u8], time: UtcMicros, flow: &Flow) -> Result<usize, NoRoom> {
+        let time = time.generalized();
+        let time = time.as_bytes();
+        let stream_id = flow.stream_id();
+        let flow_label = flow.flow_label.map(|label| Decimal::new(label.get()));
+        let source = Address::new(flow.source, flow_label.as_ref());
+        let destination = Address::new(flow.destination, None);
+        let ports = flow.ports.map(|(from, to)| (Decimal::new(from.into()), Decimal::new(to.into())));
+
+        let header_set = tlv_octets(tlv_octets(stream_id.len()))
+            + tlv_octets(source.octets())
+            + tlv_octets(destination.octets())
+            + ports.as_ref().map_or(0, |(from, to)| tlv_octets(from.length()) + tlv_octets(to.length()));
+        let report = self.message_head.len()
+            + tlv_octets(time.len())
+            + self.report_content_identifier.len()
+            + tlv_octets(header_set);
+        let protocol = CMII_PROTOCOL.len() + tlv_octets(report);
+        let total = tlv_octets(protocol);
+
+        let mut writer = Writer::new(out.get_mut(..total).ok_or(NoRoom)?);
+        writer.header(SEQUENCE, protocol)?;
+        writer.octets(&CMII_PROTOCOL)?;
+        writer.header(constructed(10), report)?;
+        writer.octets(&self.message_head)?;
+        writer.value(primitive(2), time)?;
+        writer.octets(&self.report_content_identifier)?;
+        writer.header(constructed(4), header_set)?;
+        writer.header(constructed(0), tlv_octets(stream_id.len()))?;
+        writer.value(primitive(0), &stream_id)?;
+        source.write(&mut writer, constructed(1))?;
+        destination.write(&mut writer, constructed(2))?;
+        if let Some((from, to)) = &ports {
+            writer.value(primitive(3), from.as_bytes())?;
+            writer.value(primitive(4), to.as_bytes())?;
+        }
+        Ok(total)
+    }
+
+    /// Octets that [`header_report`](Self::header_report) needs at most.
+    pub const fn header_report_bound(&self) -> usize {
+        let header_set =
+            tlv_octets(tlv_octets(16)) + 2 * tlv_octets(Address::LONGEST) + 2 * tlv_octets(Decimal::LONGEST);
+        let report = self.message_head.len()
+            + tlv_octets(GeneralizedTime::LONGEST)
+            + self.report_content_identifier.len()
+            + tlv_octets(header_set);
+        tlv_octets(CMII_PROTOCOL.len() + tlv_octets(report))
+    }
+}
+
+/// The contents of an IPAddress: address, an allocationMethod of unknown, perhaps a flow label.
+struct Address<'a> {
+    bits: [u8; 16],
+    /// Tag in IpAddress and octets of the address.
+    tag: u8,
+    length: usize,
+    flow_label: Option<&'a Decimal>,
+}
+
+impl<'a> Address<'a> {
+    /// allocationMethod \[1\] { unknown \[2\] NULL }: a packet does not show how its ends came to their addresses.
+    const ALLOCATION_UNKNOWN: [u8; 4] = [constructed(1), 2, primitive(2), 0];
+
+    const LONGEST: usize = tlv_octets(tlv_octets(16)) + Self::ALLOCATION_UNKNOWN.len() + tlv_octets(Decimal::LONGEST);
+
+    fn new(address: IpAddr, flow_label: Option<&'a Decimal>) -> Self {
+        match address {
+            IpAddr::V4(v4) => {
+                let [a, b, c, d] = v4.octets();
+                let bits = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                Self { bits, tag: 1, length: 4, flow_label }
+            }
+            IpAddr::V6(v6) => Self { bits: v6.octets(), tag: 2, length: 16, flow_label },
+        }
+    }
+
+    fn octets(&self) -> usize {
+        tlv_octets(tlv_octets(self.length))
+            + Self::ALLOCATION_UNKNOWN.len()
+            + self.flow_label.map_or(0, |label| tlv_octets(label.length()))
+    }
+
+    fn write(&self, writer: &mut Writer<'_>, identifier: u8) -> Result<(), NoRoom> {
+        writer.header(identifier, self.octets())?;
+        writer.header(constructed(0), tlv_octets(self.length))?;
+        writer.value(primitive(self.tag), self.bits.get(..self.length).unwrap_or(&self.bits))?;
+        writer.octets(&Self::ALLOCATION_UNKNOWN)?;
+        match self.flow_label {
+            Some(label) => writer.value(primitive(2), label.as_bytes()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A port or a flow label as decimal digits, without leading zeros.
+struct Decimal {
+    digits: [u8; Decimal::LONGEST],
+    start: usize,
+}
+
+impl Decimal {
+    /// A flow label has 20 bits, so up to 1,048,575.
+    const LONGEST: usize = 7;
+
+    fn new(mut number: u32) -> Self {
+        let mut digits = [b'0'; Self::LONGEST];
+        let mut start = Self::LONGEST;
+        for (place, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            start = place;
+            if number == 0 {
+                break;
+            }
+        }
+        Self { digits, start }
+    }
+
+    fn length(&self) -> usize {
+        Self::LONGEST - self.start
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.start..).unwrap_or(&self.digits)
+    }
+}

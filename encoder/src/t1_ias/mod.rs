@@ -1,0 +1,50 @@
+//! ATIS-1000013.2007 (T1.IAS): lawfully authorised electronic surveillance of Internet access, the handover of the US.
+//!
+//! Two streams go to the agency. CmII carries events and header reports ([`Cmii`]), CmC carries content ([`Cmcc`]),
+//! both as BER values one behind the other; [`stream`](crate::stream) cuts them apart again. An [`Intercept`] is the
+//! template of one warrant: it writes content and header reports without allocation (`fast`), and the same messages and
+//! the session events through the types of the standard's module ([`asn1`]).
+
+pub mod asn1;
+mod decode;
+mod fast;
+mod flow;
+mod identifiers;
+mod intercept;
+
+pub use decode::{
+    Address, Call, Cmcc, Cmii, Content, DecodeError, HeaderReport, Location, Message, SessionEnd, SessionStart, Value,
+    decode_cmcc, decode_cmii,
+};
+pub use flow::{Flow, FlowLabel};
+pub use identifiers::{
+    CallId, CaseId, ContentIdentifier, CorrelationId, IapSystemId, IdentifierError, Reason, SessionId,
+    SubscriberIdentity,
+};
+pub use intercept::Intercept;
+
+use serde::{Deserialize, Serialize};
+
+/// Which way a packet goes, seen from the subject of the warrant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// The subject sent it.
+    FromSubject,
+    /// It was sent to the subject.
+    ToSubject,
+}
+
+/// How an address came to its holder (allocationMethod).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allocation {
+    /// Fixed by configuration.
+    Static,
+    /// Leased: DHCP, RADIUS, router advertisements.
+    Dynamic,
+    /// Not known to the probe.
+    Unknown,
+    /// The question does not arise, as for a server outside the operator's network.
+    NotApplicable,
+}
