@@ -1,1 +1,51 @@
-fn main() {}
+//! What a person types: `cargo xtask setup`, `demo`, `test`, `layers`. A file per command.
+//!
+//! It builds on a machine that has nothing but rustup's stable toolchain and a C compiler, because `setup` brings the rest.
+#![forbid(unsafe_code)]
+
+mod demo;
+mod layers;
+mod output;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Set up, try, test and check Writ.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing for building and running everything on Debian 12.
+    Setup(setup::Arguments),
+    /// One authorised intercept in a small network of namespaces, checked end to end.
+    Demo(demo::Arguments),
+    /// Build everything and run all tests.
+    Test(test::Arguments),
+    /// Check that the rooms use each other only as the architecture allows, and where unsafe code is.
+    Layers,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::command(&arguments),
+        Command::Demo(arguments) => demo::command(&arguments),
+        Command::Test(arguments) => test::command(&arguments),
+        Command::Layers => layers::command(),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `cargo xtask test`: build everything, hold the arrows, run all tests.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::{layers, output, setup, workspace};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to `cargo test`, such as a filter, or `--package writ-lab`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<OsString>,
+}
+
+pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
+    setup::ensure()?;
+    if !layers::command()? {
+        return Ok(false);
+    }
+    // Tests from outside use the two programs, which `cargo test` alone would not build for them.
+    workspace::run(workspace::cargo()?.args(["build", "--workspace", "--bins"]))?;
+    let mut test = workspace::cargo()?;
+    test.args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest).env("WRIT_REQUIRE_TOOLS", "1");
+    if !workspace::is_root() {
+        // Namespaces and XDP need root. Cargo itself stays the user's; only the test programs run under sudo.
+        output::line("Tests run under sudo: they make network namespaces.");
+        let host = if cfg!(target_arch = "aarch64") { "AARCH64" } else { "X86_64" };
+        test.env(format!("CARGO_TARGET_{host}_UNKNOWN_LINUX_GNU_RUNNER"), "sudo -E");
+    }
+    Ok(test.status()?.success())
+}
