@@ -1,6 +1,8 @@
 //! The program's own memory: per CPU, of a packet whose address belongs to an intercept.
 
-use writ_abi::{FrameHeader, SLOTS_PER_ADDRESS};
+use writ_abi::{ABI_VERSION, FrameHeader, MAX_OPTION_SPANS, OptionSpan, SLOTS_PER_ADDRESS};
+
+use crate::maps::WRIT_SCRATCH;
 
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
@@ -8,11 +10,63 @@ use writ_abi::{FrameHeader, SLOTS_PER_ADDRESS};
 pub struct Scratch {
     /// What user space will read.
     pub header: FrameHeader,
-    /// What became of each reference: of the source side, then of the destination side.
-    pub outcome: [[u8; SLOTS_PER_ADDRESS]; 2],
+    /// What the slots said to each reference: of the source side, then of the destination side.
+    pub answers: [[u8; SLOTS_PER_ADDRESS]; 2],
+    /// How many of the header's option spans are used.
+    pub option_spans: u32,
+    /// Whether a slot that wants the packet wants its content too.
+    pub content_wanted: u32,
 }
 
 impl Scratch {
     /// Rounded up from (255 + 1) * 8 - 2 bytes, the most that an option header can hold.
     pub const LONGEST_OPTIONS: usize = 2048;
+
+    /// This CPU's. `None` cannot be: the map has one entry.
+    #[inline(always)]
+    pub fn of_this_cpu() -> Option<&'static mut Self> {
+        let scratch = WRIT_SCRATCH.get_ptr_mut(0)?;
+        // SAFETY: map memory, which outlives the program's run, and this CPU's own; the program never holds two at a time.
+        Some(unsafe { &mut *scratch })
+    }
+
+    /// Begins a packet. The references of both sides are there already; all else is as the last packet left it.
+    #[inline(always)]
+    pub fn begin(&mut self, now: u64, length: u32, ip: usize) {
+        let header = &mut self.header;
+        header.abi = ABI_VERSION;
+        header.flags = 0;
+        header.time_ns = now;
+        header.wire_length = length;
+        header.ip_offset = ip as u16;
+        header.ip_end = ip as u16;
+        header.header_end = ip as u16;
+        header.transport_offset = 0;
+        header.protocol = 0;
+        header.source_live = 0;
+        header.destination_live = 0;
+        header.reserved = 0;
+        header.options = [OptionSpan { offset: 0, length: 0 }; MAX_OPTION_SPANS];
+        self.option_spans = 0;
+        self.content_wanted = 0;
+    }
+
+    /// Whether any slot wants the packet.
+    #[inline(always)]
+    pub fn wanted(&self) -> bool {
+        self.header.source_live | self.header.destination_live != 0
+    }
+
+    /// End of the frame, as far as the header's offsets reach.
+    #[inline(always)]
+    pub fn frame_end(&self) -> u16 {
+        if self.header.wire_length > u32::from(u16::MAX) { u16::MAX } else { self.header.wire_length as u16 }
+    }
+
+    /// Ends the headers at `offset`, where a header of the kind `protocol` is not read.
+    #[inline(always)]
+    pub fn stop_at(&mut self, protocol: u8, offset: u16) {
+        self.header.protocol = protocol;
+        self.header.header_end = offset;
+    }
 }

@@ -38,6 +38,10 @@ impl ProbeCounters {
 macro_rules! probe_counters {
     ($($(#[$doc:meta])+ $name:ident = $label:literal),+ $(,)?) => {
         /// What [`ProbeCounters`] counts.
+        ///
+        /// Every frame is exactly one of hit, miss, not IP, too short, too deep in VLAN tags or of a bad version. Of
+        /// the hits, those go to user space that are not counted as destroyed: cut failed, no headroom, no socket, no
+        /// port.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ProbeCounter { $($(#[$doc])+ $name),+ }
@@ -59,7 +63,7 @@ probe_counters! {
     Frames = "frames",
     /// Their bytes on the wire.
     Bytes = "bytes",
-    /// Frames that went to user space.
+    /// Frames that a live intercept wants.
     Hits = "hits",
     /// IP packets of which no live intercept wants a copy: dropped or passed on.
     Misses = "misses",

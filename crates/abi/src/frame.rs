@@ -41,7 +41,8 @@ pub struct FrameHeader {
     pub ifindex: u32,
     /// Where the IP header starts.
     pub ip_offset: u16,
-    /// Where the IP packet ends: the length in its header, bounded by the frame. Ethernet padding lies behind it.
+    /// Where the IP packet ends: the length in its header, bounded by the frame as it came in. Ethernet padding lies
+    /// behind it. In a frame that is [`FrameFlags::CUT`] this is still the whole packet's, behind the frame's end.
     pub ip_end: u16,
     /// Where the headers end: behind the transport header, or where walking it had to stop.
     pub header_end: u16,
@@ -75,7 +76,7 @@ impl FrameFlags {
     pub const CUT: u32 = 2;
     /// A TCP, UDP or ICMP header was read whole: `transport_offset` and the ports are good.
     pub const TRANSPORT: u32 = 4;
-    /// A fragment, first or later.
+    /// A fragment, first or later. (An IPv6 packet that is whole behind its fragment header is none.)
     pub const FRAGMENT: u32 = 8;
 }
 

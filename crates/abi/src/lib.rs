@@ -46,7 +46,7 @@ pub mod maps {
     pub const SOCKETS: &str = "WRIT_SOCKETS";
     /// Array indexed like [`SOCKETS`]: `u64`, the running number of the next hit frame of that queue.
     pub const QUEUE_NUMBERS: &str = "WRIT_QUEUENO";
-    /// Per-CPU array of one: the program's scratch [`FrameHeader`](crate::FrameHeader).
+    /// Per-CPU array of one: the program's own memory. User space leaves it alone.
     pub const SCRATCH: &str = "WRIT_SCRATCH";
     /// The object's read-only global: how many CPUs [`SLOT_COUNTERS`] and [`PROBE_COUNTERS`] are laid out for (`u32`).
     pub const CPUS: &str = "WRIT_CPUS";

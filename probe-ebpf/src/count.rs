@@ -1,0 +1,44 @@
+//! The counters of the program on this CPU. User space reads them from the memory that both map.
+
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use writ_abi::{ProbeCounter, ProbeCounters, SlotCounters};
+
+use crate::maps::{WRIT_PROBECNT, WRIT_SLOTCNT, cpus};
+
+/// This CPU's counters. No other CPU writes to them, and XDP does not interrupt itself: plain additions are enough.
+#[derive(Clone, Copy)]
+pub struct Counters {
+    probe: *mut ProbeCounters,
+    cpu: u32,
+}
+
+impl Counters {
+    /// `None`: the counters are not laid out for this CPU.
+    #[inline(always)]
+    pub fn of_this_cpu() -> Option<Self> {
+        // SAFETY: a helper without arguments.
+        let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
+        let probe = WRIT_PROBECNT.get_ptr_mut(cpu)?;
+        Some(Self { probe, cpu })
+    }
+
+    #[inline(always)]
+    pub fn count(self, what: ProbeCounter) {
+        self.add(what, 1);
+    }
+
+    #[inline(always)]
+    pub fn add(self, what: ProbeCounter, amount: u64) {
+        // SAFETY: map memory, which outlives the program's run; the index is smaller than PLACES by an assertion of
+        // the ABI.
+        unsafe { (*self.probe).0[what as usize] += amount };
+    }
+
+    /// The counters of a slot on this CPU.
+    #[inline(always)]
+    pub fn slot(self, slot: u16) -> Option<&'static mut SlotCounters> {
+        let counters = WRIT_SLOTCNT.get_ptr_mut(u32::from(slot) * cpus() + self.cpu)?;
+        // SAFETY: map memory, which outlives the program's run, and this CPU's own.
+        Some(unsafe { &mut *counters })
+    }
+}

@@ -1,0 +1,63 @@
+//! The way out of the kernel: the FrameHeader in front of the frame, and the frame to the socket of its queue.
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_REDIRECT};
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_store_bytes};
+use aya_ebpf::programs::XdpContext;
+use writ_abi::{FrameHeader, ProbeCounter};
+
+use crate::count::Counters;
+use crate::maps::{WRIT_PORTS, WRIT_QUEUENO, WRIT_SOCKETS};
+use crate::scratch::Scratch;
+use crate::slots::Fate;
+
+/// Place of the socket that reads this queue of this interface. `None`: there is none, which has been counted.
+#[inline(always)]
+pub fn port(ctx: &XdpContext, counters: Counters) -> Option<u32> {
+    let interface = ctx.ingress_ifindex() as u32;
+    // SAFETY: ports are entered before the program is attached and stay as they are.
+    let Some(port) = (unsafe { WRIT_PORTS.get(&interface) }) else {
+        counters.count(ProbeCounter::NoPort);
+        return None;
+    };
+    let queue = ctx.rx_queue_index();
+    let socket = port.first_socket + queue;
+    // Asked before the frame is touched, so that a frame that nobody reads takes no number.
+    if queue >= port.queues || WRIT_SOCKETS.get(socket).is_none() {
+        counters.count(ProbeCounter::NoSocket);
+        return None;
+    }
+    Some(socket)
+}
+
+/// Puts the header in front and hands the frame over.
+#[inline(always)]
+pub fn redirect(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters, socket: u32) -> Fate {
+    let Some(number) = WRIT_QUEUENO.get_ptr_mut(socket) else {
+        counters.count(ProbeCounter::NoSocket);
+        return Fate::NoSocket;
+    };
+    scratch.header.ifindex = ctx.ingress_ifindex() as u32;
+    scratch.header.queue = ctx.rx_queue_index();
+    // SAFETY: map memory. One CPU at a time serves a queue, so nobody else counts here.
+    scratch.header.number = unsafe { *number };
+    if !put_in_front(ctx, &mut scratch.header) {
+        counters.count(ProbeCounter::NoHeadroom);
+        return Fate::CutFailed;
+    }
+    if WRIT_SOCKETS.redirect(socket, XDP_DROP.into()) != Ok(XDP_REDIRECT) {
+        counters.count(ProbeCounter::NoSocket);
+        return Fate::NoSocket;
+    }
+    // SAFETY: as above.
+    unsafe { *number += 1 };
+    Fate::HandedOver
+}
+
+#[inline(always)]
+fn put_in_front(ctx: &XdpContext, header: &mut FrameHeader) -> bool {
+    // SAFETY: the helper checks the bounds.
+    let moved = unsafe { bpf_xdp_adjust_head(ctx.ctx, -(FrameHeader::SIZE as i32)) };
+    // SAFETY: the helper reads SIZE bytes of the header, and writes within the frame or not at all.
+    moved == 0
+        && unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, (&raw mut *header).cast(), FrameHeader::SIZE as u32) } == 0
+}

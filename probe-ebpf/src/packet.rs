@@ -1,0 +1,37 @@
+//! Reading the frame. Two ways: by pointer where the place is fixed but for VLAN tags, which is what every frame pays
+//! for; by a helper where the place depends on what the packet says, which is what only hits pay for. The helper
+//! checks the bounds in the kernel, so a hostile length is no matter for the verifier, and it will read frames of
+//! several buffers when these are admitted.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::XdpContext;
+use core::mem::MaybeUninit;
+
+/// Length of the frame, over all its buffers. (`data_end - data` is the first buffer only.)
+#[inline(always)]
+pub fn length(ctx: &XdpContext) -> u32 {
+    // SAFETY: the context is the program's own.
+    unsafe { bpf_xdp_get_buff_len(ctx.ctx) as u32 }
+}
+
+/// The `T` at a small offset, if it is wholly in the first buffer. `T` must be readable at any address.
+#[inline(always)]
+pub fn at<T>(ctx: &XdpContext, offset: usize) -> Option<*const T> {
+    const { assert!(align_of::<T>() == 1) };
+    let start = ctx.data() + offset;
+    (start + size_of::<T>() <= ctx.data_end()).then_some(start as *const T)
+}
+
+/// A copy of `N` bytes at any offset, if the frame has them.
+#[inline(always)]
+pub fn load<const N: usize>(ctx: &XdpContext, offset: u16) -> Option<[u8; N]> {
+    let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+    // SAFETY: the helper writes N bytes, all or none of them in bounds.
+    let failed = unsafe { bpf_xdp_load_bytes(ctx.as_ptr().cast(), offset.into(), bytes.as_mut_ptr().cast(), N as u32) };
+    if failed != 0 {
+        return None;
+    }
+    // SAFETY: the helper has succeeded, so all N bytes are written.
+    Some(unsafe { bytes.assume_init() })
+}

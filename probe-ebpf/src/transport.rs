@@ -1,0 +1,53 @@
+//! The transport header: how long it is. What is behind it is content, and never looked at; so is the packet that an
+//! ICMP error quotes.
+
+use aya_ebpf::programs::XdpContext;
+use writ_abi::{FrameFlags, ProbeCounter};
+
+use crate::count::Counters;
+use crate::packet;
+use crate::scratch::Scratch;
+
+/// Which IP carries the header. Each has an ICMP of its own, and the other's number means nothing there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+const TCP_LEAST: u16 = 20;
+/// Offset of the TCP header's own length, RFC 9293 section 3.1.
+const TCP_DATA_OFFSET: u16 = 12;
+
+/// Moves the end of the headers behind the transport header, if one is known and whole at `offset`.
+#[inline(always)]
+pub fn read(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters, family: Family, protocol: u8, offset: u16) {
+    let length = match (protocol, family) {
+        (TCP, _) => tcp_length(ctx, offset),
+        (UDP, _) | (ICMP, Family::V4) | (ICMPV6, Family::V6) => Some(8),
+        _ => {
+            counters.count(ProbeCounter::UnknownTransport);
+            return;
+        }
+    };
+    match length.map(|length| offset.saturating_add(length)) {
+        Some(end) if end <= scratch.header.ip_end => {
+            scratch.header.header_end = end;
+            scratch.header.transport_offset = offset;
+            scratch.header.flags |= FrameFlags::TRANSPORT;
+        }
+        _ => counters.count(ProbeCounter::BadTransport),
+    }
+}
+
+#[inline(always)]
+fn tcp_length(ctx: &XdpContext, offset: u16) -> Option<u16> {
+    let [words] = packet::load::<1>(ctx, offset.saturating_add(TCP_DATA_OFFSET))?;
+    let length = u16::from(words >> 4) * 4;
+    (length >= TCP_LEAST).then_some(length)
+}
