@@ -1,0 +1,396 @@
+//! The roster: the operator's officers, their keys and the policy. It is signed by the officers themselves. The first
+//! version needs as many different signers as its own policy asks for; every later one as many of the version before.
+//! All versions are kept, so that an approval can be checked again by the roster that it was given under.
+
+use crate::digest::Digest;
+use crate::document::{self, Section};
+use crate::durable;
+use crate::error::{DocumentError, Fault};
+use crate::policy::Policy;
+use crate::signature::{Namespace, ROSTER, Signature, SignatureError, SignatureFault};
+use serde::{Deserialize, Serialize};
+use ssh_key::{Algorithm, HashAlg, PublicKey};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Shortest RSA modulus, in bytes.
+const SHORTEST_RSA: usize = 256;
+
+/// Somebody who may sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Officer {
+    /// Their name.
+    pub name: String,
+    /// What they are at the operator, such as `legal`.
+    pub role: String,
+    keys: Vec<PublicKey>,
+}
+
+impl Officer {
+    /// Fingerprints of their keys, as `ssh-keygen -l` prints them.
+    pub fn fingerprints(&self) -> impl Iterator<Item = String> {
+        self.keys.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string())
+    }
+}
+
+/// A roster that is sound in itself, but that nobody has vouched for yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roster {
+    file: PathBuf,
+    bytes: Arc<[u8]>,
+    version: u32,
+    operator: String,
+    policy: Policy,
+    officers: Vec<Officer>,
+}
+
+impl Roster {
+    /// Reads a roster and validates it whole. The error names every fault found.
+    ///
+    /// `file` only names the document in messages.
+    pub fn parse(bytes: &[u8], file: &Path) -> Result<Self, DocumentError> {
+        let mut root = document::read(bytes, file)?;
+        let mut faults = Vec::new();
+        let version = root.count("version", 1, &mut faults);
+        let operator = root.text("operator", "ExampleNet", &mut faults);
+        let policy = if root.has("policy") {
+            root.section("policy", &mut faults).and_then(|section| Policy::read(section, &mut faults))
+        } else {
+            Some(Policy::default())
+        };
+        let sections = root.sections("officer", &mut faults);
+        let officers = read_officers(sections, &mut faults);
+        root.finish(&mut faults);
+        if let Some(policy) = &policy
+            && faults.is_empty()
+            && u32::try_from(officers.len()).is_ok_and(|officers| officers < policy.approvals)
+        {
+            let problem = format!("{} officers, but the policy asks for {} to sign", officers.len(), policy.approvals);
+            faults.push(Fault::new("officer", problem, "name more officers"));
+        }
+        match (version, operator, policy) {
+            (Some(version), Some(operator), Some(policy)) if faults.is_empty() => {
+                Ok(Self { file: file.to_owned(), bytes: bytes.into(), version, operator, policy, officers })
+            }
+            _ => Err(DocumentError::new(file, faults)),
+        }
+    }
+
+    /// The document's exact bytes: what is signed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Digest of [`Roster::bytes`].
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+
+    /// Counts the versions, from 1.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Whose officers these are.
+    pub fn operator(&self) -> &str {
+        &self.operator
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The officers.
+    pub fn officers(&self) -> &[Officer] {
+        &self.officers
+    }
+
+    /// Which officer made this signature over `bytes`.
+    pub fn signer(
+        &self,
+        signature: &Signature,
+        namespace: Namespace,
+        bytes: &[u8],
+    ) -> Result<&Officer, SignatureError> {
+        let key_of = |officer: &'_ Officer| officer.keys.iter().position(|key| key.key_data() == signature.key());
+        let Some((officer, key)) = self.officers.iter().find_map(|o| key_of(o).map(|key| (o, &o.keys[key]))) else {
+            let fingerprint = signature.key().fingerprint(HashAlg::Sha256).to_string();
+            return Err(signature.refused(SignatureFault::UnknownKey(fingerprint)));
+        };
+        signature.check(key, &officer.name, namespace, bytes)?;
+        Ok(officer)
+    }
+
+    /// The different officers who made these signatures over `bytes`. Two keys of one person count once; a signature
+    /// that is not good spoils the whole, because somebody should look at it.
+    pub(crate) fn signers(
+        &self,
+        signatures: &[Signature],
+        namespace: Namespace,
+        bytes: &[u8],
+    ) -> Result<Vec<&Officer>, SignatureError> {
+        let mut signers: Vec<&Officer> = Vec::new();
+        for signature in signatures {
+            let officer = self.signer(signature, namespace, bytes)?;
+            if !signers.iter().any(|signer| signer.name == officer.name) {
+                signers.push(officer);
+            }
+        }
+        Ok(signers)
+    }
+
+    /// Whether so many people are as many as the policy asks for.
+    pub(crate) fn is_quorum(&self, signers: usize) -> bool {
+        u32::try_from(signers).is_ok_and(|signers| signers >= self.policy.approvals)
+    }
+}
+
+fn read_officers(sections: Vec<Section>, faults: &mut Vec<Fault>) -> Vec<Officer> {
+    let mut names = BTreeSet::new();
+    let mut keys_seen = BTreeSet::new();
+    let mut officers = Vec::new();
+    for mut section in sections {
+        let name = section.text("name", "Ada Marsh", faults);
+        let role = section.text("role", "legal", faults);
+        let lines = section.texts("keys", "[\"ssh-ed25519 AAAA... name@machine\"]", faults);
+        if name.as_ref().is_some_and(|name| !names.insert(name.to_lowercase())) {
+            let remedy = "list a person once, with all their keys";
+            faults.push(Fault::new(section.path("name"), "another officer has this name", remedy));
+        }
+        let mut keys = Vec::new();
+        for (i, line) in lines.unwrap_or_default().iter().enumerate() {
+            let field = format!("{}[{}]", section.path("keys"), i + 1);
+            match read_key(line) {
+                Ok(key) if keys_seen.insert(key.key_data().clone()) => keys.push(key),
+                Ok(_) => {
+                    let remedy = "remove it: a key belongs to one person";
+                    faults.push(Fault::new(field, "this key is in the roster already", remedy));
+                }
+                Err((problem, remedy)) => faults.push(Fault::new(field, problem, remedy)),
+            }
+        }
+        section.finish(faults);
+        if let (Some(name), Some(role)) = (name, role) {
+            officers.push(Officer { name, role, keys });
+        }
+    }
+    officers
+}
+
+fn read_key(line: &str) -> Result<PublicKey, (&'static str, &'static str)> {
+    let remedy = "make a key with `ssh-keygen -t ed25519` and copy the line of its .pub file";
+    let key = PublicKey::from_openssh(line).map_err(|_| ("not an OpenSSH public key", remedy))?;
+    match key.algorithm() {
+        Algorithm::Ed25519 | Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => Ok(key),
+        Algorithm::Ecdsa { curve: ssh_key::EcdsaCurve::NistP256 | ssh_key::EcdsaCurve::NistP384 } => Ok(key),
+        Algorithm::Rsa { .. } => {
+            let long = key.key_data().rsa().and_then(|rsa| rsa.n.as_positive_bytes()).map_or(0, <[u8]>::len);
+            if long < SHORTEST_RSA { Err(("an RSA key shorter than 2048 bits", remedy)) } else { Ok(key) }
+        }
+        _ => Err(("a kind of key that cannot be checked here", remedy)),
+    }
+}
+
+/// A roster that the officers signed: what approvals are checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedRoster {
+    roster: Roster,
+    signatures: Vec<Signature>,
+    signed_by: Vec<String>,
+}
+
+/// Why a roster is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RosterError {
+    /// The document is at fault.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A signature is at fault.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// Too few different people signed.
+    #[error(
+        "{}: signed by {} of the {wanted} different officers of version {by_version} that are needed; have more of \
+         them run `ssh-keygen -Y sign -n writ-roster -f KEY FILE`", file.display(), signed_by.len()
+    )]
+    TooFew {
+        /// The roster's file.
+        file: PathBuf,
+        /// How many are needed.
+        wanted: u32,
+        /// Of which version of the roster.
+        by_version: u32,
+        /// Who signed.
+        signed_by: Vec<String>,
+    },
+    /// Not the next version.
+    #[error("{}: version: is {found}, and {wanted} is the next one; correct the number and sign again", file.display())]
+    Version {
+        /// The roster's file.
+        file: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version to come.
+        wanted: u32,
+    },
+    /// Another operator's.
+    #[error("{}: operator: is {found:?}, and this probe is {wanted:?}'s; hand in the right roster", file.display())]
+    Operator {
+        /// The roster's file.
+        file: PathBuf,
+        /// Its operator.
+        found: String,
+        /// The operator before.
+        wanted: String,
+    },
+    /// A kept version cannot be read; restore it from a backup.
+    #[error("{}: {problem}; restore the file from a backup", file.display())]
+    Damaged {
+        /// The kept file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The folder or a file in it cannot be read or written.
+    #[error("{}: {source}; check the folder's owner, mode and free space", file.display())]
+    Io {
+        /// Which.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl TrustedRoster {
+    /// The first roster of an operator, signed by enough of its own officers.
+    pub fn first(roster: Roster, signatures: Vec<Signature>) -> Result<Self, RosterError> {
+        check_version(&roster, 1)?;
+        let signed_by = check_quorum(&roster, &roster, &signatures)?;
+        Ok(Self { roster, signatures, signed_by })
+    }
+
+    /// The version after this one, signed by enough officers of this one.
+    pub fn successor(&self, roster: Roster, signatures: Vec<Signature>) -> Result<Self, RosterError> {
+        if roster.operator != self.roster.operator {
+            let wanted = self.roster.operator.clone();
+            return Err(RosterError::Operator { file: roster.file, found: roster.operator, wanted });
+        }
+        check_version(&roster, self.roster.version.saturating_add(1))?;
+        let signed_by = check_quorum(&self.roster, &roster, &signatures)?;
+        Ok(Self { roster, signatures, signed_by })
+    }
+
+    /// The roster.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Names of those who signed it.
+    pub fn signed_by(&self) -> &[String] {
+        &self.signed_by
+    }
+}
+
+fn check_version(roster: &Roster, wanted: u32) -> Result<(), RosterError> {
+    if roster.version == wanted {
+        return Ok(());
+    }
+    Err(RosterError::Version { file: roster.file.clone(), found: roster.version, wanted })
+}
+
+fn check_quorum(judges: &Roster, roster: &Roster, signatures: &[Signature]) -> Result<Vec<String>, RosterError> {
+    let signers = judges.signers(signatures, ROSTER, &roster.bytes)?;
+    let signed_by: Vec<_> = signers.iter().map(|officer| officer.name.clone()).collect();
+    if judges.is_quorum(signed_by.len()) {
+        return Ok(signed_by);
+    }
+    let (file, wanted, by_version) = (roster.file.clone(), judges.policy.approvals, judges.version);
+    Err(RosterError::TooFew { file, wanted, by_version, signed_by })
+}
+
+/// All versions of the roster, one file each in a folder of the state directory. Opening it checks the chain of
+/// signatures from the first version on.
+#[derive(Debug)]
+pub struct RosterStore {
+    folder: PathBuf,
+    versions: Vec<TrustedRoster>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptRoster {
+    document: String,
+    signatures: Vec<String>,
+}
+
+impl RosterStore {
+    /// Reads all versions; makes the folder if there is none.
+    pub fn open(folder: &Path) -> Result<Self, RosterError> {
+        durable::make_private_folder(folder).map_err(|source| RosterError::Io { file: folder.to_owned(), source })?;
+        let mut store = Self { folder: folder.to_owned(), versions: Vec::new() };
+        loop {
+            let file = store.file_of(store.next_version());
+            match std::fs::read(&file) {
+                Ok(bytes) => {
+                    let (roster, signatures) = read_kept(&bytes, &file)?;
+                    let trusted = store.check(roster, signatures)?;
+                    store.versions.push(trusted);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(store),
+                Err(source) => return Err(RosterError::Io { file, source }),
+            }
+        }
+    }
+
+    /// The version in force; `None` before the first one was installed.
+    pub fn current(&self) -> Option<&TrustedRoster> {
+        self.versions.last()
+    }
+
+    /// A version, in force or past.
+    pub fn version(&self, version: u32) -> Option<&TrustedRoster> {
+        self.versions.get(usize::try_from(version.checked_sub(1)?).ok()?)
+    }
+
+    /// Whether a roster with these signatures would be taken as the next version; changes nothing.
+    pub fn check(&self, roster: Roster, signatures: Vec<Signature>) -> Result<TrustedRoster, RosterError> {
+        match self.versions.last() {
+            None => TrustedRoster::first(roster, signatures),
+            Some(current) => current.successor(roster, signatures),
+        }
+    }
+
+    /// Checks the next version and keeps it. It is in force when this returns.
+    pub fn install(&mut self, roster: Roster, signatures: Vec<Signature>) -> Result<&TrustedRoster, RosterError> {
+        let trusted = self.check(roster, signatures)?;
+        let file = self.file_of(trusted.roster.version);
+        let kept = KeptRoster {
+            // A parsed document is UTF-8, so nothing is lost here.
+            document: String::from_utf8_lossy(&trusted.roster.bytes).into_owned(),
+            signatures: trusted.signatures.iter().map(|signature| signature.armored().to_owned()).collect(),
+        };
+        durable::write_json(&file, &kept).map_err(|source| RosterError::Io { file, source })?;
+        let place = self.versions.len();
+        self.versions.push(trusted);
+        Ok(&self.versions[place])
+    }
+
+    fn next_version(&self) -> u32 {
+        self.versions.last().map_or(1, |last| last.roster.version.saturating_add(1))
+    }
+
+    fn file_of(&self, version: u32) -> PathBuf {
+        self.folder.join(format!("{version:06}.json"))
+    }
+}
+
+fn read_kept(bytes: &[u8], file: &Path) -> Result<(Roster, Vec<Signature>), RosterError> {
+    let kept: KeptRoster = serde_json::from_slice(bytes)
+        .map_err(|error| RosterError::Damaged { file: file.to_owned(), problem: error.to_string() })?;
+    let roster = Roster::parse(kept.document.as_bytes(), file)?;
+    let signatures: Result<_, _> = kept.signatures.iter().map(|text| Signature::parse(text.as_bytes(), file)).collect();
+    Ok((roster, signatures?))
+}
