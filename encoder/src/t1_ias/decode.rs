@@ -11,7 +11,7 @@ use super::{Allocation, Direction, asn1};
 use crate::UtcMicros;
 use crate::time::TimeOutOfRange;
 
-/// Octets that are not the PDU that was asked for. Names no value that was in them.
+/// Octets that are not the PDU that was asked for. May quote them: for the agency's side, whose case it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Not BER, or not the structure of the standard.
@@ -255,13 +255,8 @@ pub fn decode_cmcc(bytes: &[u8]) -> Result<(Cmcc, usize), DecodeError> {
 /// The value at the front of `bytes`, and its length.
 fn front<T: rasn::Decode>(what: &'static str, bytes: &[u8]) -> Result<(T, usize), DecodeError> {
     let (value, rest) = rasn::ber::decode_with_remainder::<T>(bytes)
-        .map_err(|error| DecodeError::Malformed { what, cause: cause(&error) })?;
+        .map_err(|error| DecodeError::Malformed { what, cause: error.to_string() })?;
     Ok((value, bytes.len() - rest.len()))
-}
-
-/// What rasn has to say, without the octets that it found: they may be an identity.
-fn cause(error: &rasn::error::DecodeError) -> String {
-    error.to_string()
 }
 
 /// An alternative of IasMessage, whole.
@@ -273,7 +268,7 @@ fn message(bytes: &[u8]) -> Result<Cmii, DecodeError> {
     };
     if !asn1::IasMessage::is_known(number) {
         let head = asn1::decode_member::<asn1::Head>(number, bytes)
-            .map_err(|error| DecodeError::Malformed { what: "message", cause: cause(&error) })?;
+            .map_err(|error| DecodeError::Malformed { what: "message", cause: error.to_string() })?;
         return Ok(Cmii {
             case_id: visible(&head.case_id),
             iap_system_id: visible(&head.iap_system_id),
