@@ -1,5 +1,34 @@
-//! Loads the XDP program, owns the AF_XDP sockets and their frames, and keeps the kernel's maps.
+//! The probe's hand in the kernel: loads the XDP program and keeps its tables, opens the queues of a tap port as
+//! sources of frames, and gives up every privilege that is no longer needed. Frames go up from here to the workers;
+//! addresses, slots and deadlines come down to here from reconciliation. All unsafe code of capturing is in this crate.
 
+mod clock;
+mod counters;
+mod frames;
+mod interface;
+mod kernel;
+mod link;
 mod object;
+mod replay;
+mod ring;
+mod settings;
+mod shared;
+mod source;
+mod tables;
+mod verify;
 
+pub mod doctor;
+pub mod port;
+pub mod privileges;
+
+pub use clock::{ClockOffset, boot_now_ns, start_boot_ns, stop_boot_ns, utc_now_ns};
+pub use counters::{CounterError, CounterFds, CounterView};
+pub use kernel::{Action, Kernel, KernelError, Verdict};
 pub use object::{AbiMismatch, abi_version, check_abi, object};
+pub use port::{Port, PortError, PortState};
+pub use replay::PcapSource;
+pub use ring::RingSource;
+pub use settings::{AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError};
+pub use source::{Batch, Frame, FrameTime, Source, SourceError, SourceStatistics};
+pub use tables::{TableError, Tables};
+pub use verify::{Direction, Hit, TargetView, Verified, addresses, verify};

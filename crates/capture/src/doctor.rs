@@ -1,0 +1,295 @@
+//! What stands between this machine and a capture without loss: found by looking, without changing anything, for
+//! `writ doctor`. Every finding that is not well says what to do.
+
+use crate::interface::{Interface, RUNNING, UP};
+use crate::kernel::xdp_socket;
+use crate::port::MTU_LIMIT;
+use crate::privileges;
+use crate::settings::{AttachMode, PortSettings};
+use serde::Serialize;
+use std::fs;
+use std::path::Path;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// Works, with a risk.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+/// One check and what it found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at, for example `kernel` or `eth0: link`.
+    pub name: String,
+    /// How it came out.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty where nothing is to be done.
+    pub remedy: String,
+}
+
+impl Check {
+    fn ok(name: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { name: name.into(), state: State::Ok, found: found.into(), remedy: String::new() }
+    }
+
+    fn warn(name: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name: name.into(), state: State::Warn, found: found.into(), remedy: remedy.into() }
+    }
+
+    fn fail(name: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name: name.into(), state: State::Fail, found: found.into(), remedy: remedy.into() }
+    }
+}
+
+/// Drivers that have native XDP and AF_XDP as of Linux 6.1. One that is missing here may have it all the same.
+const XDP_DRIVERS: &[&str] = &[
+    "bnxt_en",
+    "dpaa2-eth",
+    "ena",
+    "fsl_dpaa2_eth",
+    "gve",
+    "hv_netvsc",
+    "i40e",
+    "ice",
+    "igb",
+    "igc",
+    "ixgbe",
+    "ixgbevf",
+    "mlx4_en",
+    "mlx5_core",
+    "mvneta",
+    "mvpp2",
+    "nfp",
+    "qede",
+    "sfc",
+    "stmmac",
+    "tun",
+    "veth",
+    "virtio_net",
+    "vmxnet3",
+];
+
+/// Checks the machine.
+pub fn machine() -> Vec<Check> {
+    vec![kernel(), btf(), capabilities(), af_xdp(), locked_memory(), clock()]
+}
+
+/// Checks one interface against its settings.
+pub fn port(settings: &PortSettings) -> Vec<Check> {
+    let name = &settings.interface;
+    let title = |what: &str| format!("{name}: {what}");
+    let Ok(interface) = Interface::open(name) else {
+        return vec![Check::fail(
+            title("interface"),
+            "there is none of this name",
+            "correct `interface`; see `ip link`",
+        )];
+    };
+    let mut checks = vec![link(&interface, settings), driver(&interface, settings)];
+
+    let found = interface.receive_queues();
+    checks.push(match settings.queues {
+        Some(wanted) if wanted > found => Check::fail(
+            title("queues"),
+            format!("{found} receive queues, `queues` asks for {wanted}"),
+            format!("lower `queues` or raise them: `ethtool -L {name} combined {wanted}`"),
+        ),
+        Some(wanted) if wanted < found => Check::warn(
+            title("queues"),
+            format!("{found} receive queues, {wanted} are captured from"),
+            format!(
+                "what comes in on the others is lost: leave `queues` out, or `ethtool -L {name} combined {wanted}`"
+            ),
+        ),
+        _ => Check::ok(title("queues"), format!("{found}")),
+    });
+
+    let limit = settings.ring.mtu_limit().min(MTU_LIMIT);
+    checks.push(match interface.mtu() {
+        Ok(mtu) if mtu <= limit => Check::ok(title("MTU"), format!("{mtu}")),
+        Ok(mtu) => Check::fail(
+            title("MTU"),
+            format!("{mtu}, one buffer holds {limit}"),
+            format!("`ip link set {name} mtu 1500`"),
+        ),
+        Err(error) => Check::fail(title("MTU"), error.to_string(), "see `dmesg`"),
+    });
+
+    checks.extend(offloads(&interface, name));
+    if let Some(hardware) = interface.hardware_ring() {
+        let needed = hardware.saturating_add(settings.ring.receive);
+        checks.push(if settings.ring.frames >= needed {
+            Check::ok(title("frames"), format!("{} for a NIC ring of {hardware}", settings.ring.frames))
+        } else {
+            Check::warn(
+                title("frames"),
+                format!("{} frames, the NIC's ring ({hardware}) and ring.receive take {needed}", settings.ring.frames),
+                format!("write ring.frames = {}", needed.checked_next_power_of_two().unwrap_or(needed)),
+            )
+        });
+    }
+    if let Some(address) = own_address(name) {
+        checks.push(Check::warn(
+            title("address"),
+            format!("it has the address {address}"),
+            "a tap port needs none, and the host may send from it: remove it",
+        ));
+    }
+    checks
+}
+
+fn kernel() -> Check {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    match version {
+        version if version >= (6, 1) => Check::ok("kernel", release),
+        version if version >= (5, 19) => Check::warn("kernel", release, "Writ is tried from Linux 6.1 on: upgrade"),
+        _ => Check::fail("kernel", release, "use Linux 6.1 or newer"),
+    }
+}
+
+fn btf() -> Check {
+    let path = "/sys/kernel/btf/vmlinux";
+    if Path::new(path).exists() {
+        Check::ok("BTF", path)
+    } else {
+        Check::warn(
+            "BTF",
+            format!("no {path}"),
+            "use a kernel with CONFIG_DEBUG_INFO_BTF, if the program does not load",
+        )
+    }
+}
+
+fn capabilities() -> Check {
+    let missing = privileges::missing();
+    if missing.is_empty() {
+        return Check::ok("capabilities", "all there");
+    }
+    let list: Vec<String> = missing.iter().map(|(capability, what)| format!("{capability} ({what})")).collect();
+    Check::fail(
+        "capabilities",
+        format!("missing: {}", list.join(", ")),
+        "run as root, or name them in AmbientCapabilities= of the unit",
+    )
+}
+
+fn af_xdp() -> Check {
+    match xdp_socket() {
+        Ok(_) => Check::ok("AF_XDP", "there"),
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            Check::fail("AF_XDP", "this kernel has none", "use a kernel with CONFIG_XDP_SOCKETS")
+        }
+        Err(error) => Check::fail("AF_XDP", error.to_string(), "give CAP_NET_RAW"),
+    }
+}
+
+fn locked_memory() -> Check {
+    let name = "locked memory";
+    if privileges::missing().iter().all(|(capability, _)| *capability != caps::Capability::CAP_IPC_LOCK) {
+        return Check::ok(name, "CAP_IPC_LOCK: no limit");
+    }
+    match rustix::process::getrlimit(rustix::process::Resource::Memlock).current {
+        None => Check::ok(name, "no limit"),
+        // What the default ring takes for one queue.
+        Some(bytes) if bytes >= 16 << 20 => Check::ok(name, format!("{bytes} bytes")),
+        Some(bytes) => Check::warn(
+            name,
+            format!("{bytes} bytes"),
+            "a queue's frames take 16 MiB: LimitMEMLOCK=infinity in the unit",
+        ),
+    }
+}
+
+fn clock() -> Check {
+    // SAFETY: integers only, for which zero is a value; mode 0 asks and changes nothing.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` is valid for reading and writing.
+    let status = unsafe { libc::adjtimex(&raw mut state) };
+    let remedy = "run an NTP or PTP client (chrony, systemd-timesyncd) and wait until it has locked";
+    if status < 0 {
+        Check::warn("clock", "the kernel does not say whether it is synchronised", remedy)
+    } else if status == libc::TIME_ERROR || state.status & libc::STA_UNSYNC != 0 {
+        Check::warn("clock", "not synchronised", remedy)
+    } else {
+        Check::ok("clock", format!("synchronised, within {} µs", state.maxerror))
+    }
+}
+
+fn link(interface: &Interface, settings: &PortSettings) -> Check {
+    let name = format!("{}: link", settings.interface);
+    match interface.flags() {
+        Err(error) => Check::fail(name, error.to_string(), "see `dmesg`"),
+        Ok(flags) if flags & UP == 0 && settings.bring_up => Check::ok(name, "down; Writ brings it up"),
+        Ok(flags) if flags & UP == 0 => {
+            Check::fail(name, "down", format!("write bring_up = true, or `ip link set {} up`", settings.interface))
+        }
+        Ok(flags) if flags & RUNNING == 0 => {
+            Check::fail(name, "up, no carrier", "check the cable, the optics and the tap's far end")
+        }
+        Ok(_) => Check::ok(name, "up, carrier"),
+    }
+}
+
+fn driver(interface: &Interface, settings: &PortSettings) -> Check {
+    let name = format!("{}: driver", settings.interface);
+    let driver = interface.driver();
+    match (&driver, settings.mode) {
+        (Some(driver), _) if XDP_DRIVERS.contains(&driver.as_str()) => Check::ok(name, driver),
+        (Some(driver), AttachMode::Driver) => Check::warn(
+            name,
+            format!("{driver} is not known for native XDP"),
+            "if attaching fails, write mode = \"generic\" or use another NIC",
+        ),
+        (None, AttachMode::Driver) => {
+            Check::warn(name, "does not say its name", "if attaching fails, write mode = \"generic\"")
+        }
+        (driver, AttachMode::Generic) => {
+            Check::ok(name, format!("{}, generic XDP", driver.as_deref().unwrap_or("unnamed")))
+        }
+    }
+}
+
+fn offloads(interface: &Interface, name: &str) -> Vec<Check> {
+    let title = format!("{name}: offloads");
+    let Ok(offloads) = interface.offloads() else {
+        return vec![Check::ok(title, "the driver has none to show")];
+    };
+    let mut checks = Vec::new();
+    if offloads.lro {
+        checks.push(Check::fail(
+            title.as_str(),
+            "LRO is on: the NIC merges packets",
+            format!("`ethtool -K {name} lro off`"),
+        ));
+    }
+    if offloads.rx_vlan {
+        checks.push(Check::warn(
+            title.as_str(),
+            "the NIC strips VLAN tags",
+            format!("`ethtool -K {name} rxvlan off`, to hand frames over as they came"),
+        ));
+    }
+    if checks.is_empty() {
+        let gro = if offloads.gro { "GRO is on (no harm with native XDP)" } else { "none that changes frames" };
+        checks.push(Check::ok(title, gro));
+    }
+    checks
+}
+
+/// An IPv6 address of the interface other than none at all, from the kernel's list.
+fn own_address(name: &str) -> Option<String> {
+    let list = fs::read_to_string("/proc/net/if_inet6").ok()?;
+    let line = list.lines().find(|line| line.split_whitespace().last() == Some(name))?;
+    line.split_whitespace().next().map(str::to_owned)
+}

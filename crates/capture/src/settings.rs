@@ -1,0 +1,302 @@
+//! This crate's part of the configuration file: one [`PortSettings`] for each `[[capture]]` section, and the sizes of
+//! the kernel's tables from `[tables]`. Read by `writ check-config` and `writ run`, judged by `validate`.
+
+use crate::frames::FRAME_ROOM;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Where the XDP program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttachMode {
+    /// In the driver, before the kernel makes a socket buffer.
+    #[default]
+    Driver,
+    /// In the kernel's own stack: works with any driver, and costs several times as much.
+    Generic,
+}
+
+/// How frames get into the memory of the capture role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BindMode {
+    /// The kernel copies what the program hands over, and nothing else.
+    #[default]
+    Copy,
+    /// The NIC writes every frame of the queue straight into that memory, also those that are no target's.
+    ZeroCopy,
+}
+
+/// What happens to a frame that no intercept wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnMiss {
+    /// It is dropped: for a tap port, where nobody else wants it.
+    #[default]
+    Drop,
+    /// It goes on to the host's network stack: for a shared port.
+    Pass,
+}
+
+/// What keeps a bystander's frame away from user space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// The memory of user space never holds it.
+    #[default]
+    Memory,
+    /// The memory may hold it, no descriptor leads to it. Needed for [`BindMode::ZeroCopy`].
+    Descriptor,
+}
+
+/// One `[[capture]]` section: an interface and how to capture on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortSettings {
+    /// Name of the interface.
+    pub interface: String,
+    /// Where the XDP program runs.
+    #[serde(default)]
+    pub mode: AttachMode,
+    /// How frames get into user space.
+    #[serde(default)]
+    pub bind: BindMode,
+    /// What isolation is promised; `descriptor` is the price of `bind = "zero-copy"`.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// What happens to a frame that no intercept wants.
+    #[serde(default)]
+    pub on_miss: OnMiss,
+    /// Whether Writ brings the link up if it is down (after it has made the interface silent).
+    #[serde(default = "yes")]
+    pub bring_up: bool,
+    /// How long to wait for a carrier, in seconds.
+    #[serde(default = "five")]
+    pub carrier_wait_s: u32,
+    /// How many receive queues to bind, from queue 0 on. Without it, all that the interface has.
+    #[serde(default)]
+    pub queues: Option<u32>,
+    /// Sizes of the rings.
+    #[serde(default)]
+    pub ring: RingSettings,
+}
+
+/// Sizes of the rings of one queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RingSettings {
+    /// Frames that can wait for the worker. A power of two.
+    pub receive: u32,
+    /// Frames of the queue in all; each has a place in the fill ring. A power of two, more than `receive`.
+    pub frames: u32,
+    /// Bytes of memory of one frame: 2048 or 4096.
+    pub frame_size: u32,
+    /// Frames that are handed to the worker at once.
+    pub batch: u32,
+    /// Whether the driver sleeps until it is woken. Saves a core on some drivers.
+    pub need_wakeup: bool,
+}
+
+impl Default for RingSettings {
+    fn default() -> Self {
+        Self { receive: 2048, frames: 4096, frame_size: 4096, batch: 64, need_wakeup: true }
+    }
+}
+
+/// The `[tables]` section: sizes of the kernel's tables. Look-ups in larger tables cost more, used or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KernelSettings {
+    /// Intercepts that can be in force at once.
+    pub slots: u16,
+    /// IPv4 addresses of all targets.
+    pub addresses_v4: u32,
+    /// IPv6 addresses of all targets.
+    pub addresses_v6: u32,
+    /// Queues of all interfaces.
+    pub sockets: u32,
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self { slots: 1024, addresses_v4: 16_384, addresses_v6: 16_384, sockets: 128 }
+    }
+}
+
+/// A value that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{field}`: {problem}; {remedy}")]
+pub struct SettingsError {
+    /// Where it stands, within the section.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to write instead.
+    pub remedy: &'static str,
+}
+
+impl SettingsError {
+    fn new(field: &'static str, problem: impl Into<String>, remedy: &'static str) -> Self {
+        Self { field, problem: problem.into(), remedy }
+    }
+}
+
+impl PortSettings {
+    /// The settings for an interface of this name that a section with nothing else in it means.
+    pub fn named(interface: impl Into<String>) -> Self {
+        Self {
+            interface: interface.into(),
+            mode: AttachMode::default(),
+            bind: BindMode::default(),
+            isolation: Isolation::default(),
+            on_miss: OnMiss::default(),
+            bring_up: yes(),
+            carrier_wait_s: five(),
+            queues: None,
+            ring: RingSettings::default(),
+        }
+    }
+
+    /// Everything that can be said without looking at the machine.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        // The kernel's own rule (dev_valid_name), which also makes the name safe as a part of a path.
+        let name = &self.interface;
+        if name.is_empty() || name.len() > 15 || name == "." || name == ".." {
+            return Err(SettingsError::new(
+                "interface",
+                format!("\"{name}\" is no interface name"),
+                "write a name of 1 to 15 bytes, as `ip link` shows it",
+            ));
+        }
+        if name.bytes().any(|byte| byte == b'/' || byte == b':' || byte == 0 || byte.is_ascii_whitespace()) {
+            return Err(SettingsError::new(
+                "interface",
+                format!("\"{name}\" holds a character that no interface name can hold"),
+                "write the name as `ip link` shows it",
+            ));
+        }
+        if self.bind == BindMode::ZeroCopy && self.isolation != Isolation::Descriptor {
+            return Err(SettingsError::new(
+                "isolation",
+                "with bind = \"zero-copy\" bystanders' frames do reach the memory of the capture role",
+                "write isolation = \"descriptor\" to accept that, or bind = \"copy\"",
+            ));
+        }
+        if self.bind == BindMode::ZeroCopy && self.mode == AttachMode::Generic {
+            return Err(SettingsError::new(
+                "bind",
+                "zero-copy needs the driver",
+                "write mode = \"driver\" or bind = \"copy\"",
+            ));
+        }
+        if self.queues == Some(0) {
+            return Err(SettingsError::new("queues", "0 queues capture nothing", "leave it out to bind all queues"));
+        }
+        self.ring.validate()
+    }
+}
+
+impl RingSettings {
+    /// Everything that can be said without looking at the machine.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        if !self.receive.is_power_of_two() || !(64..=65_536).contains(&self.receive) {
+            return Err(SettingsError::new(
+                "ring.receive",
+                format!("{} frames", self.receive),
+                "write a power of two from 64 to 65536",
+            ));
+        }
+        if !self.frames.is_power_of_two() || self.frames <= self.receive || self.frames > 1 << 20 {
+            return Err(SettingsError::new(
+                "ring.frames",
+                format!("{} frames", self.frames),
+                "write a power of two larger than ring.receive, at most 1048576",
+            ));
+        }
+        if ![2048, 4096].contains(&self.frame_size) {
+            return Err(SettingsError::new(
+                "ring.frame_size",
+                format!("{} bytes", self.frame_size),
+                "write 2048 or 4096",
+            ));
+        }
+        if self.batch == 0 || self.batch > self.receive {
+            return Err(SettingsError::new(
+                "ring.batch",
+                format!("{} frames", self.batch),
+                "write at least 1 and at most ring.receive",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The largest MTU whose frames fit into one frame of the ring, link layer and FrameHeader included.
+    pub fn mtu_limit(&self) -> u32 {
+        self.frame_size.saturating_sub(FRAME_ROOM)
+    }
+}
+
+impl KernelSettings {
+    /// Everything that can be said without looking at the machine.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let table = |field, entries: u32, most: u32| {
+            if (1..=most).contains(&entries) {
+                Ok(())
+            } else {
+                Err(SettingsError::new(
+                    field,
+                    format!("{entries} entries"),
+                    "write at least 1, and not more than 65535 slots, 16777216 addresses or 4096 sockets",
+                ))
+            }
+        };
+        // The last u16 marks "no slot".
+        table("slots", u32::from(self.slots), u32::from(u16::MAX))?;
+        table("addresses_v4", self.addresses_v4, 1 << 24)?;
+        table("addresses_v6", self.addresses_v6, 1 << 24)?;
+        table("sockets", self.sockets, 4096)
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn five() -> u32 {
+    5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(change: impl FnOnce(&mut PortSettings)) -> &'static str {
+        let mut settings = PortSettings::named("tap0");
+        change(&mut settings);
+        settings.validate().map_or_else(|error| error.field, |()| "none")
+    }
+
+    #[test]
+    fn each_fault_names_its_field() {
+        assert_eq!(fault(|_| ()), "none");
+        assert_eq!(fault(|s| s.interface = "../etc/passwd".into()), "interface");
+        assert_eq!(fault(|s| s.interface = String::new()), "interface");
+        assert_eq!(fault(|s| s.interface = "sixteen-bytes-xx".into()), "interface");
+        assert_eq!(fault(|s| s.bind = BindMode::ZeroCopy), "isolation");
+        assert_eq!(
+            fault(|s| {
+                s.bind = BindMode::ZeroCopy;
+                s.isolation = Isolation::Descriptor;
+                s.mode = AttachMode::Generic;
+            }),
+            "bind"
+        );
+        assert_eq!(fault(|s| s.queues = Some(0)), "queues");
+        assert_eq!(fault(|s| s.ring.receive = 1000), "ring.receive");
+        assert_eq!(fault(|s| s.ring.frames = s.ring.receive), "ring.frames");
+        assert_eq!(fault(|s| s.ring.frame_size = 9000), "ring.frame_size");
+        assert_eq!(fault(|s| s.ring.batch = 0), "ring.batch");
+        let tables = KernelSettings { sockets: 0, ..KernelSettings::default() };
+        assert_eq!(tables.validate().unwrap_err().field, "sockets");
+    }
+}

@@ -1,0 +1,190 @@
+//! Where frames come from, whatever they come from: a ring of a live interface or a capture file. A worker asks a
+//! [`Source`] for a batch, works through it, and asks for the next one.
+
+use crate::frames::FramePool;
+use std::io;
+use std::time::Duration;
+use thiserror::Error;
+use writ_abi::{ABI_VERSION, FrameHeader};
+use xsk_rs::Umem;
+use zerocopy::FromBytes;
+
+/// When the packet was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameTime {
+    /// By the kernel: `CLOCK_BOOTTIME`, nanoseconds. The kernel has judged it by the window of each slot.
+    Boot(u64),
+    /// By whoever wrote the capture file: UTC, nanoseconds since 1970. The kernel has judged it by the time of the
+    /// replay, so the reader has to compare it with the order's window itself.
+    Utc(u64),
+}
+
+/// A frame that the kernel handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// What the kernel said of it.
+    pub header: &'a FrameHeader,
+    /// The frame from its first byte on, as long as it was left. The offsets in `header` are inside it.
+    pub bytes: &'a [u8],
+    /// When the packet was seen. Use this and not `header.time_ns`.
+    pub time: FrameTime,
+}
+
+/// Why a source cannot go on.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The socket failed, or the kernel broke the rules of the ring.
+    #[error("queue {queue} of {interface}")]
+    Ring {
+        /// The interface.
+        interface: String,
+        /// The queue.
+        queue: u32,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// The capture file cannot be read.
+    #[error("{file}: {problem}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The XDP program cannot be run.
+    #[error(transparent)]
+    Kernel(#[from] crate::kernel::KernelError),
+}
+
+/// Where a source's frames were lost, and how many came. All count from its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceStatistics {
+    /// Frames handed to the worker.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames that the kernel numbered and that never came: the loss between program and worker, whatever its reason.
+    pub missing: u64,
+    /// Frames whose header was not what it should be: destroyed.
+    pub malformed: u64,
+    /// Of the missing, as the socket counts: the receive ring was full.
+    pub ring_full: u64,
+    /// Times the kernel found no frame in the fill ring.
+    pub fill_ring_empty: u64,
+    /// Of the missing, as the socket counts: dropped for another reason, such as a frame that is too long.
+    pub dropped: u64,
+    /// Descriptors that the kernel refused.
+    pub invalid_descriptors: u64,
+    /// Packets of a capture file that are too short or too long to be a frame: not looked at.
+    pub unusable: u64,
+}
+
+/// The frames of one [`Source::receive`].
+pub struct Batch<'a> {
+    located: &'a [Located],
+    memory: Memory<'a>,
+    ended: bool,
+}
+
+/// A frame whose header has been checked, and where its bytes are.
+#[derive(Clone, Copy)]
+pub(crate) struct Located {
+    header: FrameHeader,
+    time: FrameTime,
+    /// Index into the pool's batch, or start of the header in a buffer.
+    place: usize,
+    length: usize,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Memory<'a> {
+    Ring(&'a Umem, &'a FramePool),
+    Buffer(&'a [u8]),
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(located: &'a [Located], memory: Memory<'a>, ended: bool) -> Self {
+        Self { located, memory, ended }
+    }
+
+    /// How many frames there are.
+    pub fn len(&self) -> usize {
+        self.located.len()
+    }
+
+    /// Whether none came in time.
+    pub fn is_empty(&self) -> bool {
+        self.located.is_empty()
+    }
+
+    /// Whether this is the last batch there will ever be. A ring never ends.
+    pub fn is_last(&self) -> bool {
+        self.ended
+    }
+
+    /// The frames, in the order in which they were seen. Can be walked more than once.
+    pub fn frames(&self) -> impl Iterator<Item = Frame<'a>> + '_ {
+        let memory = self.memory;
+        self.located.iter().filter_map(move |located| {
+            let bytes = memory.bytes(located)?;
+            Some(Frame { header: &located.header, bytes: bytes.get(FrameHeader::SIZE..)?, time: located.time })
+        })
+    }
+}
+
+impl<'a> Memory<'a> {
+    fn bytes(self, located: &Located) -> Option<&'a [u8]> {
+        match self {
+            Memory::Ring(umem, pool) => {
+                let descriptor = pool.batch().get(located.place)?;
+                // SAFETY: the frame belongs to this memory and is in the pool's batch, so the kernel does not have it;
+                // the pool is borrowed for 'a, so it cannot give the frame back before the bytes are let go. The pool
+                // has checked that the descriptor does not leave its frame.
+                Some(unsafe { umem.data(descriptor) }.contents())
+            }
+            Memory::Buffer(buffer) => buffer.get(located.place..located.place.checked_add(located.length)?),
+        }
+    }
+}
+
+impl Located {
+    /// Checks what stands in front of a frame. `None` if it is not what the program writes.
+    pub(crate) fn check(bytes: &[u8], place: usize, time: Option<FrameTime>) -> Option<Self> {
+        let (header, frame) = FrameHeader::read_from_prefix(bytes).ok()?;
+        let [ip_offset, header_end, ip_end] = [header.ip_offset, header.header_end, header.ip_end].map(usize::from);
+        // The cut may fall before the end of the IP packet; nothing else may lie outside the frame.
+        let sound = header.abi == ABI_VERSION
+            && header.reserved == 0
+            && ip_offset < header_end
+            && header_end <= frame.len()
+            && header_end <= ip_end
+            && (ip_end <= frame.len() || header.flags & writ_abi::FrameFlags::CUT != 0)
+            && usize::from(header.transport_offset) <= header_end
+            && header
+                .options
+                .iter()
+                .all(|span| span.length == 0 || usize::from(span.offset) + usize::from(span.length) <= header_end);
+        let time = time.unwrap_or(FrameTime::Boot(header.time_ns));
+        sound.then_some(Self { header, time, place, length: bytes.len() })
+    }
+
+    pub(crate) fn header(&self) -> &FrameHeader {
+        &self.header
+    }
+
+    /// Bytes of the frame, without the header in front.
+    pub(crate) fn frame_length(&self) -> usize {
+        self.length - FrameHeader::SIZE
+    }
+}
+
+/// A place where frames come from. One worker owns it.
+pub trait Source: Send {
+    /// Gives back the batch before and takes the next one, waiting for up to `wait` if there is none yet. A batch can
+    /// be empty before its time: a signal, or frames that were all malformed.
+    fn receive(&mut self, wait: Duration) -> Result<Batch<'_>, SourceError>;
+
+    /// What came and what was lost, up to now.
+    fn statistics(&self) -> SourceStatistics;
+}

@@ -1,0 +1,227 @@
+//! The kernel's tables, written: which addresses belong to which slots, and what each slot may take. Whoever reconciles
+//! warrants with the kernel calls this, and nothing else writes there.
+//!
+//! A slot's policy is memory shared with the kernel, so that a revocation is one store. Writing goes in the order of
+//! the design: to add, policy before address; to remove, policy first, then address.
+
+use crate::shared::{Access, SharedWords};
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData, MapError};
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
+use writ_abi::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef, maps};
+
+/// Why a table could not be made or changed. No address is ever named here.
+#[derive(Debug, Error)]
+pub enum TableError {
+    /// The object has no such map.
+    #[error("the XDP object has no map {0}; rebuild writ from one source tree")]
+    Missing(&'static str),
+    /// The slot table is smaller.
+    #[error("slot {slot} is outside the slot table of {slots}; raise `slots` in [tables]")]
+    NoSuchSlot {
+        /// The slot asked for.
+        slot: u16,
+        /// How many there are.
+        slots: usize,
+    },
+    /// Too many intercepts of one address.
+    #[error("{0} intercepts want one address; at most {SLOTS_PER_ADDRESS} can")]
+    TooManySlots(usize),
+    /// The address table is full.
+    #[error("the table {table} is full; raise `{field}` in [tables] and restart")]
+    Full {
+        /// The map.
+        table: &'static str,
+        /// The setting of its size.
+        field: &'static str,
+    },
+    /// The kernel refused.
+    #[error("the kernel refused a change of the table {table}")]
+    Refused {
+        /// The map.
+        table: &'static str,
+        /// What it said.
+        #[source]
+        source: MapError,
+    },
+    /// A map could not be mapped into memory.
+    #[error("the table {table} cannot be mapped into memory")]
+    Map {
+        /// The map.
+        table: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Words of a [`SlotPolicy`].
+const START: usize = 0;
+const STOP: usize = 1;
+const FLAGS: usize = 2;
+
+/// The address tables and the slot table.
+pub struct Tables {
+    v4: HashMap<MapData, AddressKey4, AddressEntry4>,
+    v6: HashMap<MapData, AddressKey6, AddressEntry6>,
+    slots: SharedWords,
+}
+
+impl Tables {
+    pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, TableError> {
+        let v4 = HashMap::try_from(take_map(ebpf, maps::ADDRESSES_V4)?).map_err(refused(maps::ADDRESSES_V4))?;
+        let v6 = HashMap::try_from(take_map(ebpf, maps::ADDRESSES_V6)?).map_err(refused(maps::ADDRESSES_V6))?;
+        let slots = map_array(ebpf, maps::SLOTS, size_of::<SlotPolicy>())?;
+        Ok(Self { v4, v6, slots })
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Puts a policy in force. What the slot held before is out of force while its fields change.
+    pub fn arm(&mut self, slot: u16, policy: &SlotPolicy) -> Result<(), TableError> {
+        self.word(slot, STOP)?.store(0, Ordering::SeqCst);
+        self.word(slot, START)?.store(policy.start_ns, Ordering::SeqCst);
+        self.word(slot, FLAGS)?.store(flags_word(policy), Ordering::SeqCst);
+        self.word(slot, STOP)?.store(policy.stop_ns, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Puts a slot out of force, with the next packet.
+    pub fn disarm(&self, slot: u16) -> Result<(), TableError> {
+        self.word(slot, STOP)?.store(0, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Moves a slot's stop to an earlier moment (`CLOCK_BOOTTIME`, nanoseconds). A later one changes nothing. Returns
+    /// the stop that is in force.
+    pub fn shorten(&self, slot: u16, stop_ns: u64) -> Result<u64, TableError> {
+        let before = self.word(slot, STOP)?.fetch_min(stop_ns, Ordering::SeqCst);
+        Ok(before.min(stop_ns))
+    }
+
+    /// The policy that the kernel holds.
+    pub fn policy(&self, slot: u16) -> Result<SlotPolicy, TableError> {
+        let flags = self.word(slot, FLAGS)?.load(Ordering::SeqCst).to_ne_bytes();
+        let [f0, f1, f2, f3, g0, g1, ..] = flags;
+        Ok(SlotPolicy {
+            start_ns: self.word(slot, START)?.load(Ordering::SeqCst),
+            stop_ns: self.word(slot, STOP)?.load(Ordering::SeqCst),
+            flags: u32::from_ne_bytes([f0, f1, f2, f3]),
+            generation: u16::from_ne_bytes([g0, g1]),
+            reserved: 0,
+        })
+    }
+
+    /// Sets which intercepts want an address, in place of those that did. None at all removes the address.
+    pub fn set_address(&mut self, address: IpAddr, slots: &[SlotRef]) -> Result<(), TableError> {
+        if slots.len() > SLOTS_PER_ADDRESS {
+            return Err(TableError::TooManySlots(slots.len()));
+        }
+        if slots.is_empty() {
+            return self.remove_address(address);
+        }
+        let mut places = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        for (place, slot) in places.iter_mut().zip(slots) {
+            *place = *slot;
+        }
+        match address {
+            IpAddr::V4(address) => {
+                let key = AddressKey4(address.octets());
+                let entry = AddressEntry4 { key, slots: places };
+                self.v4.insert(key, entry, 0).map_err(|error| full(maps::ADDRESSES_V4, "addresses_v4", error))
+            }
+            IpAddr::V6(address) => {
+                let key = AddressKey6(address.octets());
+                let entry = AddressEntry6 { key, slots: places };
+                self.v6.insert(key, entry, 0).map_err(|error| full(maps::ADDRESSES_V6, "addresses_v6", error))
+            }
+        }
+    }
+
+    /// Removes an address. One that is not there is no error.
+    pub fn remove_address(&mut self, address: IpAddr) -> Result<(), TableError> {
+        let (table, removed) = match address {
+            IpAddr::V4(address) => (maps::ADDRESSES_V4, self.v4.remove(&AddressKey4(address.octets()))),
+            IpAddr::V6(address) => (maps::ADDRESSES_V6, self.v6.remove(&AddressKey6(address.octets()))),
+        };
+        match removed {
+            Err(error) if errno(&error) != Some(libc::ENOENT) => Err(TableError::Refused { table, source: error }),
+            _ => Ok(()),
+        }
+    }
+
+    /// All addresses that the kernel holds, with their intercepts, for a comparison with what it should hold. In no
+    /// order; a change during the walk can hide or repeat an entry.
+    pub fn addresses(&self) -> Result<Vec<(IpAddr, Vec<SlotRef>)>, TableError> {
+        let used = |slots: [SlotRef; SLOTS_PER_ADDRESS]| slots.into_iter().filter(|slot| slot.is_some()).collect();
+        let mut all = Vec::new();
+        for entry in self.v4.iter() {
+            let (key, entry) = entry.map_err(refused(maps::ADDRESSES_V4))?;
+            all.push((IpAddr::from(key.0), used(entry.slots)));
+        }
+        for entry in self.v6.iter() {
+            let (key, entry) = entry.map_err(refused(maps::ADDRESSES_V6))?;
+            all.push((IpAddr::from(key.0), used(entry.slots)));
+        }
+        Ok(all)
+    }
+
+    fn word(&self, slot: u16, word: usize) -> Result<&AtomicU64, TableError> {
+        self.slots.word(usize::from(slot), word).ok_or(TableError::NoSuchSlot { slot, slots: self.slots.len() })
+    }
+}
+
+/// Flags, generation and the reserved bytes as the one word that they share.
+fn flags_word(policy: &SlotPolicy) -> u64 {
+    let [f0, f1, f2, f3] = policy.flags.to_ne_bytes();
+    let [g0, g1] = policy.generation.to_ne_bytes();
+    u64::from_ne_bytes([f0, f1, f2, f3, g0, g1, 0, 0])
+}
+
+pub(crate) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, TableError> {
+    ebpf.take_map(name).ok_or(TableError::Missing(name))
+}
+
+fn map_array(ebpf: &Ebpf, name: &'static str, value_size: usize) -> Result<SharedWords, TableError> {
+    let fd = map_fd(ebpf, name)?;
+    SharedWords::map(fd, value_size, Access::Write).map_err(|source| TableError::Map { table: name, source })
+}
+
+/// The descriptor of an array map.
+pub(crate) fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<std::os::fd::BorrowedFd<'a>, TableError> {
+    use std::os::fd::AsFd;
+    match ebpf.map(name) {
+        Some(Map::Array(data)) => Ok(data.fd().as_fd()),
+        _ => Err(TableError::Missing(name)),
+    }
+}
+
+pub(crate) fn refused(table: &'static str) -> impl Fn(MapError) -> TableError {
+    move |source| TableError::Refused { table, source }
+}
+
+fn full(table: &'static str, field: &'static str, error: MapError) -> TableError {
+    // A hash map without room answers E2BIG; one that cannot get memory ENOMEM.
+    match errno(&error) {
+        Some(libc::E2BIG | libc::ENOMEM) => TableError::Full { table, field },
+        _ => TableError::Refused { table, source: error },
+    }
+}
+
+/// The system's error number, somewhere below an error.
+pub(crate) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(code);
+        }
+        next = error.source();
+    }
+    None
+}

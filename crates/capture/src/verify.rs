@@ -1,0 +1,148 @@
+//! The second look: before a frame becomes evidence, its own addresses are compared with the targets of each intercept
+//! that the kernel named. A kernel hash map reuses its elements under a reader, so the program could have read the
+//! entry of another address; what does not stand this comparison is destroyed, and counted.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use writ_abi::{FrameFlags, FrameHeader, SLOTS_PER_ADDRESS, SlotRef};
+
+/// Which way a packet goes, seen from the subject of the intercept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The source is a target.
+    FromSubject,
+    /// The destination is a target.
+    ToSubject,
+}
+
+/// An intercept that wants a packet, after the second look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The intercept.
+    pub slot: SlotRef,
+    /// Which way the packet goes. Where both sides are targets of the same intercept: from the subject.
+    pub direction: Direction,
+}
+
+/// The targets of all slots at one moment. Made anew when warrants change, and shared with the workers.
+#[derive(Clone, Debug, Default)]
+pub struct TargetView {
+    slots: Vec<Option<SlotTargets>>,
+}
+
+#[derive(Clone, Debug)]
+struct SlotTargets {
+    generation: u16,
+    /// Sorted.
+    addresses: Box<[IpAddr]>,
+}
+
+impl TargetView {
+    /// A view without targets: nothing passes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the targets of a slot, in place of those it had.
+    pub fn set(&mut self, slot: SlotRef, addresses: impl IntoIterator<Item = IpAddr>) {
+        if !slot.is_some() {
+            return;
+        }
+        let index = usize::from(slot.slot);
+        if self.slots.len() <= index {
+            self.slots.resize(index + 1, None);
+        }
+        let mut addresses: Box<[IpAddr]> = addresses.into_iter().collect();
+        addresses.sort_unstable();
+        self.slots[index] = Some(SlotTargets { generation: slot.generation, addresses });
+    }
+
+    /// Empties a slot.
+    pub fn remove(&mut self, slot: u16) {
+        if let Some(targets) = self.slots.get_mut(usize::from(slot)) {
+            *targets = None;
+        }
+    }
+
+    fn wants(&self, slot: SlotRef, address: IpAddr) -> bool {
+        let targets = self.slots.get(usize::from(slot.slot)).and_then(Option::as_ref);
+        targets.is_some_and(|t| t.generation == slot.generation && t.addresses.binary_search(&address).is_ok())
+    }
+}
+
+/// What is left of a frame's hits after the second look.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified {
+    hits: [Hit; 2 * SLOTS_PER_ADDRESS],
+    length: usize,
+    violations: u32,
+}
+
+impl Verified {
+    /// The intercepts that get the packet, each once.
+    pub fn hits(&self) -> &[Hit] {
+        self.hits.get(..self.length).unwrap_or_default()
+    }
+
+    /// Hits that the kernel named and the packet's addresses do not bear out. Each is an isolation violation averted.
+    /// After a revocation the frames that were still in the ring count here too, if the view was renewed before they
+    /// were read: renew it after the ring has drained.
+    pub fn violations(&self) -> u32 {
+        self.violations
+    }
+}
+
+/// Compares what the kernel said of a frame with the frame's own addresses.
+pub fn verify(header: &FrameHeader, frame: &[u8], targets: &TargetView) -> Verified {
+    let unused = Hit { slot: SlotRef::NONE, direction: Direction::FromSubject };
+    let mut verified = Verified { hits: [unused; 2 * SLOTS_PER_ADDRESS], length: 0, violations: 0 };
+    let Some((source, destination)) = addresses(header, frame) else {
+        verified.violations = header.source_live.count_ones() + header.destination_live.count_ones();
+        return verified;
+    };
+    verified.side(header.source_live, &header.source, Direction::FromSubject, |slot| targets.wants(slot, source));
+    verified.side(header.destination_live, &header.destination, Direction::ToSubject, |slot| {
+        targets.wants(slot, destination)
+    });
+    verified
+}
+
+impl Verified {
+    fn side(
+        &mut self,
+        live: u8,
+        slots: &[SlotRef; SLOTS_PER_ADDRESS],
+        direction: Direction,
+        wants: impl Fn(SlotRef) -> bool,
+    ) {
+        for (bit, &slot) in slots.iter().enumerate() {
+            if live & (1 << bit) == 0 {
+                continue;
+            }
+            if !slot.is_some() || !wants(slot) {
+                self.violations += 1;
+            } else if !self.hits().iter().any(|hit| hit.slot == slot) {
+                // There is room: at most one hit for each of the 2 x 8 places.
+                if let Some(place) = self.hits.get_mut(self.length) {
+                    *place = Hit { slot, direction };
+                    self.length += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Source and destination address as they stand in the frame; `None` if there is no whole IP header where the kernel
+/// says there is one.
+pub fn addresses(header: &FrameHeader, frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let packet = frame.get(usize::from(header.ip_offset)..)?;
+    let version = packet.first()? >> 4;
+    if header.flags & FrameFlags::IPV6 == 0 {
+        let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
+        let destination: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
+        (version == 4).then(|| (Ipv4Addr::from(source).into(), Ipv4Addr::from(destination).into()))
+    } else {
+        let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
+        let destination: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
+        (version == 6).then(|| (Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into()))
+    }
+}
