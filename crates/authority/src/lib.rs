@@ -31,7 +31,7 @@ pub use audit::{
     Act, Actor, AuditError, AuditFault, AuditLog, AuditSummary, Entry, Head, Outcome, Record, Subject, Tampering,
 };
 pub use audit::{read_records, verify};
-pub use digest::Digest;
+pub use digest::{Digest, NotADigest};
 pub use error::{DocumentError, Fault};
 pub use grant::{Authority, Directions, Grant, GrantError, PenTrap, Scope, Surveillance};
 pub use order::Order;
