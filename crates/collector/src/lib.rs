@@ -1,1 +1,80 @@
-//! The agency's side: receives, decodes, files by case, reports gaps.
+//! The agency's side of the handover: receives what probes send, decodes it and files it by case.
+//!
+//! ```text
+//! probe ──TLS, TCP──► connection ──bytes──► intake ──PDUs──► case ──► content.pcapng, cmii.jsonl, cmii.csv, ...
+//! ```
+//!
+//! A [`Collector`] listens on two endpoints, one for identifying information (CmII) and one for content (CmC). A thread
+//! serves each connection: it cuts the stream into PDUs, looks up the case of each and files it there. What is missing
+//! from the numbers, what came twice and what could not be read is counted and said. [`decode`](decode::decode) prints
+//! a stream that was kept, without filing anything.
+#![forbid(unsafe_code)]
+
+mod case;
+mod cases;
+pub mod config;
+mod connection;
+pub mod decode;
+mod digest;
+mod events;
+mod intake;
+mod listener;
+mod pcapng;
+mod replay;
+mod sequence;
+pub mod status;
+mod tls;
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+pub use listener::{Collector, StartError};
+use serde::Serialize;
+
+/// Folder beside the cases for the bytes of each connection, if they are kept.
+const STREAMS: &str = "streams";
+/// File beside the cases: a JSON object for each connection that ended.
+const CONNECTIONS: &str = "connections.jsonl";
+/// Octets that a file buffers at most before it writes them out.
+const FLUSH_AT: usize = 256 * 1024;
+
+/// Which of the two streams of the handover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Identifying information.
+    Cmii,
+    /// Content.
+    Cmc,
+}
+
+impl Stream {
+    /// Its name in settings, files and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cmii => "cmii",
+            Self::Cmc => "cmc",
+        }
+    }
+}
+
+/// The time now, in the form of all files and logs here: RFC 3339, UTC, to the microsecond.
+fn now() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
+/// Puts `bytes` at `path` so that a reader sees the old or the new content, whole.
+///
+/// # Errors
+/// What the system says to it.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    fs::rename(&draft, path)
+}

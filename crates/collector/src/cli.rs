@@ -1,0 +1,283 @@
+//! The command line, and everything that the program prints.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tracing_subscriber::EnvFilter;
+use writ_collector::{
+    Collector, Stream,
+    config::{Document, Origin, Plain, Settings, TlsFiles},
+    decode::{DecodeFault, decode},
+    status::{Endpoints, Status},
+    write_atomically,
+};
+
+/// Receives lawful-intercept handover (T1.IAS) and files it by case.
+#[derive(Debug, Parser)]
+#[command(name = "writ-collect", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive from probes until SIGTERM or SIGINT.
+    Listen(Box<Listen>),
+    /// Print a stream that was kept, a JSON object a PDU.
+    Decode(Decode),
+}
+
+#[derive(Debug, Args)]
+struct Listen {
+    /// Read the settings from a TOML file, in place of the flags below.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+    /// Print counts on standard output as JSON lines: when listening, every interval, at the end.
+    #[arg(long)]
+    json: bool,
+    /// Keep the latest counts in this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    status_file: Option<PathBuf>,
+    /// Seconds between counts.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    interval: u64,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = true, conflicts_with = "config")]
+struct Flags {
+    /// Folder that gets one directory a case.
+    #[arg(long, value_name = "FOLDER")]
+    directory: Option<PathBuf>,
+    /// Address and port for identifying information.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    cmii: Option<String>,
+    /// Address and port for content.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    cmc: Option<String>,
+    /// Our certificate, PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "client_ca"])]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_cert", "client_ca"])]
+    tls_key: Option<PathBuf>,
+    /// Authorities whose certificates probes may present, PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
+    client_ca: Option<PathBuf>,
+    /// Plain TCP in place of TLS.
+    #[arg(long)]
+    plain: bool,
+    /// With --plain beyond loopback: what protects the path, in words.
+    #[arg(long, value_name = "REASON", requires = "plain")]
+    path_protected_otherwise: Option<String>,
+    /// Connections held at once.
+    #[arg(long, value_name = "NUMBER")]
+    max_connections: Option<usize>,
+    /// Cases written at once.
+    #[arg(long, value_name = "NUMBER")]
+    max_cases: Option<usize>,
+    /// Also keep the bytes of each connection as they came.
+    #[arg(long)]
+    keep_streams: bool,
+}
+
+#[derive(Debug, Args)]
+struct Decode {
+    /// The stream; - is standard input.
+    file: PathBuf,
+    /// Which of the two it is. Without this the first PDU tells.
+    #[arg(long)]
+    stream: Option<StreamName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StreamName {
+    Cmii,
+    Cmc,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(io::stderr).init();
+        match self.command {
+            Command::Listen(listen) => listen.run(),
+            Command::Decode(decode) => decode.run(),
+        }
+    }
+}
+
+impl Flags {
+    fn settings(self) -> Result<Settings, writ_collector::config::Problem> {
+        let tls = match (self.tls_cert, self.tls_key, self.client_ca) {
+            (Some(cert), Some(key), Some(client_ca)) => Some(TlsFiles { cert, key, client_ca }),
+            _ => None, // clap admits all three or none
+        };
+        let document = Document {
+            directory: self.directory,
+            cmii: self.cmii,
+            cmc: self.cmc,
+            tls,
+            plain: self.plain.then_some(Plain { path_protected_otherwise: self.path_protected_otherwise }),
+            max_connections: self.max_connections,
+            max_cases: self.max_cases,
+            keep_streams: self.keep_streams,
+        };
+        Settings::check(document, Origin::CommandLine)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    Listening { endpoints: Endpoints },
+    Status(&'a Status),
+    Final(&'a Status),
+}
+
+impl Listen {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let settings = match self.config {
+            Some(file) => Settings::load(&file),
+            None => self.flags.settings(),
+        };
+        let started = settings.map_err(Into::into).and_then(|settings| Collector::start(&settings));
+        let collector = match started {
+            Ok(collector) => collector,
+            Err(error) => {
+                eprintln!("writ-collect: {error}");
+                return Ok(ExitCode::from(2));
+            }
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            // The second one ends it at once: registered first, so that it sees what the first one set.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+                .context("signals cannot be caught")?;
+        }
+        let mut output = Output { json: self.json, status_file: self.status_file, line: io::stderr().is_terminal() };
+        let endpoints = collector.endpoints();
+        let directory = collector.directory();
+        tracing::info!("CmII on {}, CmC on {}, cases in {}", endpoints.cmii, endpoints.cmc, directory.display());
+        output.event(&Event::Listening { endpoints })?;
+
+        let interval = Duration::from_secs(self.interval);
+        let mut due = Instant::now();
+        let told = loop {
+            if stop.load(Ordering::Relaxed) {
+                break Ok(());
+            }
+            if Instant::now() >= due {
+                due = Instant::now() + interval;
+                collector.write_digests();
+                // Counts that cannot be told must not cost what is arriving: the files are closed well first.
+                if let Err(error) = output.status(&collector.status()) {
+                    break Err(error);
+                }
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
+        let (status, failures) = collector.stop();
+        told?;
+        output.end(&status)?;
+        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Where counts go.
+struct Output {
+    json: bool,
+    status_file: Option<PathBuf>,
+    line: bool,
+}
+
+impl Output {
+    fn event(&self, event: &Event<'_>) -> anyhow::Result<()> {
+        if self.json {
+            let mut line = serde_json::to_vec(event)?;
+            line.push(b'\n');
+            let mut out = io::stdout().lock();
+            out.write_all(&line).and_then(|()| out.flush()).context("standard output")?;
+        }
+        Ok(())
+    }
+
+    fn status(&mut self, status: &Status) -> anyhow::Result<()> {
+        self.event(&Event::Status(status))?;
+        self.file(status)?;
+        if self.line {
+            eprint!("\r\x1b[K{status}\r");
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, status: &Status) -> anyhow::Result<()> {
+        self.event(&Event::Final(status))?;
+        self.file(status)?;
+        if !self.json {
+            let mut out = io::stdout().lock();
+            for (case, counts) in &status.cases {
+                writeln!(out, "{case}: {counts}").context("standard output")?;
+            }
+            let Status { accepted, refused, faults, .. } = status;
+            writeln!(out, "connections: accepted {accepted}, refused {refused}, ended by a fault {faults}")
+                .context("standard output")?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, status: &Status) -> anyhow::Result<()> {
+        let Some(path) = &self.status_file else { return Ok(()) };
+        let text = serde_json::to_vec_pretty(status)?;
+        write_atomically(path, &text).with_context(|| format!("--status-file {}", path.display()))
+    }
+}
+
+impl Decode {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let stream = self.stream.map(|stream| match stream {
+            StreamName::Cmii => Stream::Cmii,
+            StreamName::Cmc => Stream::Cmc,
+        });
+        let mut out = BufWriter::new(io::stdout().lock());
+        let name =
+            if self.file.as_os_str() == "-" { "standard input".to_owned() } else { self.file.display().to_string() };
+        let decoded = if self.file.as_os_str() == "-" {
+            decode(io::stdin().lock(), stream, &mut out)
+        } else {
+            match File::open(&self.file) {
+                Ok(file) => decode(BufReader::with_capacity(1 << 18, file), stream, &mut out),
+                Err(error) => Err(DecodeFault::Io(error)),
+            }
+        };
+        let decoded = decoded.and(out.flush().map_err(DecodeFault::Io));
+        match decoded {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            // Whoever reads our output has seen enough.
+            Err(DecodeFault::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+            Err(fault) => {
+                eprintln!("writ-collect: {name}: {fault}");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The packets of a case as a pcapng file that standard tools open.
+//!
+//! Link type RAW: each packet begins with its IP header. One interface block stands for each numbering: its name is
+//! the intercept access point, its description the content identifier. A packet carries its direction in words
+//! (comment) and in its flags (inbound is to the subject), and its sequence number as packet id. Time stamps are in
+//! microseconds.
+//!
+//! All that the collector has to know after a restart is in the file, so the file is also its memory:
+//! [`PacketFile::open`] reads what is there, cuts off a block that was being written when the machine stopped, and
+//! goes on in a new section.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufReader, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use writ_encoder::t1_ias::Direction;
+
+use crate::FLUSH_AT;
+
+const SECTION: u32 = 0x0a0d_0d0a;
+const INTERFACE: u32 = 1;
+const PACKET: u32 = 6;
+const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+/// LINKTYPE_RAW: IPv4 or IPv6, told apart by the version field.
+const LINK_TYPE_RAW: u16 = 101;
+
+const OPTION_END: u16 = 0;
+const OPTION_COMMENT: u16 = 1;
+const INTERFACE_NAME: u16 = 2;
+const INTERFACE_DESCRIPTION: u16 = 3;
+const INTERFACE_TIME_RESOLUTION: u16 = 9;
+const PACKET_FLAGS: u16 = 2;
+const PACKET_ID: u16 = 5;
+
+/// No block of ours comes near this: a length beyond it is damage.
+const MAX_BLOCK: u32 = 16 << 20;
+
+/// What numbers its packets on its own: one content identifier at one intercept access point.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Source {
+    /// Intercept access point, as the probe names it; empty if it does not.
+    pub iap: String,
+    /// Content identifier in its text form.
+    pub content_identifier: String,
+}
+
+/// One packet, as it is written and as it is read back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet<'a> {
+    /// UTC in microseconds since 1970.
+    pub time_us: u64,
+    /// Which way it went, if the handover said so.
+    pub direction: Option<Direction>,
+    /// Its sequence number, if it bears one.
+    pub sequence: Option<u64>,
+    /// From the IP header on.
+    pub bytes: &'a [u8],
+}
+
+/// A file that cannot be gone on with as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PacketFileError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Something else than what this module writes.
+    #[error("damaged at byte {0}")]
+    Damaged(u64),
+}
+
+/// A case's packets, open for appending.
+#[derive(Debug)]
+pub(crate) struct PacketFile {
+    file: File,
+    buffer: Vec<u8>,
+    /// The interfaces of the present section; None before it is begun.
+    interfaces: Option<Vec<Source>>,
+}
+
+impl PacketFile {
+    /// Opens or creates a file. `known` is told of each packet that it holds already.
+    ///
+    /// # Errors
+    /// [`PacketFileError::Damaged`] when it holds what was not written here; it is then left as it is.
+    pub(crate) fn open(path: &Path, mut known: impl FnMut(&Source, &Packet<'_>)) -> Result<Self, PacketFileError> {
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let length = file.metadata()?.len();
+        let whole = read_blocks(&file, &mut known)?;
+        if whole < length {
+            file.set_len(whole)?;
+        }
+        let mut packets = Self { file, buffer: Vec::new(), interfaces: None };
+        if whole == 0 {
+            packets.begin_section();
+            packets.flush()?;
+        }
+        Ok(packets)
+    }
+
+    /// Appends a packet. It is in the file after the next [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// What the system says to a write, for example that the disk is full.
+    pub(crate) fn write(&mut self, source: &Source, packet: &Packet<'_>) -> io::Result<()> {
+        let interface = self.interface(source)?;
+        let length = u32::try_from(packet.bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        block(&mut self.buffer, PACKET, |body| {
+            body.extend_from_slice(&interface.to_le_bytes());
+            let [low, high] = [packet.time_us as u32, (packet.time_us >> 32) as u32];
+            body.extend_from_slice(&high.to_le_bytes());
+            body.extend_from_slice(&low.to_le_bytes());
+            body.extend_from_slice(&length.to_le_bytes()); // captured
+            body.extend_from_slice(&length.to_le_bytes()); // on the line
+            body.extend_from_slice(packet.bytes);
+            pad(body);
+            if let Some(direction) = packet.direction {
+                option(body, OPTION_COMMENT, word(direction));
+            }
+            option(body, PACKET_FLAGS, &flags(packet.direction).to_le_bytes());
+            if let Some(sequence) = packet.sequence {
+                option(body, PACKET_ID, &sequence.to_le_bytes());
+            }
+            option(body, OPTION_END, &[]);
+        });
+        if self.buffer.len() >= FLUSH_AT {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes out what is buffered.
+    ///
+    /// # Errors
+    /// What the system says to the write. The file may then end within a block; opening it anew mends that.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes out what is buffered and waits until the disk has it.
+    ///
+    /// # Errors
+    /// What the system says to it.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.sync_all()
+    }
+
+    fn begin_section(&mut self) {
+        block(&mut self.buffer, SECTION, |body| {
+            body.extend_from_slice(&BYTE_ORDER_MAGIC.to_le_bytes());
+            body.extend_from_slice(&1u16.to_le_bytes()); // version 1.0
+            body.extend_from_slice(&0u16.to_le_bytes());
+            body.extend_from_slice(&u64::MAX.to_le_bytes()); // length not known
+        });
+        self.interfaces = Some(Vec::new());
+    }
+
+    fn interface(&mut self, source: &Source) -> io::Result<u32> {
+        if self.interfaces.is_none() {
+            self.begin_section();
+        }
+        let interfaces = self.interfaces.get_or_insert_default();
+        let index = match interfaces.iter().position(|known| known == source) {
+            Some(index) => index,
+            None => {
+                interfaces.push(source.clone());
+                block(&mut self.buffer, INTERFACE, |body| {
+                    body.extend_from_slice(&LINK_TYPE_RAW.to_le_bytes());
+                    body.extend_from_slice(&0u16.to_le_bytes());
+                    body.extend_from_slice(&0u32.to_le_bytes()); // no limit on length
+                    option(body, INTERFACE_NAME, source.iap.as_bytes());
+                    option(body, INTERFACE_DESCRIPTION, source.content_identifier.as_bytes());
+                    option(body, INTERFACE_TIME_RESOLUTION, &[6]);
+                    option(body, OPTION_END, &[]);
+                });
+                interfaces.len() - 1
+            }
+        };
+        u32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput.into())
+    }
+}
+
+fn word(direction: Direction) -> &'static [u8] {
+    match direction {
+        Direction::FromSubject => b"fromSubject",
+        Direction::ToSubject => b"toSubject",
+    }
+}
+
+/// Bits 0-1 of the packet flags: 1 inbound, 2 outbound.
+fn flags(direction: Option<Direction>) -> u32 {
+    match direction {
+        None => 0,
+        Some(Direction::ToSubject) => 1,
+        Some(Direction::FromSubject) => 2,
+    }
+}
+
+fn direction(flags: u32) -> Option<Direction> {
+    match flags & 3 {
+        1 => Some(Direction::ToSubject),
+        2 => Some(Direction::FromSubject),
+        _ => None,
+    }
+}
+
+/// Writes a block: type and length in front, the length once more behind.
+fn block(out: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&kind.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    body(out);
+    // Bodies are a packet of at most u32::MAX bytes minus its TLV head, and some options.
+    let length = ((out.len() - start + 4) as u32).to_le_bytes();
+    out[start + 4..start + 8].copy_from_slice(&length);
+    out.extend_from_slice(&length);
+}
+
+fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
+    // A name longer than an option can be is cut; identifiers are some 50 bytes.
+    let value = &value[..value.len().min(usize::from(u16::MAX))];
+    out.extend_from_slice(&code.to_le_bytes());
+    out.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    out.extend_from_slice(value);
+    pad_by(out, value.len());
+}
+
+fn pad(out: &mut Vec<u8>) {
+    // Blocks begin aligned, and so does everything within them before the packet's bytes.
+    pad_by(out, out.len());
+}
+
+fn pad_by(out: &mut Vec<u8>, length: usize) {
+    out.resize(out.len() + length.next_multiple_of(4) - length, 0);
+}
+
+/// Reads the blocks of a file that this module wrote. Returns where the last whole one ends.
+fn read_blocks(file: &File, known: &mut impl FnMut(&Source, &Packet<'_>)) -> Result<u64, PacketFileError> {
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut whole = 0;
+    let mut sources: Option<Vec<Source>> = None;
+    let mut body = Vec::new();
+    loop {
+        let mut head = [0; 8];
+        if !read_whole(&mut reader, &mut head)? {
+            return Ok(whole);
+        }
+        let kind = u32_at(&head, 0).ok_or(PacketFileError::Damaged(whole))?;
+        let length = u32_at(&head, 4).ok_or(PacketFileError::Damaged(whole))?;
+        if !(12..=MAX_BLOCK).contains(&length) || length % 4 != 0 {
+            return Err(PacketFileError::Damaged(whole));
+        }
+        body.resize(length as usize - 8, 0);
+        if !read_whole(&mut reader, &mut body)? {
+            return Ok(whole);
+        }
+        read_block(kind, length, &body, &mut sources, known).ok_or(PacketFileError::Damaged(whole))?;
+        whole += u64::from(length);
+    }
+}
+
+/// Reads one block; None if it is none of ours.
+fn read_block(
+    kind: u32,
+    length: u32,
+    body: &[u8],
+    sources: &mut Option<Vec<Source>>,
+    known: &mut impl FnMut(&Source, &Packet<'_>),
+) -> Option<()> {
+    let (body, trailer) = body.split_at_checked(body.len().checked_sub(4)?)?;
+    if u32_at(trailer, 0)? != length {
+        return None;
+    }
+    match kind {
+        SECTION => {
+            if u32_at(body, 0)? != BYTE_ORDER_MAGIC {
+                return None;
+            }
+            *sources = Some(Vec::new());
+        }
+        INTERFACE => {
+            let mut source = Source { iap: String::new(), content_identifier: String::new() };
+            for (code, value) in options(body.get(8..)?) {
+                match code {
+                    INTERFACE_NAME => source.iap = String::from_utf8(value.to_vec()).ok()?,
+                    INTERFACE_DESCRIPTION => source.content_identifier = String::from_utf8(value.to_vec()).ok()?,
+                    _ => {}
+                }
+            }
+            sources.as_mut()?.push(source);
+        }
+        PACKET => {
+            let source = sources.as_ref()?.get(u32_at(body, 0)? as usize)?;
+            let time_us = u64::from(u32_at(body, 4)?) << 32 | u64::from(u32_at(body, 8)?);
+            let captured = u32_at(body, 12)? as usize;
+            let bytes = body.get(20..)?.get(..captured)?;
+            let mut packet = Packet { time_us, direction: None, sequence: None, bytes };
+            for (code, value) in options(body.get(20..)?.get(captured.next_multiple_of(4)..)?) {
+                match code {
+                    PACKET_FLAGS => packet.direction = direction(u32_at(value, 0)?),
+                    PACKET_ID => packet.sequence = Some(u64::from_le_bytes(value.try_into().ok()?)),
+                    _ => {}
+                }
+            }
+            known(source, &packet);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn options(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, rest) = bytes.split_at_checked(4)?;
+        let code = u16::from_le_bytes([head[0], head[1]]);
+        let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
+        let value = rest.get(..length)?;
+        bytes = rest.get(length.next_multiple_of(4)..)?;
+        (code != OPTION_END).then_some((code, value))
+    })
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    let four = bytes.get(offset..)?.get(..4)?;
+    Some(u32::from_le_bytes(four.try_into().ok()?))
+}
+
+/// Fills `buffer`; false if the file ends first.
+fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    match reader.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Content identifier, sequence number, direction, octets.
+    type Found = (String, Option<u64>, Option<Direction>, Vec<u8>);
+
+    fn source(content_identifier: &str) -> Source {
+        Source { iap: "LAB-1".into(), content_identifier: content_identifier.into() }
+    }
+
+    fn read(path: &Path) -> Result<(PacketFile, Vec<Found>), PacketFileError> {
+        let mut found = Vec::new();
+        let file = PacketFile::open(path, |source, packet| {
+            let name = source.content_identifier.clone();
+            found.push((name, packet.sequence, packet.direction, packet.bytes.to_vec()));
+        })?;
+        Ok((file, found))
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_whatever_byte_the_file_was_cut_at() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("content.pcapng");
+        let (mut file, found) = read(&path).expect("new file");
+        assert!(found.is_empty());
+        let mut ends = Vec::new();
+        let packets: Vec<Vec<u8>> = (0..9u8).map(|n| vec![n; 19 + usize::from(n)]).collect();
+        for (number, bytes) in packets.iter().enumerate() {
+            let direction = [None, Some(Direction::FromSubject), Some(Direction::ToSubject)][number % 3];
+            let packet = Packet { time_us: u64::MAX - 5, direction, sequence: Some(number as u64), bytes };
+            file.write(&source(["a", "b"][number % 2]), &packet).expect("write");
+            file.flush().expect("flush");
+            ends.push(std::fs::metadata(&path).expect("metadata").len());
+        }
+        let whole = std::fs::read(&path).expect("read");
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).expect("write");
+            let (mut file, found) = read(&path).expect("recovered");
+            let expected = ends.iter().filter(|end| **end <= cut as u64).count();
+            assert_eq!(found.len(), expected, "cut at {cut}");
+            for (number, (name, sequence, direction, bytes)) in found.iter().enumerate() {
+                assert_eq!(name, ["a", "b"][number % 2]);
+                assert_eq!(*sequence, Some(number as u64));
+                assert_eq!(*direction, [None, Some(Direction::FromSubject), Some(Direction::ToSubject)][number % 3]);
+                assert_eq!(bytes, &packets[number]);
+            }
+            let last = Packet { time_us: 1, direction: None, sequence: None, bytes: b"last" };
+            file.write(&source("c"), &last).expect("write");
+            file.flush().expect("flush");
+            let (_, found) = read(&path).expect("again");
+            assert_eq!(found.len(), expected + 1, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn damage_is_named_and_left_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("content.pcapng");
+        drop(read(&path).expect("new file"));
+        let mut bytes = std::fs::read(&path).expect("read");
+        let section = bytes.len() as u64;
+        bytes.extend_from_slice(&[0; 64]);
+        std::fs::write(&path, &bytes).expect("write");
+        assert!(matches!(read(&path), Err(PacketFileError::Damaged(at)) if at == section));
+        assert_eq!(std::fs::read(&path).expect("read"), bytes);
+    }
+}

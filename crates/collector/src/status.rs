@@ -1,0 +1,95 @@
+//! Counts of a collector while it runs and at its end: of its connections and of its cases in this run.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
+
+use serde::Serialize;
+
+use crate::Stream;
+pub use crate::case::Counts;
+
+/// Where the collector listens.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Endpoints {
+    /// For identifying information.
+    pub cmii: SocketAddr,
+    /// For content.
+    pub cmc: SocketAddr,
+}
+
+/// What a collector did so far.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// When this was true.
+    pub at: String,
+    /// Where it listens.
+    pub endpoints: Endpoints,
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// Connections that were refused: certificate, handshake, too many.
+    pub refused: u64,
+    /// Connections that were ended because of what they brought, or because it could not be filed.
+    pub faults: u64,
+    /// Connections that are there now.
+    pub connections: Vec<ConnectionStatus>,
+    /// Sums over the cases.
+    pub totals: Counts,
+    /// The cases that something arrived for in this run, by directory.
+    pub cases: BTreeMap<String, Counts>,
+}
+
+/// One connection that is there now.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionStatus {
+    /// Its number in this run.
+    pub id: u64,
+    /// Which endpoint it came to.
+    pub stream: Stream,
+    /// Where it came from.
+    pub peer: SocketAddr,
+    /// SHA-256 of the client's certificate; none over plain TCP.
+    pub certificate_sha256: Option<String>,
+    /// When it was accepted.
+    pub began: String,
+    /// Octets of the stream.
+    pub bytes: u64,
+    /// PDUs.
+    pub pdus: u64,
+}
+
+impl Counts {
+    /// Adds the counts of another case.
+    pub fn add(&mut self, other: &Self) {
+        self.cmii_arrived += other.cmii_arrived;
+        self.cmii_repeats += other.cmii_repeats;
+        self.header_reports += other.header_reports;
+        self.cmc_arrived += other.cmc_arrived;
+        self.packets += other.packets;
+        self.packet_bytes += other.packet_bytes;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.unnumbered += other.unnumbered;
+        self.restarts += other.restarts;
+        self.missing = self.missing.saturating_add(other.missing);
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cmii_arrived, cmii_repeats, packets, packet_bytes, duplicates, late, missing, .. } = self;
+        write!(
+            f,
+            "packets {packets} ({packet_bytes} bytes), missing {missing}, duplicates {duplicates}, late {late}; \
+             messages {}, repeats {cmii_repeats}",
+            cmii_arrived - cmii_repeats
+        )
+    }
+}
+
+/// One line.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections, cases, refused, faults, totals, .. } = self;
+        let (connections, cases) = (connections.len(), cases.len());
+        write!(f, "connections {connections} (refused {refused}, faults {faults}), cases {cases}: {totals}")
+    }
+}
