@@ -18,24 +18,21 @@ pub(crate) const fn tlv_octets(length: usize) -> usize {
     1 + length_octets(length) + length
 }
 
-/// A number as the contents of an INTEGER: two's complement, minimal, so 1 to 9 octets.
+/// A number as the contents of an INTEGER: two's complement, minimal, so 1 to 9 octets, from the front of 16.
 pub(crate) struct Unsigned {
-    octets: [u8; 9],
-    length: usize,
+    pub(crate) octets: [u8; 16],
+    pub(crate) length: usize,
 }
 
 impl Unsigned {
     pub(crate) const LONGEST: usize = 9;
 
+    #[inline]
     pub(crate) const fn new(number: u64) -> Self {
-        let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
         // A leading zero octet is needed only where the top bit would read as a sign.
-        let length = (u64::BITS - number.leading_zeros()) as usize / 8 + 1;
-        Self { octets: [0, a, b, c, d, e, f, g, h], length }
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.octets.get(Self::LONGEST - self.length..).unwrap_or(&self.octets)
+        let length = (u64::BITS - number.leading_zeros()) / 8 + 1;
+        let octets = ((number as u128) << (8 * (16 - length))).to_be_bytes();
+        Self { octets, length: length as usize }
     }
 }
 
@@ -56,16 +53,29 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The first `length` of a few octets. To copy all of them is cheaper than to ask how many, and what is too much is
+    /// written over by what follows; only at the very end is there no room for that.
+    #[inline]
+    pub(crate) fn some<const N: usize>(&mut self, octets: &[u8; N], length: usize) -> Result<(), NoRoom> {
+        match self.room.first_chunk_mut() {
+            Some(room) => *room = *octets,
+            None => self.room.get_mut(..length).ok_or(NoRoom)?.copy_from_slice(octets.get(..length).ok_or(NoRoom)?),
+        }
+        self.room.split_off_mut(..length).ok_or(NoRoom)?;
+        Ok(())
+    }
+
     /// Identifier and length of a value whose contents follow.
     #[inline]
     pub(crate) fn header(&mut self, identifier: u8, length: usize) -> Result<(), NoRoom> {
-        if let Ok(short @ 0..0x80) = u8::try_from(length) {
-            return self.octets(&[identifier, short]);
+        let octets = length_octets(length);
+        if octets == 1 {
+            return self.octets(&[identifier, length as u8]);
         }
-        let number = length.to_be_bytes();
-        let significant = length_octets(length) - 1;
-        self.octets(&[identifier, 0x80 | significant as u8])?;
-        self.octets(number.get(number.len() - significant..).unwrap_or(&number))
+        // The number from the front of its 8 octets, as many as are significant.
+        let [a, b, c, d, e, f, g, h] = ((length as u64) << (8 * (9 - octets))).to_be_bytes();
+        let long = 0x80 | (octets - 1) as u8;
+        self.some(&[identifier, long, a, b, c, d, e, f, g, h], 1 + octets)
     }
 
     /// A value whole.
@@ -73,5 +83,17 @@ impl<'a> Writer<'a> {
     pub(crate) fn value(&mut self, identifier: u8, contents: &[u8]) -> Result<(), NoRoom> {
         self.header(identifier, contents.len())?;
         self.octets(contents)
+    }
+
+    /// A value whole, whose contents are the first `length` of a few octets.
+    #[inline]
+    pub(crate) fn some_value<const N: usize>(
+        &mut self,
+        identifier: u8,
+        contents: &[u8; N],
+        length: usize,
+    ) -> Result<(), NoRoom> {
+        self.header(identifier, length)?;
+        self.some(contents, length)
     }
 }

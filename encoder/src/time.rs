@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 /// The last microsecond that a GeneralizedTime can hold: 9999-12-31T23:59:59.999999Z.
 const LAST: i64 = 253_402_300_799_999_999;
 
-const MICROS_PER_SECOND: i64 = 1_000_000;
-const SECONDS_PER_DAY: i64 = 86_400;
+const MICROS_PER_SECOND: u64 = 1_000_000;
+const SECONDS_PER_DAY: u64 = 86_400;
 
 /// A moment, in microseconds of UTC since 1970, not later than the year 9999 and not before 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,50 +42,47 @@ impl UtcMicros {
         self.0
     }
 
-    /// Year, month, day, second of the day, microsecond of the second.
+    /// The moment in the proleptic Gregorian calendar.
     const fn civil(self) -> Civil {
-        let seconds = self.0 / MICROS_PER_SECOND;
-        // Days are counted from 0000-03-01, so that the leap day is the last of its year (proleptic Gregorian).
-        let days = seconds / SECONDS_PER_DAY + 719_468;
-        let era = days / 146_097;
-        let day_of_era = days % 146_097;
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+        let micros = self.0 as u64; // never negative
+        let seconds = micros / MICROS_PER_SECOND;
+        // Days are counted from 0000-03-01, so that the leap day is the last of its year, and the divisions of a
+        // calendar become those of Neri and Schneider, "Euclidean affine functions" (2022): no branch, no division by
+        // a variable. `LAST` bounds all of them far below where they stop being exact.
+        let day = (seconds / SECONDS_PER_DAY) as u32 + 719_468;
+        let quarter_day = 4 * day + 3;
+        let century = quarter_day / 146_097;
+        let scaled_year = 2_939_745 * ((quarter_day % 146_097) | 3) as u64;
+        let day_of_year = scaled_year as u32 / 2_939_745 / 4;
+        let scaled_month = 2141 * day_of_year + 197_913;
+        let january_on = (day_of_year >= 306) as u32;
         Civil {
-            year: (era * 400 + year_of_era + if month <= 2 { 1 } else { 0 }) as u32,
-            month: month as u32,
-            day: (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32,
+            year: 100 * century + (scaled_year >> 32) as u32 + january_on,
+            month: (scaled_month >> 16) - 12 * january_on,
+            day: (scaled_month & 0xffff) / 2141 + 1,
             second_of_day: (seconds % SECONDS_PER_DAY) as u32,
-            micros: (self.0 % MICROS_PER_SECOND) as u32,
+            micros: (micros % MICROS_PER_SECOND) as u32,
         }
     }
 
     /// The GeneralizedTime of DER (X.690, 11.7): to the second, a fraction only if it is not zero and without trailing
     /// zeros, then `Z`.
-    pub(crate) const fn generalized(self) -> GeneralizedTime {
-        let civil = self.civil();
-        let mut text = *b"YYYYMMDDHHMMSS.ffffffZ";
-        put_pair(&mut text, 0, civil.year / 100);
-        put_pair(&mut text, 2, civil.year % 100);
-        put_pair(&mut text, 4, civil.month);
-        put_pair(&mut text, 6, civil.day);
-        put_pair(&mut text, 8, civil.second_of_day / 3600);
-        put_pair(&mut text, 10, civil.second_of_day / 60 % 60);
-        put_pair(&mut text, 12, civil.second_of_day % 60);
-        put_pair(&mut text, 15, civil.micros / 10_000);
-        put_pair(&mut text, 17, civil.micros / 100 % 100);
-        put_pair(&mut text, 19, civil.micros % 100);
-        let mut end = 21;
-        while text[end - 1] == b'0' && end > 15 {
-            end -= 1;
+    #[inline]
+    pub(crate) fn generalized(self) -> GeneralizedTime {
+        let Civil { year, month, day, second_of_day, micros } = self.civil();
+        let [y1, y2, y3, y4, m1, m2, d1, d2] = digits(year * 10_000 + month * 100 + day);
+        let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        let [_, _, h1, h2, n1, n2, s1, s2] = digits(hour * 10_000 + minute * 100 + second);
+        let [_, _, f1, f2, f3, f4, f5, f6] = digits(micros);
+        let mut text =
+            [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2, b'.', f1, f2, f3, f4, f5, f6, b'Z', 0, 0];
+        let mut length = GeneralizedTime::LONGEST;
+        if f6 == b'0' {
+            let digits = [f1, f2, f3, f4, f5].iter().rposition(|&digit| digit != b'0');
+            length = digits.map_or(15, |last| last + 17);
+            text[length - 1] = b'Z';
         }
-        if end == 15 {
-            end = 14; // nothing left behind the point
-        }
-        text[end] = b'Z';
-        GeneralizedTime { text, length: end + 1 }
+        GeneralizedTime { text, length }
     }
 }
 
@@ -97,24 +94,27 @@ struct Civil {
     micros: u32,
 }
 
-const fn put_pair(text: &mut [u8; 22], at: usize, number: u32) {
-    text[at] = b'0' + (number / 10) as u8;
-    text[at + 1] = b'0' + (number % 10) as u8;
+/// A number below 10^8 as eight decimal digits, all at once: each step splits every lane of the word in two, the
+/// quotient in the lower half, so that the most significant digit comes to lie in the lowest octet.
+pub(crate) const fn digits(number: u32) -> [u8; 8] {
+    let number = number as u64;
+    let fours = number / 10_000 | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f; // x / 100 for x below 10^4
+    let pairs = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((pairs * 103) >> 10) & 0xf_000f_000f_000f; // x / 10 for x below 100
+    let ones = tens | ((pairs - 10 * tens) << 8);
+    (ones | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// The characters of a GeneralizedTime: 15 without a fraction, up to 22 with microseconds.
+/// The characters of a GeneralizedTime: 15 without a fraction, up to 22 with microseconds, padded to 24.
 pub(crate) struct GeneralizedTime {
-    text: [u8; GeneralizedTime::LONGEST],
-    length: usize,
+    pub(crate) text: [u8; 24],
+    pub(crate) length: usize,
 }
 
 impl GeneralizedTime {
     /// `YYYYMMDDHHMMSS.ffffffZ`
     pub(crate) const LONGEST: usize = 22;
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or(&self.text)
-    }
 }
 
 /// RFC 3339, always with six digits of the fraction, so that a column of times sorts as text.
@@ -138,7 +138,8 @@ mod tests {
     use super::*;
 
     fn generalized(micros: i64) -> String {
-        String::from_utf8(UtcMicros::new(micros).unwrap().generalized().as_bytes().to_vec()).unwrap()
+        let time = UtcMicros::new(micros).unwrap().generalized();
+        String::from_utf8(time.text[..time.length].to_vec()).unwrap()
     }
 
     #[test]
@@ -156,6 +157,26 @@ mod tests {
         assert_eq!(generalized(951_782_400_000_000), "20000229000000Z");
         assert_eq!(generalized(951_868_800_000_000), "20000301000000Z");
         assert_eq!(generalized(4_107_542_400_000_000), "21000301000000Z");
+    }
+
+    /// Every day from 1970 to 9999 by counting, and every number of the fraction.
+    #[test]
+    fn the_calendar_and_the_digits() {
+        let mut micros = 0;
+        for year in 1970..=9999 {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            for (month, days) in (1..).zip([31, 28 + u32::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+                for day in 1..=days {
+                    let civil = UtcMicros::new(micros).unwrap().civil();
+                    assert_eq!((civil.year, civil.month, civil.day), (year, month, day));
+                    micros += 86_400_000_000;
+                }
+            }
+        }
+        assert_eq!(micros - 1, LAST);
+        for number in (0..1_000_000).chain(99_990_000..100_000_000).chain((0..100_000_000).step_by(997)) {
+            assert_eq!(digits(number), format!("{number:08}").as_bytes());
+        }
     }
 
     #[test]

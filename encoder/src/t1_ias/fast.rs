@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::{Direction, Flow, Intercept};
 use crate::UtcMicros;
 use crate::ber::{NoRoom, Unsigned, Writer, tlv_octets};
-use crate::time::GeneralizedTime;
+use crate::time::{GeneralizedTime, digits};
 
 // Identifier octets (X.690, 8.1.2): universal SEQUENCE, context tags primitive and constructed.
 const SEQUENCE: u8 = 0x30;
@@ -40,10 +40,9 @@ impl Intercept {
     ) -> Result<usize, NoRoom> {
         let time = time.generalized();
         let sequence = Unsigned::new(sequence);
-        let (time, sequence) = (time.as_bytes(), sequence.as_bytes());
 
         let header =
-            self.correlation_info.len() + tlv_octets(time.len()) + DIRECTION_OCTETS + tlv_octets(sequence.len());
+            self.correlation_info.len() + tlv_octets(time.length) + DIRECTION_OCTETS + tlv_octets(sequence.length);
         let apdu = tlv_octets(header) + tlv_octets(packet.len());
         let total = tlv_octets(apdu);
 
@@ -51,9 +50,9 @@ impl Intercept {
         writer.header(SEQUENCE, apdu)?;
         writer.header(constructed(0), header)?;
         writer.octets(&self.correlation_info)?;
-        writer.value(primitive(1), time)?;
+        writer.some_value(primitive(1), &time.text, time.length)?;
         writer.value(primitive(2), &[direction as u8])?;
-        writer.value(primitive(3), sequence)?;
+        writer.some_value(primitive(3), &sequence.octets, sequence.length)?;
         writer.value(primitive(1), packet)?;
         Ok(total)
     }
@@ -72,7 +71,6 @@ impl Intercept {
     /// A buffer of [`header_report_bound`](Self::header_report_bound) octets is always enough.
     pub fn header_report(&self, out: &mut [u8], time: UtcMicros, flow: &Flow) -> Result<usize, NoRoom> {
         let time = time.generalized();
-        let time = time.as_bytes();
         let stream_id = flow.stream_id();
         let flow_label = flow.flow_label.map(|label| Decimal::new(label.get()));
         let source = Address::new(flow.source, flow_label.as_ref());
@@ -82,9 +80,9 @@ impl Intercept {
         let header_set = tlv_octets(tlv_octets(stream_id.len()))
             + tlv_octets(source.octets())
             + tlv_octets(destination.octets())
-            + ports.as_ref().map_or(0, |(from, to)| tlv_octets(from.length()) + tlv_octets(to.length()));
+            + ports.as_ref().map_or(0, |(from, to)| tlv_octets(from.length) + tlv_octets(to.length));
         let report = self.message_head.len()
-            + tlv_octets(time.len())
+            + tlv_octets(time.length)
             + self.report_content_identifier.len()
             + tlv_octets(header_set);
         let protocol = CMII_PROTOCOL.len() + tlv_octets(report);
@@ -95,7 +93,7 @@ impl Intercept {
         writer.octets(&CMII_PROTOCOL)?;
         writer.header(constructed(10), report)?;
         writer.octets(&self.message_head)?;
-        writer.value(primitive(2), time)?;
+        writer.some_value(primitive(2), &time.text, time.length)?;
         writer.octets(&self.report_content_identifier)?;
         writer.header(constructed(4), header_set)?;
         writer.header(constructed(0), tlv_octets(stream_id.len()))?;
@@ -103,8 +101,8 @@ impl Intercept {
         source.write(&mut writer, constructed(1))?;
         destination.write(&mut writer, constructed(2))?;
         if let Some((from, to)) = &ports {
-            writer.value(primitive(3), from.as_bytes())?;
-            writer.value(primitive(4), to.as_bytes())?;
+            writer.some_value(primitive(3), &from.digits, from.length)?;
+            writer.some_value(primitive(4), &to.digits, to.length)?;
         }
         Ok(total)
     }
@@ -150,50 +148,36 @@ impl<'a> Address<'a> {
     fn octets(&self) -> usize {
         tlv_octets(tlv_octets(self.length))
             + Self::ALLOCATION_UNKNOWN.len()
-            + self.flow_label.map_or(0, |label| tlv_octets(label.length()))
+            + self.flow_label.map_or(0, |label| tlv_octets(label.length))
     }
 
     fn write(&self, writer: &mut Writer<'_>, identifier: u8) -> Result<(), NoRoom> {
         writer.header(identifier, self.octets())?;
         writer.header(constructed(0), tlv_octets(self.length))?;
-        writer.value(primitive(self.tag), self.bits.get(..self.length).unwrap_or(&self.bits))?;
+        writer.some_value(primitive(self.tag), &self.bits, self.length)?;
         writer.octets(&Self::ALLOCATION_UNKNOWN)?;
         match self.flow_label {
-            Some(label) => writer.value(primitive(2), label.as_bytes()),
+            Some(label) => writer.some_value(primitive(2), &label.digits, label.length),
             None => Ok(()),
         }
     }
 }
 
-/// A port or a flow label as decimal digits, without leading zeros.
+/// A port or a flow label as decimal digits, without leading zeros, from the front of 8.
 struct Decimal {
-    digits: [u8; Decimal::LONGEST],
-    start: usize,
+    digits: [u8; 8],
+    length: usize,
 }
 
 impl Decimal {
     /// A flow label has 20 bits, so up to 1,048,575.
     const LONGEST: usize = 7;
 
-    fn new(mut number: u32) -> Self {
-        let mut digits = [b'0'; Self::LONGEST];
-        let mut start = Self::LONGEST;
-        for (place, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-            start = place;
-            if number == 0 {
-                break;
-            }
-        }
-        Self { digits, start }
-    }
-
-    fn length(&self) -> usize {
-        Self::LONGEST - self.start
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.digits.get(self.start..).unwrap_or(&self.digits)
+    /// `number` is below 10^8.
+    fn new(number: u32) -> Self {
+        let digits = u64::from_be_bytes(digits(number));
+        // Octets from the first that is not '0' on, at least one.
+        let zeros = ((digits ^ 0x3030_3030_3030_3030) | 1).leading_zeros() / 8;
+        Self { digits: (digits << (8 * zeros)).to_be_bytes(), length: 8 - zeros as usize }
     }
 }

@@ -1,9 +1,7 @@
 //! Streams as a network or an enemy makes them: cut, in crumbs, garbled, lying about lengths. Nothing here may panic,
 //! and what stood before the fault is never lost.
 
-mod given;
-
-use given::*;
+use crate::given::*;
 use proptest::prelude::*;
 use writ_encoder::stream::{StreamDecoder, StreamError};
 use writ_encoder::t1_ias::{Allocation, Direction, Reason, SessionId, decode_cmcc, decode_cmii};

@@ -3,14 +3,12 @@
 //! `cargo xtask setup` makes the Python environment. Where it is missing the test says so and passes, unless
 //! `WRIT_REQUIRE_TOOLS=1` is set, as it is in CI.
 
-mod given;
-
 use std::ffi::OsString;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use given::*;
+use crate::given::*;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -28,14 +26,14 @@ fn python() -> Option<OsString> {
 fn read(type_name: &str, stream: &[u8]) -> Option<Vec<Value>> {
     let Some(python) = python() else {
         assert_ne!(std::env::var("WRIT_REQUIRE_TOOLS").as_deref(), Ok("1"), "no asn1tools: run `cargo xtask setup`");
-        println!("skipped: no asn1tools, run `cargo xtask setup`");
+        eprintln!("skipped: no asn1tools, run `cargo xtask setup`");
         return None;
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file: PathBuf = [env!("CARGO_TARGET_TMPDIR"), type_name].iter().collect();
     std::fs::write(&file, stream).unwrap();
     let output = Command::new(python)
-        .arg(folder.join("tests/asn1tools_check.py"))
+        .arg(folder.join("tests/encoder/asn1tools_check.py"))
         .args([folder.join("asn1/T1-IAS.asn1").as_os_str(), type_name.as_ref(), file.as_os_str()])
         .output()
         .unwrap();

@@ -1,5 +1,4 @@
 //! What the tests encode: warrants, packets, flows and times, with every size where BER changes its form.
-#![expect(dead_code, reason = "each test crate takes what it needs of it")]
 
 use std::net::IpAddr;
 
@@ -11,7 +10,7 @@ use writ_encoder::t1_ias::{
 };
 
 /// Numbers on both sides of where an INTEGER grows by an octet.
-pub const SEQUENCES: [u64; 16] = [
+pub(crate) const SEQUENCES: [u64; 16] = [
     0,
     1,
     127,
@@ -31,13 +30,13 @@ pub const SEQUENCES: [u64; 16] = [
 ];
 
 /// 2007-04-19T17:26:28.406Z
-pub const TIME: i64 = 1_177_003_588_406_000;
+pub(crate) const TIME: i64 = 1_177_003_588_406_000;
 
-pub fn time(micros: i64) -> UtcMicros {
+pub(crate) fn time(micros: i64) -> UtcMicros {
     UtcMicros::new(micros).unwrap()
 }
 
-pub fn intercept(case_id: &str, content_identifier: &ContentIdentifier) -> Intercept {
+pub(crate) fn intercept(case_id: &str, content_identifier: &ContentIdentifier) -> Intercept {
     Intercept::new(
         &CaseId::new(case_id).unwrap(),
         &IapSystemId::new("IAP-1").unwrap(),
@@ -46,11 +45,11 @@ pub fn intercept(case_id: &str, content_identifier: &ContentIdentifier) -> Inter
     )
 }
 
-pub fn correlation(octets: &[u8]) -> ContentIdentifier {
+pub(crate) fn correlation(octets: &[u8]) -> ContentIdentifier {
     ContentIdentifier::Correlation(CorrelationId::new(octets).unwrap())
 }
 
-pub fn flow(source: &str, destination: &str) -> Flow {
+pub(crate) fn flow(source: &str, destination: &str) -> Flow {
     Flow {
         source: source.parse().unwrap(),
         destination: destination.parse().unwrap(),
@@ -60,11 +59,11 @@ pub fn flow(source: &str, destination: &str) -> Flow {
     }
 }
 
-pub fn packet(length: usize) -> Vec<u8> {
+pub(crate) fn packet(length: usize) -> Vec<u8> {
     (0..length).map(|place| (place * 31 % 251) as u8).collect()
 }
 
-pub fn any_intercept() -> impl Strategy<Value = Intercept> {
+pub(crate) fn any_intercept() -> impl Strategy<Value = Intercept> {
     let call = ("[a-zé]{1,32}", proptest::option::of("[0-9]{1,64}")).prop_map(|(main, leg)| ContentIdentifier::Call {
         main: CallId::new(main).unwrap(),
         leg: leg.map(|leg| CallId::new(leg).unwrap()),
@@ -82,17 +81,17 @@ pub fn any_intercept() -> impl Strategy<Value = Intercept> {
     )
 }
 
-pub fn any_time() -> impl Strategy<Value = UtcMicros> {
+pub(crate) fn any_time() -> impl Strategy<Value = UtcMicros> {
     // Whole seconds and round fractions too: their text is shorter.
     (0..253_402_300_800_i64, prop_oneof![Just(0), (0..10_i64).prop_map(|tenth| tenth * 100_000), 0..1_000_000_i64])
         .prop_map(|(seconds, micros)| time(seconds * 1_000_000 + micros))
 }
 
-pub fn any_direction() -> impl Strategy<Value = Direction> {
+pub(crate) fn any_direction() -> impl Strategy<Value = Direction> {
     prop_oneof![Just(Direction::FromSubject), Just(Direction::ToSubject)]
 }
 
-pub fn any_allocation() -> impl Strategy<Value = Allocation> {
+pub(crate) fn any_allocation() -> impl Strategy<Value = Allocation> {
     prop_oneof![
         Just(Allocation::Static),
         Just(Allocation::Dynamic),
@@ -101,11 +100,11 @@ pub fn any_allocation() -> impl Strategy<Value = Allocation> {
     ]
 }
 
-pub fn any_sequence() -> impl Strategy<Value = u64> {
+pub(crate) fn any_sequence() -> impl Strategy<Value = u64> {
     prop_oneof![any::<u64>(), proptest::sample::select(SEQUENCES.to_vec())]
 }
 
-pub fn any_flow() -> impl Strategy<Value = Flow> {
+pub(crate) fn any_flow() -> impl Strategy<Value = Flow> {
     let label = any::<u32>().prop_map(FlowLabel::from_word);
     let short = (0..12_u32).prop_map(FlowLabel::from_word);
     (any::<IpAddr>(), any::<IpAddr>(), any::<u8>(), any::<Option<(u16, u16)>>(), prop_oneof![label, short]).prop_map(

@@ -1,8 +1,6 @@
 //! T1.IAS as an agency meets it: the published sample, both paths held equal, every message read back.
 
-mod given;
-
-use given::*;
+use crate::given::*;
 use proptest::prelude::*;
 use serde_json::json;
 use writ_encoder::NoRoom;
