@@ -136,6 +136,18 @@ impl Consumer {
         Ok((records, self.released_bytes - before))
     }
 
+    /// Whether every committed record is released.
+    pub fn is_empty(&self) -> Result<bool, StreamError> {
+        let (_, head) = self.stream.bounds()?;
+        // A head behind the first segment has at least one record in its own, so there is one word for "all".
+        Ok(self.released.0 == head)
+    }
+
+    /// The stream's segments in all, in bytes.
+    pub fn capacity_bytes(&self) -> u64 {
+        (self.stream.geometry.segments * self.stream.geometry.segment_bytes) as u64
+    }
+
     /// The connection is gone: sending starts again at the first record that is not released. Returns how many
     /// records will go out a second time, begun ones included.
     pub fn rewind(&mut self) -> Result<u64, StreamError> {

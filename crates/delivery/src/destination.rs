@@ -1,0 +1,218 @@
+//! The `[[destination]]` section of the configuration: where an agency is, and how the way there is protected.
+
+use serde::Deserialize;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// A setting or a file that will not do. Says which, why and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{field}{}: {problem}; {remedy}", file_part(.file.as_ref()))]
+pub struct ConfigError {
+    /// The setting, as a path in the configuration.
+    pub field: String,
+    /// The file that the setting names, where that is what is wrong.
+    pub file: Option<PathBuf>,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+fn file_part(file: Option<&PathBuf>) -> String {
+    file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default()
+}
+
+/// One agency's mediation: two endpoints, one protection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// What warrants call it.
+    pub name: String,
+    /// The handover standard it takes.
+    pub format: Format,
+    /// Where identifying information (CmII) goes.
+    pub cmii: Endpoint,
+    /// Where content (CmC) goes.
+    pub cmc: Endpoint,
+    /// TLS 1.3 with certificates on both sides. Either this or `plain`.
+    pub tls: Option<Tls>,
+    /// Unprotected TCP. Either this or `tls`.
+    pub plain: Option<Plain>,
+}
+
+/// Handover standards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Format {
+    /// ATIS-1000013.2007, broadband Internet access.
+    #[serde(rename = "t1-ias")]
+    T1Ias,
+}
+
+/// Files of a TLS session, all PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The authorities that the agency's certificate must come from.
+    pub ca: PathBuf,
+    /// The probe's certificate, with any intermediates behind it.
+    pub cert: PathBuf,
+    /// The probe's private key.
+    pub key: PathBuf,
+    /// The name that the agency's certificate must bear, if it is not the endpoint's host.
+    pub server_name: Option<String>,
+}
+
+/// Plain TCP: to loopback, or with a stated reason.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plain {
+    /// Why nobody else can read or change what goes over this path (an IPsec tunnel of the agency's, say).
+    pub path_protected_otherwise: Option<String>,
+}
+
+/// `host:port`, `192.0.2.1:port` or `[2001:db8::1]:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Endpoint {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port, never 0.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// The address, if it is written as one.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let refuse = |problem| {
+            format!("`{text}` {problem}; write host:port, 192.0.2.1:port or [2001:db8::1]:port, port 1 to 65535")
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| refuse("has no port"))?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| refuse("has no usable port"))?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let good = match bracketed {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                let of_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+                !host.is_empty() && host.len() <= 253 && host.chars().all(of_names)
+            }
+        };
+        if !good {
+            return Err(refuse("names no host"));
+        }
+        Ok(Self { host: bracketed.unwrap_or(host).to_owned(), port })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Destination {
+    /// Checks what can be checked without touching a file. `place` is the section's path, such as `destination[0]`.
+    pub fn check(&self, place: &str) -> Result<(), ConfigError> {
+        let refuse = |field: &str, problem: String, remedy: &str| ConfigError {
+            field: format!("{place}.{field}"),
+            file: None,
+            problem,
+            remedy: remedy.to_owned(),
+        };
+        if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(|c| !c.is_ascii_graphic()) {
+            let problem = "is empty, too long or not plain text".to_owned();
+            return Err(refuse("name", problem, "use 1 to 64 ASCII letters, digits and signs without blanks"));
+        }
+        if self.cmii == self.cmc {
+            let problem = format!("is the same endpoint as cmii ({})", self.cmc);
+            return Err(refuse("cmc", problem, "give content an endpoint of its own: the two are separate streams"));
+        }
+        match (&self.tls, &self.plain) {
+            (Some(_), Some(_)) => {
+                Err(refuse("plain", "stands beside tls".to_owned(), "keep one of the two, preferably tls"))
+            }
+            (None, None) => {
+                Err(refuse("tls", "is missing".to_owned(), "set tls = { ca = \"...\", cert = \"...\", key = \"...\" }"))
+            }
+            (Some(_), None) => Ok(()),
+            (None, Some(plain)) => self.check_plain(plain).map_err(|(field, problem)| {
+                let remedy = "use tls, or say in plain.path_protected_otherwise how the path is protected";
+                refuse(field, problem, remedy)
+            }),
+        }
+    }
+
+    fn check_plain(&self, plain: &Plain) -> Result<(), (&'static str, String)> {
+        if let Some(reason) = &plain.path_protected_otherwise {
+            if reason.trim().len() < 8 {
+                return Err(("plain.path_protected_otherwise", "gives no reason (8 characters at least)".to_owned()));
+            }
+            return Ok(());
+        }
+        for (field, endpoint) in [("cmii", &self.cmii), ("cmc", &self.cmc)] {
+            // A name such as `localhost` is what the resolver makes of it; only an address is loopback for certain.
+            if !endpoint.address().is_some_and(|address| address.is_loopback()) {
+                return Err((field, format!("would go to {endpoint} over plain TCP, which is not a loopback address")));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Destination, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    fn destination(cmii: &str, cmc: &str, rest: &str) -> Destination {
+        parse(&format!("name = \"lab\"\nformat = \"t1-ias\"\ncmii = \"{cmii}\"\ncmc = \"{cmc}\"\n{rest}")).unwrap()
+    }
+
+    #[test]
+    fn endpoints() {
+        for good in ["lea.example:7443", "192.0.2.1:1", "[2001:db8::1]:65535"] {
+            assert_eq!(Endpoint::try_from(good.to_owned()).unwrap().to_string(), good);
+        }
+        for bad in ["lea.example", "lea.example:0", "lea.example:65536", ":7443", "2001:db8::1:7443", "[x]:1", "a b:1"]
+        {
+            assert!(Endpoint::try_from(bad.to_owned()).unwrap_err().contains("write host:port"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn plain_only_to_loopback_or_with_a_reason() {
+        assert!(destination("127.0.0.1:1", "[::1]:2", "plain = {}").check("destination[0]").is_ok());
+        let error = destination("127.0.0.1:1", "192.0.2.1:2", "plain = {}").check("destination[0]").unwrap_err();
+        assert_eq!(error.field, "destination[0].cmc");
+        assert!(error.to_string().contains("path_protected_otherwise"), "{error}");
+        assert!(destination("localhost:1", "localhost:2", "plain = {}").check("d").is_err());
+        let reason = "plain = { path_protected_otherwise = \"IPsec tunnel of the agency\" }";
+        assert!(destination("192.0.2.1:1", "192.0.2.1:2", reason).check("d").is_ok());
+        let empty = "plain = { path_protected_otherwise = \" \" }";
+        assert!(destination("192.0.2.1:1", "192.0.2.1:2", empty).check("d").is_err());
+    }
+
+    #[test]
+    fn protection_is_stated_once() {
+        assert_eq!(destination("a:1", "a:2", "").check("d").unwrap_err().field, "d.tls");
+        let both = "plain = {}\ntls = { ca = \"a\", cert = \"b\", key = \"c\" }";
+        assert_eq!(destination("127.0.0.1:1", "127.0.0.1:2", both).check("d").unwrap_err().field, "d.plain");
+        assert_eq!(destination("127.0.0.1:1", "127.0.0.1:1", "plain = {}").check("d").unwrap_err().field, "d.cmc");
+        assert!(parse("name = \"x\"\nformat = \"t1-ias\"\ncmii = \"a:1\"\ncmc = \"a:2\"\ntsl = 1").is_err());
+    }
+}
