@@ -33,7 +33,7 @@ pub use link::{LinkOptions, mirror, quiet, veth};
 pub use namespace::Namespace;
 pub use network::{Family, Network, Subscriber};
 pub use officers::Officer;
-pub use packets::{Comparison, IpPacket, compare, contains, read_packets};
+pub use packets::{Comparison, Ends, IpPacket, compare, compare_packets, contains, read_packets};
 pub use process::{Process, program, run};
 pub use recorder::Recorder;
 pub use tcp::rebuild_http_bodies;

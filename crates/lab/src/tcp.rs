@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{SlicedPacket, TransportSlice};
 
 use crate::IpPacket;
 
@@ -54,15 +54,11 @@ impl Half {
 pub fn rebuild_http_bodies(packets: &[IpPacket], server: SocketAddr) -> Vec<Vec<u8>> {
     let mut halves: HashMap<SocketAddr, Half> = HashMap::new();
     for packet in packets {
+        let Some(ends) = packet.ends() else { continue };
         let Ok(sliced) = SlicedPacket::from_ip(&packet.bytes) else { continue };
-        let (source, destination) = match &sliced.net {
-            Some(NetSlice::Ipv4(ip)) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-            Some(NetSlice::Ipv6(ip)) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-            _ => continue,
-        };
         let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { continue };
-        if SocketAddr::new(source, tcp.source_port()) == server {
-            let client = SocketAddr::new(destination, tcp.destination_port());
+        if SocketAddr::new(ends.source, tcp.source_port()) == server {
+            let client = SocketAddr::new(ends.destination, tcp.destination_port());
             halves.entry(client).or_default().take(tcp.sequence_number(), tcp.syn(), tcp.payload());
         }
     }

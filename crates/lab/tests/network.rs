@@ -8,7 +8,7 @@ use std::time::Duration;
 use etherparse::PacketBuilder;
 use writ_lab::{
     Certificates, Family, FrameSender, LinkOptions, Namespace, Network, Officer, Process, Recorder, Subscriber,
-    WebServer, compare, contains, ready, rebuild_http_bodies, run, until, veth,
+    WebServer, compare_packets, contains, ready, rebuild_http_bodies, run, until, veth,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -32,14 +32,8 @@ fn the_mirror_port_shows_what_a_subscriber_sends_and_receives() -> Result {
         target.namespace.exec("curl", &["-sS", "-g", "-o", "/dev/null", "--max-time", "20", &url])?;
     }
     let (truth, tap) = (truth.stop()?, tap.stop()?);
-    let comparison = compare(&truth, &tap);
-    assert!(
-        comparison.holds(),
-        "{} equal, {} missing, {} surplus",
-        comparison.equal,
-        comparison.missing.len(),
-        comparison.surplus.len()
-    );
+    let comparison = compare_packets(&truth, &tap);
+    assert!(comparison.holds(), "{comparison}");
     assert!(truth.iter().all(|packet| packet.bytes.len() <= 1500), "a merged packet is no packet of a wire");
     for family in [Family::V4, Family::V6] {
         let bodies = rebuild_http_bodies(&tap, SocketAddr::new(network.server_address(family), 80));

@@ -1,0 +1,198 @@
+//! The probe of the scenario: `writ run`, and the commands that the operator's people give.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::documents::Order;
+use crate::process::send;
+use crate::{LabError, Namespace, Officer, Process, until};
+
+/// A running probe.
+#[derive(Debug)]
+pub(super) struct Probe {
+    run: Process,
+    binary: PathBuf,
+    configuration: PathBuf,
+    evidence: PathBuf,
+    namespace: PathBuf,
+}
+
+/// What the probe answered to a warrant.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub accepted: bool,
+    pub words: String,
+}
+
+/// The ledger of an intercept, in packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub matched: u64,
+    pub early: u64,
+    pub received: u64,
+    pub delivered: u64,
+    pub waiting: u64,
+    pub lost: u64,
+}
+
+impl Counts {
+    /// Whether the books are closed: everything matched is delivered or accounted for as lost.
+    pub(super) fn settled(&self) -> bool {
+        self.waiting == 0 && self.matched == self.delivered + self.lost
+    }
+}
+
+impl Probe {
+    /// Starts `writ run` inside the namespace and waits until it answers.
+    pub(super) fn start(
+        namespace: &Namespace,
+        binary: &Path,
+        configuration: &Path,
+        evidence: &Path,
+    ) -> Result<Self, LabError> {
+        let log = evidence.join("writ.log");
+        let file = fs::File::create(&log).map_err(LabError::io(log.display().to_string()))?;
+        let mut command = namespace.command(binary);
+        command.args(["run", "--config"]).arg(configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let mut probe = Probe {
+            run: Process::spawn(&mut command)?,
+            binary: binary.to_owned(),
+            configuration: configuration.to_owned(),
+            evidence: evidence.to_owned(),
+            namespace: namespace.path(),
+        };
+        until("writ run answers", Duration::from_secs(30), || {
+            if let Some(status) = probe.run.status()? {
+                let stderr = fs::read_to_string(&log).unwrap_or_default();
+                return Err(LabError::Command { command: "writ run".into(), status, stderr });
+            }
+            Ok(probe.status().ok().map(drop))
+        })?;
+        Ok(probe)
+    }
+
+    /// Runs a command of `writ` that ends by itself, in the probe's namespace.
+    pub(super) fn writ(&self, arguments: &[&str]) -> Result<Output, LabError> {
+        writ(&self.namespace, &self.binary, arguments)
+    }
+
+    /// The same, for one that prints JSON.
+    fn json(&self, arguments: &[&str]) -> Result<Value, LabError> {
+        let configuration = self.configuration.display().to_string();
+        let output = self.writ(&[arguments, &["--json", "--config", &configuration]].concat())?;
+        serde_json::from_slice(&output.stdout).map_err(|error| LabError::Malformed {
+            file: PathBuf::from(format!("writ {}", arguments.join(" "))),
+            what: format!("{error}; it said: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        })
+    }
+
+    /// `writ status`.
+    pub(super) fn status(&self) -> Result<Value, LabError> {
+        let answer = self.json(&["status"])?;
+        Ok(answer.get("status").cloned().unwrap_or(answer))
+    }
+
+    /// Hands in an order's warrant with the signatures of these officers.
+    pub(super) fn submit(&self, order: &Order, officers: &[&Officer]) -> Result<Answer, LabError> {
+        let warrant = self.evidence.join(format!("{}.toml", order.case_id));
+        super::documents::write(&warrant, &order.warrant()?)?;
+        let signatures: Vec<String> = officers
+            .iter()
+            .map(|officer| officer.sign(&warrant, "writ-approve").map(|path| path.display().to_string()))
+            .collect::<Result<_, _>>()?;
+        let (warrant, configuration) = (warrant.display().to_string(), self.configuration.display().to_string());
+        let mut arguments = vec!["warrant", "submit", &warrant, "--config", &configuration];
+        for signature in &signatures {
+            arguments.extend(["--signature", signature]);
+        }
+        let output = self.writ(&arguments)?;
+        let said = if output.status.success() { &output.stdout } else { &output.stderr };
+        let words = String::from_utf8_lossy(said).trim().lines().next().unwrap_or_default().to_owned();
+        Ok(Answer { accepted: output.status.success(), words })
+    }
+
+    /// The slot of an order, from `writ warrant list`; none while it has none.
+    pub(super) fn slot(&self, order: &Order) -> Result<Option<Value>, LabError> {
+        let answer = self.json(&["warrant", "list"])?;
+        let lines = answer.get("warrants").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
+        let line = lines.into_iter().find(|line| line["uuid"] == order.uuid);
+        Ok(line.and_then(|line| line.get("slot").filter(|slot| !slot.is_null()).cloned()))
+    }
+
+    /// The ledger of an order, from `writ warrant show`, which also knows orders that have ended.
+    pub(super) fn counts(&self, order: &Order) -> Result<Counts, LabError> {
+        let answer = self.json(&["warrant", "show", order.uuid])?;
+        let counts = &answer.get("warrant").unwrap_or(&answer)["counts"];
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let sum = |value: &Value| value.as_object().map_or(0, |reasons| reasons.values().map(number).sum::<u64>());
+        let mut found = Counts {
+            matched: number(&counts["matched"]),
+            early: number(&counts["early"]),
+            received: number(&counts["received"]),
+            lost: sum(&counts["lost"]),
+            ..Counts::default()
+        };
+        for delivery in counts["deliveries"].as_array().into_iter().flatten() {
+            found.delivered += number(&delivery["delivered"]);
+            found.waiting += number(&delivery["waiting"]);
+            found.lost += sum(&delivery["lost"]);
+        }
+        Ok(found)
+    }
+
+    /// Waits until the ledger of an order is closed, and gives it as it then is, or as it still is after ten seconds.
+    pub(super) fn settled(&self, order: &Order) -> Result<Counts, LabError> {
+        let mut last = Counts::default();
+        let settled = until("a closed ledger", Duration::from_secs(10), || {
+            let now = self.counts(order)?;
+            let quiet = now.settled() && now == last;
+            last = now;
+            Ok(quiet.then_some(()))
+        });
+        match settled {
+            Ok(()) | Err(LabError::TimedOut { .. }) => Ok(last),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The kernel's own count of packets matched for a slot, read past all roles.
+    pub(super) fn kernel_matched(&self, slot: &Value) -> Result<u64, LabError> {
+        let answer = self.json(&["status", "--kernel"])?;
+        let slots = answer["slots"].as_array().cloned().unwrap_or_default();
+        let found = slots.iter().find(|line| line["slot"] == *slot || line["slot"] == slot["index"]);
+        found.and_then(|line| line["matched"].as_u64()).ok_or_else(|| LabError::Malformed {
+            file: PathBuf::from("writ status --kernel"),
+            what: format!("no slot {slot} in {answer}"),
+        })
+    }
+
+    /// Sends a signal to the process of one role.
+    pub(super) fn signal_role(&self, processes: &Namespace, role: &str, signal: Signal) -> Result<(), LabError> {
+        for pid in processes.processes()? {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0);
+            if words.any(|word| word == b"role") && words.next() == Some(role.as_bytes()) {
+                return send(pid, signal);
+            }
+        }
+        Err(LabError::Missing { what: format!("process of the {role} role"), remedy: "see writ.log of the evidence" })
+    }
+
+    /// Ends it in an orderly way; gives whether it did so without an error.
+    pub(super) fn stop(&mut self) -> Result<bool, LabError> {
+        Ok(self.run.terminate(Duration::from_secs(30))?.success())
+    }
+}
+
+/// Runs `writ` to its end in a namespace; an exit code other than 0 is an answer, not an error.
+pub(super) fn writ(namespace: &Path, binary: &Path, arguments: &[&str]) -> Result<Output, LabError> {
+    let name = namespace.file_name().unwrap_or_default();
+    let mut command = std::process::Command::new("ip");
+    command.args(["netns", "exec"]).arg(name).arg(binary).args(arguments).stdin(Stdio::null());
+    command.output().map_err(LabError::io(format!("writ {}", arguments.join(" "))))
+}
