@@ -129,6 +129,8 @@ impl Consumer {
         }
         if at != self.released.0 {
             self.released = (at, used);
+            // All of a segment sent and released: the producer may take it again, so `sent` must not stay at its end.
+            self.sent = self.sent.max((at.segment, used));
             // The ledger first: a kill in between makes the successor count the same records to the same figures.
             self.stream.word(AT_RELEASED_USED)?.store(used as u64, Ordering::Relaxed);
             self.stream.word(AT_RELEASED)?.store(at.to_word(), Ordering::Release);

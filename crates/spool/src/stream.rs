@@ -107,13 +107,19 @@ impl StreamMap {
         self.map.word(at).ok_or(StreamError::Corrupt("a control word lies outside"))
     }
 
-    /// The released and the committed position, checked against each other.
+    /// The released and the committed position, checked against each other. For the two ends: each knows one of them
+    /// to stand still. To anybody else they may seem too far apart while both move.
     pub(crate) fn bounds(&self) -> Result<(Position, Position), StreamError> {
         // Released first: it never passes a head that is read after it.
         let released = Position::from_word(self.word(AT_RELEASED)?.load(Ordering::Acquire));
         let head = Position::from_word(self.word(AT_HEAD)?.load(Ordering::Acquire));
         let records = self.geometry.max_records();
-        if released > head || head.record > records || released.record > records {
+        let apart = head.segment.saturating_sub(released.segment);
+        if released > head
+            || apart >= self.geometry.segments as u64
+            || head.record > records
+            || released.record > records
+        {
             return Err(StreamError::Corrupt("positions are out of order"));
         }
         Ok((released, head))
@@ -235,25 +241,29 @@ impl StreamView {
     /// What waits now. Exact when both ends rest; in motion it may be off by what moved meanwhile.
     pub fn waiting(&self) -> Result<Waiting, StreamError> {
         let stream = &self.stream;
-        let (released, head) = stream.bounds()?;
+        const TRIES: usize = 16;
+        let mut bounds = stream.bounds();
+        for _ in 1..TRIES {
+            if bounds.is_err() {
+                bounds = stream.bounds();
+            }
+        }
+        let (released, head) = bounds?;
         let load = |at| stream.word(at).map(|word| word.load(Ordering::Relaxed));
         let mut records = u64::from(head.record);
         let mut bytes = load(AT_HEAD_USED)?;
         // A consumer that rests behind a sealed segment's end has not stepped over it yet, so the loop starts there.
-        // The bound holds even if the producer laps this reader: the positions were read in order.
-        for segment in (released.segment..head.segment).take(stream.geometry.segments) {
+        for segment in released.segment..head.segment {
             let (at_records, at_bytes) = stream.geometry.sealed(segment);
             records += load(at_records)?.min(u64::from(stream.geometry.max_records()));
             bytes += load(at_bytes)?.min(stream.geometry.segment_bytes as u64);
         }
-        let waiting = Waiting {
+        Ok(Waiting {
             records: records.saturating_sub(u64::from(released.record)),
             bytes: bytes.saturating_sub(load(AT_RELEASED_USED)?),
-            segments_used: usize::try_from(head.segment - released.segment + 1)
-                .unwrap_or(usize::MAX)
-                .min(stream.geometry.segments),
+            // Bounded by the number of segments, see `bounds`.
+            segments_used: (head.segment - released.segment) as usize + 1,
             segments: stream.geometry.segments,
-        };
-        Ok(waiting)
+        })
     }
 }
