@@ -29,11 +29,19 @@ impl Unsigned {
 
     #[inline]
     pub(crate) const fn new(number: u64) -> Self {
-        // A leading zero octet is needed only where the top bit would read as a sign.
-        let length = (u64::BITS - number.leading_zeros()) / 8 + 1;
-        let octets = ((number as u128) << (8 * (16 - length))).to_be_bytes();
-        Self { octets, length: length as usize }
+        // One octet more than is full of bits: the top bit of the first would read as a sign.
+        let length = (u64::BITS - number.leading_zeros()) as usize / 8 + 1;
+        let [a, b, c, d, e, f, g, h] = match length {
+            1..=8 => (number << (8 * (8 - length))).to_be_bytes(),
+            _ => return Self { octets: widened(number.to_be_bytes()), length },
+        };
+        Self { octets: [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0], length }
     }
+}
+
+/// Behind a leading zero.
+const fn widened([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u8; 16] {
+    [0, a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0]
 }
 
 /// Writes values one behind the other into a buffer of the caller.
@@ -68,14 +76,19 @@ impl<'a> Writer<'a> {
     /// Identifier and length of a value whose contents follow.
     #[inline]
     pub(crate) fn header(&mut self, identifier: u8, length: usize) -> Result<(), NoRoom> {
-        let octets = length_octets(length);
-        if octets == 1 {
-            return self.octets(&[identifier, length as u8]);
+        let [.., third, second, first] = length.to_be_bytes();
+        match length {
+            0..0x80 => self.octets(&[identifier, first]),
+            0x80..0x100 => self.octets(&[identifier, 0x81, first]),
+            0x100..0x1_0000 => self.octets(&[identifier, 0x82, second, first]),
+            0x1_0000..0x100_0000 => self.octets(&[identifier, 0x83, third, second, first]),
+            _ => {
+                let octets = length_octets(length) - 1;
+                self.octets(&[identifier, 0x80 | octets as u8])?;
+                let number = length.to_be_bytes();
+                self.octets(number.get(number.len() - octets..).unwrap_or(&number))
+            }
         }
-        // The number from the front of its 8 octets, as many as are significant.
-        let [a, b, c, d, e, f, g, h] = ((length as u64) << (8 * (9 - octets))).to_be_bytes();
-        let long = 0x80 | (octets - 1) as u8;
-        self.some(&[identifier, long, a, b, c, d, e, f, g, h], 1 + octets)
     }
 
     /// A value whole.

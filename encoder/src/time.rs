@@ -70,16 +70,15 @@ impl UtcMicros {
     #[inline]
     pub(crate) fn generalized(self) -> GeneralizedTime {
         let Civil { year, month, day, second_of_day, micros } = self.civil();
-        let [y1, y2, y3, y4, m1, m2, d1, d2] = digits(year * 10_000 + month * 100 + day);
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        let [_, _, h1, h2, n1, n2, s1, s2] = digits(hour * 10_000 + minute * 100 + second);
-        let [_, _, f1, f2, f3, f4, f5, f6] = digits(micros);
-        let mut text =
-            [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2, b'.', f1, f2, f3, f4, f5, f6, b'Z', 0, 0];
+        let mut text = *b"YYYYMMDDHHMMSS.ffffffZ\0\0";
+        text[..8].copy_from_slice(&digits(year * 10_000 + month * 100 + day));
+        text[8..14].copy_from_slice(&digits(hour * 10_000 + minute * 100 + second)[2..]);
+        text[15..21].copy_from_slice(&digits(micros)[2..]);
         let mut length = GeneralizedTime::LONGEST;
-        if f6 == b'0' {
-            let digits = [f1, f2, f3, f4, f5].iter().rposition(|&digit| digit != b'0');
-            length = digits.map_or(15, |last| last + 17);
+        if text[20] == b'0' {
+            let last = text[15..20].iter().rposition(|&digit| digit != b'0');
+            length = last.map_or(15, |last| last + 17);
             text[length - 1] = b'Z';
         }
         GeneralizedTime { text, length }
@@ -98,7 +97,7 @@ struct Civil {
 /// quotient in the lower half, so that the most significant digit comes to lie in the lowest octet.
 pub(crate) const fn digits(number: u32) -> [u8; 8] {
     let number = number as u64;
-    let fours = number / 10_000 | ((number % 10_000) << 32);
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f; // x / 100 for x below 10^4
     let pairs = hundreds | ((fours - 100 * hundreds) << 16);
     let tens = ((pairs * 103) >> 10) & 0xf_000f_000f_000f; // x / 10 for x below 100
