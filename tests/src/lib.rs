@@ -1,1 +1,8 @@
-//! What crosses process or machine borders, tried from outside.
+//! What crosses process or machine borders, tried from outside. The tests are in `tests/`; here is what several of
+//! them share.
+#![forbid(unsafe_code)]
+
+pub mod cast;
+pub mod kernel;
+pub mod reference;
+pub mod stack;

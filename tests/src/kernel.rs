@@ -1,0 +1,108 @@
+//! The XDP program, loaded with the targets of a [`World`] and run over single frames.
+
+use crate::reference::{Entry, World};
+use std::collections::BTreeMap;
+use writ_abi::{FrameHeader, ProbeCounter, SlotCounters};
+use writ_capture::{Action, CounterView, Kernel, KernelSettings, OnMiss};
+use zerocopy::FromBytes;
+
+/// The loaded program.
+pub struct Trial {
+    kernel: Kernel,
+    counters: CounterView,
+    slots: u16,
+}
+
+/// What the program did with a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Dropped.
+    Dropped,
+    /// Left to the host's network stack, and as it was.
+    Passed,
+    /// Handed over: the header and the frame behind it.
+    HandedOver(Box<FrameHeader>, Vec<u8>),
+}
+
+/// The counters at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Of the program, without those that are 0.
+    pub probe: BTreeMap<&'static str, u64>,
+    /// Of the slots, without those that are 0.
+    pub slots: BTreeMap<u16, SlotCounters>,
+}
+
+impl Trial {
+    /// Loads the program and its tables. Needs root.
+    pub fn load(world: &World) -> Self {
+        let slots = world.slots.len() as u16;
+        let settings = KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, sockets: 4 };
+        let mut kernel = Kernel::load(&settings).expect("the XDP program loads (as root)");
+        for (slot, policy) in world.slots.iter().enumerate() {
+            kernel.tables().arm(slot as u16, policy).expect("a slot of the table");
+        }
+        for (address, references) in &world.targets {
+            kernel.tables().set_address(*address, references).expect("room in the table");
+        }
+        let counters = kernel.counters().expect("the counters can be mapped");
+        Self { kernel, counters, slots }
+    }
+
+    /// Runs the program over a frame.
+    pub fn run(&mut self, on_miss: OnMiss, frame: &[u8]) -> Outcome {
+        let verdict = self.kernel.try_frame(on_miss, frame).expect("the kernel runs the program");
+        match verdict.action {
+            Action::Drop => Outcome::Dropped,
+            Action::Pass => {
+                assert_eq!(verdict.data, frame, "a frame that is passed on is not to be touched");
+                Outcome::Passed
+            }
+            Action::Redirect => {
+                let (header, frame) = FrameHeader::read_from_prefix(verdict.data).expect("a FrameHeader in front");
+                Outcome::HandedOver(Box::new(header), frame.to_vec())
+            }
+            other => panic!("the program never says {other:?}"),
+        }
+    }
+
+    /// The counters as they are now.
+    pub fn counts(&self) -> Counts {
+        let probe = ProbeCounter::ALL.iter().map(|counter| (counter.label(), self.counters.probe(*counter)));
+        let slots = (0..self.slots).map(|slot| (slot, self.counters.slot(slot)));
+        Counts {
+            probe: probe.filter(|(_, count)| *count != 0).collect(),
+            slots: slots.filter(|(_, counters)| *counters != SlotCounters::default()).collect(),
+        }
+    }
+}
+
+impl Counts {
+    /// None yet.
+    pub fn zero() -> Self {
+        Self { probe: BTreeMap::new(), slots: BTreeMap::new() }
+    }
+
+    /// Adds what a frame of this length does to the program's counters.
+    pub fn add_frame(&mut self, counted: &[ProbeCounter], length: usize) {
+        for counter in counted.iter().chain(&[ProbeCounter::Frames]) {
+            *self.probe.entry(counter.label()).or_default() += 1;
+        }
+        *self.probe.entry(ProbeCounter::Bytes.label()).or_default() += length as u64;
+    }
+
+    /// Adds what a frame of this length does to a slot's counters.
+    pub fn add_entry(&mut self, slot: u16, entry: Entry, length: usize) {
+        let counters = self.slots.entry(slot).or_default();
+        match entry {
+            Entry::Matched => {
+                counters.matched += 1;
+                counters.matched_bytes += length as u64;
+            }
+            Entry::Early => counters.early += 1,
+            Entry::Expired => counters.expired += 1,
+            Entry::Stale => counters.stale += 1,
+            Entry::OtherDirection => counters.other_direction += 1,
+        }
+    }
+}
