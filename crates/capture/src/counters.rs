@@ -3,6 +3,7 @@
 //! counts are still there when the process that loaded the program is not.
 
 use crate::shared::{Access, SharedWords};
+use crate::tables::errno;
 use aya::maps::{MapData, MapInfo};
 use aya::programs::loaded_programs;
 use std::io;
@@ -75,7 +76,12 @@ impl CounterView {
         let list = |error: Box<dyn std::error::Error + Send + Sync>| CounterError::List(error);
         let mut found = Vec::new();
         for program in loaded_programs() {
-            let program = program.map_err(|error| list(error.into()))?;
+            let program = match program {
+                Ok(program) => program,
+                // Unloaded since it was listed.
+                Err(error) if errno(&error) == Some(libc::ENOENT) => continue,
+                Err(error) => return Err(list(error.into())),
+            };
             // Each load has one program of either name; taking one name finds each load once.
             if program.name_as_str() != Some(PROGRAM_DROP) {
                 continue;

@@ -1,11 +1,11 @@
 //! What stands between this machine and a capture without loss: found by looking, without changing anything, for
 //! `writ doctor`. Every finding that is not well says what to do.
 
-use crate::interface::{Interface, RUNNING, UP};
+use crate::interface::{Interface, UP};
 use crate::kernel::xdp_socket;
 use crate::port::MTU_LIMIT;
 use crate::privileges;
-use crate::settings::{AttachMode, PortSettings};
+use crate::settings::{AttachMode, OnMiss, PortSettings};
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -136,12 +136,15 @@ pub fn port(settings: &PortSettings) -> Vec<Check> {
             )
         });
     }
-    if let Some(address) = own_address(name) {
-        checks.push(Check::warn(
-            title("address"),
-            format!("it has the address {address}"),
-            "a tap port needs none, and the host may send from it: remove it",
-        ));
+    if settings.on_miss == OnMiss::Drop {
+        checks.push(match own_traffic(name) {
+            None => Check::ok(title("address"), "none"),
+            Some(found) => Check::warn(
+                title("address"),
+                found,
+                "a tap port needs none, and the host may send from it: take it away (`ip address flush dev ...`)",
+            ),
+        });
     }
     checks
 }
@@ -234,10 +237,8 @@ fn link(interface: &Interface, settings: &PortSettings) -> Check {
         Ok(flags) if flags & UP == 0 => {
             Check::fail(name, "down", format!("write bring_up = true, or `ip link set {} up`", settings.interface))
         }
-        Ok(flags) if flags & RUNNING == 0 => {
-            Check::fail(name, "up, no carrier", "check the cable, the optics and the tap's far end")
-        }
-        Ok(_) => Check::ok(name, "up, carrier"),
+        Ok(_) if interface.carrier().unwrap_or(false) => Check::ok(name, "up, carrier"),
+        Ok(_) => Check::fail(name, "up, no carrier", "check the cable, the optics and the tap's far end"),
     }
 }
 
@@ -287,9 +288,15 @@ fn offloads(interface: &Interface, name: &str) -> Vec<Check> {
     checks
 }
 
-/// An IPv6 address of the interface other than none at all, from the kernel's list.
-fn own_address(name: &str) -> Option<String> {
-    let list = fs::read_to_string("/proc/net/if_inet6").ok()?;
-    let line = list.lines().find(|line| line.split_whitespace().last() == Some(name))?;
-    line.split_whitespace().next().map(str::to_owned)
+/// What would make the host send from an interface: an IPv4 route, or an IPv6 address that is not its own making (a
+/// link-local one goes when the port is made silent).
+fn own_traffic(name: &str) -> Option<String> {
+    // Of the thread and not of the process: they can be in different network namespaces.
+    let list = |file: &str| fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default();
+    if list("route").lines().any(|line| line.split_whitespace().next() == Some(name)) {
+        return Some("IPv4 routes lead to it".to_owned());
+    }
+    let inet6 = list("if_inet6");
+    let mine = |line: &&str| line.split_whitespace().last() == Some(name) && !line.starts_with("fe80");
+    inet6.lines().find(mine).map(|_| "it has an IPv6 address".to_owned())
 }

@@ -117,3 +117,100 @@ impl FramePool {
         *owner = to;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+    use std::num::NonZeroU32;
+    use xsk_rs::Umem;
+    use xsk_rs::config::UmemConfig;
+
+    const FRAMES: usize = 32;
+    const SIZE: u32 = 2048;
+
+    /// A kernel that takes frames from a fill ring and brings them back in another order.
+    #[derive(Default)]
+    struct Model {
+        fill: Vec<FrameDesc>,
+        room: usize,
+        received: VecDeque<FrameDesc>,
+    }
+
+    impl Rings for Model {
+        fn fill(&mut self, frames: &[FrameDesc]) -> usize {
+            if self.fill.len() + frames.len() > self.room {
+                return 0;
+            }
+            self.fill.extend_from_slice(frames);
+            frames.len()
+        }
+
+        fn receive(&mut self, frames: &mut [FrameDesc]) -> usize {
+            let count = frames.len().min(self.received.len());
+            for (place, frame) in frames.iter_mut().zip(self.received.drain(..count)) {
+                *place = frame;
+            }
+            count
+        }
+    }
+
+    impl Model {
+        /// A packet arrives: some frame of the fill ring gets it.
+        fn arrive(&mut self, which: usize) {
+            if !self.fill.is_empty() {
+                let frame = self.fill.swap_remove(which % self.fill.len());
+                self.received.push_back(frame);
+            }
+        }
+    }
+
+    fn frames() -> Vec<FrameDesc> {
+        let config = UmemConfig::builder().frame_size(SIZE.try_into().unwrap()).build().unwrap();
+        Umem::new(config, NonZeroU32::new(FRAMES as u32).unwrap(), false).unwrap().1
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever arrives and however the worker takes it, every frame stays with exactly one owner.
+        #[test]
+        fn no_frame_is_lost_or_doubled(
+            batch in 1usize..FRAMES,
+            room in FRAMES / 2..=FRAMES,
+            loops in prop::collection::vec(prop::collection::vec(0usize..FRAMES, 0..FRAMES), 1..100),
+        ) {
+            let all = frames();
+            let mut pool = FramePool::new(all.clone(), SIZE, batch);
+            let mut rings = Model { room, ..Model::default() };
+            for arrivals in loops {
+                pool.refill(&mut rings);
+                for which in arrivals {
+                    rings.arrive(which);
+                }
+                let held = pool.receive(&mut rings).unwrap();
+                prop_assert!(held <= batch);
+                prop_assert_eq!(pool.census().iter().sum::<usize>(), FRAMES);
+
+                let mut everywhere: Vec<usize> = [&pool.free, pool.batch(), &rings.fill, rings.received.make_contiguous()]
+                    .into_iter()
+                    .flatten()
+                    .map(FrameDesc::addr)
+                    .collect();
+                everywhere.sort_unstable();
+                prop_assert_eq!(everywhere, all.iter().map(FrameDesc::addr).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_the_kernel_was_not_given_is_an_error() {
+        let all = frames();
+        let mut pool = FramePool::new(all[1..].to_vec(), SIZE, 4);
+        let mut rings = Model { room: FRAMES, received: VecDeque::from([all[1]]), ..Model::default() };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pool.receive(&mut rings).is_err()));
+        // Debug builds stop at once, release builds report it.
+        assert!(outcome.unwrap_or(true));
+    }
+}

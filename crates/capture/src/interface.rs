@@ -7,12 +7,13 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 pub(crate) const UP: u32 = libc::IFF_UP as u32;
-pub(crate) const RUNNING: u32 = libc::IFF_RUNNING as u32;
+const RUNNING: u32 = libc::IFF_RUNNING as u32;
 pub(crate) const NO_ARP: u32 = libc::IFF_NOARP as u32;
 pub(crate) const MULTICAST: u32 = libc::IFF_MULTICAST as u32;
 
 /// Commands of `linux/ethtool.h`.
 const GET_DRIVER: u32 = 0x03;
+const GET_LINK: u32 = 0x0a;
 const GET_RINGS: u32 = 0x10;
 const GET_FLAGS: u32 = 0x25;
 const GET_GRO: u32 = 0x2b;
@@ -101,6 +102,16 @@ impl Interface {
         let request = self.request(libc::SIOCGIFMTU as c_ulong, |_| ())?;
         // SAFETY: this request fills in the MTU.
         Ok(unsafe { request.ifr_ifru.ifru_mtu }.cast_unsigned())
+    }
+
+    /// Whether the link is up and something is at its other end.
+    pub(crate) fn carrier(&self) -> io::Result<bool> {
+        let mut link = Value { command: GET_LINK, data: 0 };
+        match self.ethtool(&mut link) {
+            Ok(()) => Ok(link.data != 0),
+            // The flag says the same, up to a second later.
+            Err(_) => Ok(self.flags()? & RUNNING != 0),
+        }
     }
 
     /// Name of the driver, if it has one.

@@ -6,7 +6,7 @@
 //! neighbour discovery and group reports), and so are ARP and multicast. What the firmware of a NIC sends of its own,
 //! LLDP or pause frames, cannot be reached from here: `writ doctor` reminds of it.
 
-use crate::interface::{Interface, MULTICAST, NO_ARP, RUNNING, UP};
+use crate::interface::{Interface, MULTICAST, NO_ARP, UP};
 use crate::settings::{OnMiss, PortSettings};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
@@ -135,7 +135,8 @@ pub fn quiet(settings: &PortSettings) -> Result<PortState, PortError> {
     Ok(state)
 }
 
-/// Puts an interface back as it was. An interface that is gone needs nothing.
+/// Puts an interface back as it was. An interface that is gone needs nothing. IPv6 addresses that somebody had given to
+/// the tap port are not among what comes back: the kernel forgets them with IPv6 (`writ doctor` warns of such).
 pub fn restore(state: &PortState) -> Result<(), PortError> {
     let name = state.interface.as_str();
     let interface = match find(name) {
@@ -232,7 +233,7 @@ fn wait_for_carrier(interface: &Interface, settings: &PortSettings) -> Result<()
         if flags & UP == 0 {
             return Err(PortError::Down { interface: name.to_owned() });
         }
-        if flags & RUNNING != 0 {
+        if interface.carrier().map_err(failed(name, "reading its carrier"))? {
             return Ok(());
         }
         if Instant::now() >= until {

@@ -188,3 +188,37 @@ pub trait Source: Send {
     /// What came and what was lost, up to now.
     fn statistics(&self) -> SourceStatistics;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use writ_abi::{FrameFlags, OptionSpan};
+    use zerocopy::{FromZeros, IntoBytes};
+
+    fn checked(change: impl FnOnce(&mut FrameHeader)) -> Option<Located> {
+        let mut header = FrameHeader::new_zeroed();
+        header.abi = ABI_VERSION;
+        (header.ip_offset, header.header_end, header.ip_end) = (14, 42, 50);
+        header.time_ns = 77;
+        change(&mut header);
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend([0; 60]);
+        Located::check(&bytes, 0, None)
+    }
+
+    #[test]
+    fn what_the_program_would_not_write_is_malformed() {
+        let sound = checked(|_| ()).unwrap();
+        assert_eq!((sound.frame_length(), sound.time), (60, FrameTime::Boot(77)));
+        assert!(checked(|header| header.abi = ABI_VERSION + 1).is_none());
+        assert!(checked(|header| header.ip_offset = 42).is_none());
+        assert!(checked(|header| header.header_end = 51).is_none());
+        assert!(checked(|header| header.ip_end = 61).is_none());
+        assert!(checked(|header| (header.ip_end, header.flags) = (1500, FrameFlags::CUT)).is_some());
+        assert!(checked(|header| (header.header_end, header.ip_end) = (61, 1500)).is_none());
+        assert!(checked(|header| header.transport_offset = 43).is_none());
+        assert!(checked(|header| header.options[3] = OptionSpan { offset: 40, length: 3 }).is_none());
+        assert!(checked(|header| header.reserved = 1).is_none());
+        assert!(Located::check(&[0; FrameHeader::SIZE - 1], 0, None).is_none());
+    }
+}

@@ -146,3 +146,93 @@ pub fn addresses(header: &FrameHeader, frame: &[u8]) -> Option<(IpAddr, IpAddr)>
         (version == 6).then(|| (Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    const SUBJECT: SlotRef = SlotRef { slot: 2, generation: 5 };
+    const OTHER: SlotRef = SlotRef { slot: 7, generation: 1 };
+
+    fn packet(source: [u8; 4], destination: [u8; 4]) -> (FrameHeader, Vec<u8>) {
+        let mut frame = vec![0; 14 + 20];
+        frame[14] = 0x45;
+        frame[26..30].copy_from_slice(&source);
+        frame[30..34].copy_from_slice(&destination);
+        let mut header = FrameHeader::new_zeroed();
+        header.ip_offset = 14;
+        header.source = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        header.destination = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        (header, frame)
+    }
+
+    fn targets() -> TargetView {
+        let mut targets = TargetView::new();
+        targets.set(SUBJECT, [IpAddr::from([10, 0, 0, 2]), IpAddr::from([10, 0, 0, 1])]);
+        targets.set(OTHER, [IpAddr::from([10, 0, 0, 1])]);
+        targets
+    }
+
+    #[test]
+    fn both_sides_of_one_intercept_are_one_hit_from_the_subject() {
+        let (mut header, frame) = packet([10, 0, 0, 1], [10, 0, 0, 2]);
+        (header.source[0], header.source[1], header.destination[0]) = (SUBJECT, OTHER, SUBJECT);
+        (header.source_live, header.destination_live) = (0b11, 0b1);
+        let verified = verify(&header, &frame, &targets());
+        let from = |slot| Hit { slot, direction: Direction::FromSubject };
+        assert_eq!(verified.hits(), [from(SUBJECT), from(OTHER)]);
+        assert_eq!(verified.violations(), 0);
+    }
+
+    #[test]
+    fn what_the_address_does_not_bear_out_is_destroyed() {
+        let (mut header, frame) = packet([10, 0, 0, 2], [10, 0, 0, 9]);
+        // The destination is nobody's, the source not that of OTHER.
+        (header.source[0], header.source[3], header.destination[0]) = (SUBJECT, OTHER, SUBJECT);
+        (header.source_live, header.destination_live) = (0b1001, 0b1);
+        let verified = verify(&header, &frame, &targets());
+        assert_eq!(verified.hits(), [Hit { slot: SUBJECT, direction: Direction::FromSubject }]);
+        assert_eq!(verified.violations(), 2);
+    }
+
+    #[test]
+    fn a_former_owner_of_the_slot_gets_nothing() {
+        let (mut header, frame) = packet([10, 0, 0, 9], [10, 0, 0, 1]);
+        header.destination[0] = SlotRef { generation: 4, ..SUBJECT };
+        header.destination_live = 1;
+        let mut targets = targets();
+        assert_eq!(
+            (verify(&header, &frame, &targets).hits().len(), verify(&header, &frame, &targets).violations()),
+            (0, 1)
+        );
+        header.destination[0] = SUBJECT;
+        assert_eq!(verify(&header, &frame, &targets).hits(), [Hit { slot: SUBJECT, direction: Direction::ToSubject }]);
+        targets.remove(SUBJECT.slot);
+        assert!(verify(&header, &frame, &targets).hits().is_empty());
+    }
+
+    #[test]
+    fn a_slot_that_is_not_live_is_not_looked_at() {
+        let (mut header, frame) = packet([10, 0, 0, 1], [10, 0, 0, 9]);
+        (header.source[0], header.source[1]) = (SUBJECT, OTHER);
+        header.source_live = 0b10;
+        assert_eq!(
+            verify(&header, &frame, &targets()).hits(),
+            [Hit { slot: OTHER, direction: Direction::FromSubject }]
+        );
+    }
+
+    #[test]
+    fn a_frame_too_short_for_its_addresses_is_destroyed_whole() {
+        let (mut header, frame) = packet([10, 0, 0, 1], [10, 0, 0, 2]);
+        (header.source[0], header.destination[0]) = (SUBJECT, SUBJECT);
+        (header.source_live, header.destination_live) = (1, 1);
+        for length in 0..frame.len() {
+            let verified = verify(&header, &frame[..length], &targets());
+            assert_eq!((verified.hits().len(), verified.violations()), (0, 2), "{length} bytes");
+        }
+        header.flags = FrameFlags::IPV6;
+        assert!(verify(&header, &frame, &targets()).hits().is_empty());
+    }
+}

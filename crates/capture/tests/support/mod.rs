@@ -1,0 +1,42 @@
+//! What the tests of this crate share: frames, and a warrant in force.
+
+use etherparse::PacketBuilder;
+use std::net::IpAddr;
+use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_capture::{Kernel, KernelSettings, boot_now_ns};
+
+/// A target, in the documentation's address ranges.
+pub(crate) const TARGET: &str = "198.51.100.7";
+/// Nobody's target.
+pub(crate) const BYSTANDER: &str = "203.0.113.9";
+
+pub(crate) const BOTH: u32 = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
+
+/// Tables small enough to be made for each test.
+pub(crate) const SMALL: KernelSettings = KernelSettings { slots: 16, addresses_v4: 64, addresses_v6: 64, sockets: 8 };
+
+/// A policy that is in force from now on, for an hour.
+pub(crate) fn in_force(generation: u16, flags: u32) -> SlotPolicy {
+    let now = boot_now_ns();
+    SlotPolicy { start_ns: 0, stop_ns: now + 3_600_000_000_000, flags, generation, reserved: 0 }
+}
+
+/// Puts a warrant for one address in force.
+pub(crate) fn intercept(kernel: &mut Kernel, slot: SlotRef, address: &str, flags: u32) {
+    kernel.tables().arm(slot.slot, &in_force(slot.generation, flags)).unwrap();
+    kernel.tables().set_address(address.parse().unwrap(), &[slot]).unwrap();
+}
+
+/// A UDP packet in Ethernet.
+pub(crate) fn udp(source: &str, destination: &str, source_port: u16, payload: &[u8]) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+    let builder = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => ethernet.ipv4(source.octets(), destination.octets(), 64),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => ethernet.ipv6(source.octets(), destination.octets(), 64),
+        _ => panic!("two families in one packet"),
+    };
+    let mut frame = Vec::new();
+    builder.udp(source_port, 53).write(&mut frame, payload).unwrap();
+    frame
+}
