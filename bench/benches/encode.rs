@@ -76,14 +76,14 @@ fn content(criterion: &mut Criterion, length: usize) -> anyhow::Result<()> {
             way.step(length, room, |source, target, _| {
                 target[..octets].copy_from_slice(&source[..octets]);
                 octets
-            })
+            });
         });
     });
     group.bench_function("fast", |bencher| {
         bencher.iter(|| {
             way.step(length, room, |source, target, number| {
                 intercept.content(target, time(number), Direction::ToSubject, number, &source[..length]).unwrap_or(0)
-            })
+            });
         });
     });
     group.bench_function("reference", |bencher| {
@@ -93,7 +93,7 @@ fn content(criterion: &mut Criterion, length: usize) -> anyhow::Result<()> {
                 let pdu = asn1::encode(&apdu);
                 target[..pdu.len()].copy_from_slice(&pdu);
                 pdu.len()
-            })
+            });
         });
     });
     group.finish();
@@ -120,14 +120,14 @@ fn header_report(criterion: &mut Criterion) -> anyhow::Result<()> {
             way.step(octets, room, |source, target, _| {
                 target[..octets].copy_from_slice(&source[..octets]);
                 octets
-            })
+            });
         });
     });
     group.bench_function("fast", |bencher| {
         bencher.iter(|| {
             way.step(64, room, |_, target, number| {
                 intercept.header_report(target, time(number), black_box(&flow)).unwrap_or(0)
-            })
+            });
         });
     });
     group.bench_function("reference", |bencher| {
@@ -136,7 +136,7 @@ fn header_report(criterion: &mut Criterion) -> anyhow::Result<()> {
                 let pdu = asn1::encode(&intercept.header_report_message(time(number), black_box(&flow)));
                 target[..pdu.len()].copy_from_slice(&pdu);
                 pdu.len()
-            })
+            });
         });
     });
     group.finish();
