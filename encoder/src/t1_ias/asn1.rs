@@ -112,7 +112,7 @@ impl IasMessage {
     }
 }
 
-/// Session-Start and Session-Already-Established. deliveryInformation [9] is left in `unknown`: the type of a part of it
+/// Session-Start and Session-Already-Established. deliveryInformation \[9\] is left in `unknown`: the type of a part of it
 /// (CCCIdentity) is not public.
 #[derive(AsnType, Encode, Decode, Clone, Debug, PartialEq, Eq)]
 pub struct SessionStart {
