@@ -1,0 +1,6 @@
+//! Sessions against agencies of the tests' own, over loopback.
+
+mod certificates;
+mod rig;
+mod sessions;
+mod words;
