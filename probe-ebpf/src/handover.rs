@@ -58,6 +58,5 @@ fn put_in_front(ctx: &XdpContext, header: &mut FrameHeader) -> bool {
     // SAFETY: the helper checks the bounds.
     let moved = unsafe { bpf_xdp_adjust_head(ctx.ctx, -(FrameHeader::SIZE as i32)) };
     // SAFETY: the helper reads SIZE bytes of the header, and writes within the frame or not at all.
-    moved == 0
-        && unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, (&raw mut *header).cast(), FrameHeader::SIZE as u32) } == 0
+    moved == 0 && unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, (&raw mut *header).cast(), FrameHeader::SIZE as u32) } == 0
 }

@@ -59,7 +59,8 @@ pub fn walk(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) {
 
     // A total length of 0 is what segmentation offload leaves for packets over 64 KiB: then the frame is the packet.
     let impossible = header_length < BASE_LENGTH || (total_length != 0 && total_length < header_length);
-    let ip_end = if impossible || total_length == 0 { frame_end } else { frame_end.min(ip.saturating_add(total_length)) };
+    let ip_end =
+        if impossible || total_length == 0 { frame_end } else { frame_end.min(ip.saturating_add(total_length)) };
     scratch.header.ip_end = ip_end;
     let offset = ip + header_length;
     if impossible || offset > ip_end {

@@ -2,7 +2,9 @@
 //! packet is asked.
 
 use core::ptr;
-use writ_abi::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, FrameHeader, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef};
+use writ_abi::{
+    AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, FrameHeader, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
+};
 
 use crate::count::Counters;
 use crate::maps::{WRIT_ADDR4, WRIT_ADDR6};

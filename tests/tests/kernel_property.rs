@@ -31,7 +31,10 @@ fn program_and_model_agree_on_every_frame() {
         let outcome = trial.run(on_miss, &frame);
         let to = boot_now_ns();
         if let Err(difference) = compare(&judgement, &outcome, on_miss, &frame, from..=to, handed_over) {
-            panic!("seed {seed}, frame {round}: {difference}\nframe: {}\nmodel: {judgement:#?}\nprogram: {outcome:#?}", hex(&frame));
+            panic!(
+                "seed {seed}, frame {round}: {difference}\nframe: {}\nmodel: {judgement:#?}\nprogram: {outcome:#?}",
+                hex(&frame)
+            );
         }
         expected.add_frame(&judgement.counted, frame.len());
         for (slot, entry) in judgement.accounts {
@@ -49,10 +52,21 @@ fn program_and_model_agree_on_every_frame() {
 
     // A generator that makes only misses, or never reaches a corner, would prove nothing.
     let seen: BTreeMap<_, _> = trial.counts().probe;
-    for (counter, share) in [("hits", 4), ("misses", 20), ("cut", 20), ("later_fragments", 500), ("bad_transport", 500),
-        ("bad_ip_header", 500), ("bad_extension", 500), ("extension_depth", 500), ("unknown_transport", 500),
-        ("too_short", 500), ("vlan_depth", 500), ("bad_version", 500), ("not_ip", 500)]
-    {
+    for (counter, share) in [
+        ("hits", 4),
+        ("misses", 20),
+        ("cut", 20),
+        ("later_fragments", 500),
+        ("bad_transport", 500),
+        ("bad_ip_header", 500),
+        ("bad_extension", 500),
+        ("extension_depth", 500),
+        ("unknown_transport", 500),
+        ("too_short", 500),
+        ("vlan_depth", 500),
+        ("bad_version", 500),
+        ("not_ip", 500),
+    ] {
         assert!(seen.get(counter).is_some_and(|count| *count >= frames / share), "{counter} is too rare: {seen:?}");
     }
 }
