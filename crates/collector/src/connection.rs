@@ -181,7 +181,11 @@ impl Connection {
                 break Ending::Stopped;
             }
             match channel.read(&mut buffer) {
-                Ok(0) => break if give_up.is_some() { Ending::Stopped } else { Ending::Closed },
+                Ok(0) if give_up.is_some() => break Ending::Stopped,
+                Ok(0) => {
+                    channel.say_goodbye();
+                    break Ending::Closed;
+                }
                 Ok(length) => {
                     let piece = buffer.get(..length).unwrap_or_default();
                     arrived.update(piece);

@@ -30,6 +30,8 @@ use crate::{
 
 /// How often a listener looks whether the collector stops.
 const ACCEPT_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+/// Connections that may wait to be accepted: what the standard library asks the kernel for.
+const BACKLOG: u32 = 128;
 /// After an accept that failed, for example because all descriptors are in use.
 const ACCEPT_BREATH: Duration = Duration::from_millis(200);
 
@@ -182,11 +184,17 @@ impl Shared {
     /// Accepts connections until the collector stops, then waits for the last of them.
     fn accept(self: &Arc<Self>, stream: Stream, listener: &TcpListener) {
         let mut threads = Vec::<JoinHandle<()>>::new();
-        while !self.stop.load(Ordering::Relaxed) {
+        // What the kernel had taken when the stop came was acknowledged: it is served too.
+        let mut last_ones = 0..BACKLOG;
+        while !self.stop.load(Ordering::Relaxed) || last_ones.next().is_some() {
+            let stopping = last_ones.start > 0;
+            let wait = if stopping { Timespec::default() } else { ACCEPT_WAIT };
             let mut ready = [PollFd::new(listener, PollFlags::IN)];
-            // A poll that fails (interrupted) is as good as one that waited.
-            if poll(&mut ready, Some(&ACCEPT_WAIT)).unwrap_or(0) == 0 {
-                continue;
+            match poll(&mut ready, Some(&wait)) {
+                Ok(0) if stopping => break,
+                Ok(1..) => {}
+                // A poll that fails (interrupted) is as good as one that waited.
+                Ok(0) | Err(_) => continue,
             }
             match listener.accept() {
                 Ok((socket, peer)) => threads.extend(self.admit(stream, socket, peer)),

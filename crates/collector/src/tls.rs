@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use rustls::{
     RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    server::{StoresServerSessions, WebPkiClientVerifier},
 };
 
 use crate::config::{Origin, Problem, TlsFiles};
@@ -41,10 +41,34 @@ pub(crate) fn server_config(files: &TlsFiles, origin: &Origin) -> Result<Arc<Ser
             let what = format!("{} does not go with {}: {error}", files.key.display(), files.cert.display());
             origin.problem("tls.key", what, "give the private key that the certificate was issued for")
         })?;
-    // Every session shows its certificate anew: nothing to resume.
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    config.session_storage = Arc::new(SignOfAcceptance);
     Ok(Arc::new(config))
+}
+
+/// Lets a ticket be sent, and no session be resumed with it.
+///
+/// In TLS 1.3 a client's handshake is over before the server has looked at the client's certificate. The ticket, which
+/// comes after that look, is how a probe knows that what it sends from now on is taken.
+#[derive(Debug)]
+struct SignOfAcceptance;
+
+impl StoresServerSessions for SignOfAcceptance {
+    fn put(&self, _: Vec<u8>, _: Vec<u8>) -> bool {
+        true
+    }
+
+    fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn take(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
 }
 
 fn certificates(path: &Path, field: &str, origin: &Origin) -> Result<Vec<CertificateDer<'static>>, Problem> {

@@ -1,0 +1,5 @@
+//! The program `writ-collect` from outside.
+
+mod command;
+mod listen;
+mod support;
