@@ -1,0 +1,54 @@
+//! `writ check-config`: every fault of the configuration at once, and what the probe would do with it.
+
+use super::{CommandError, Outcome, ReportArgs, output};
+use crate::config::{Config, ConfigError, ConfigFault};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    ok: bool,
+    faults: Vec<ConfigFault>,
+}
+
+pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
+    let file = &args.config.config;
+    let checked = Config::load(file).and_then(|config| config.check_credentials(file).map(|()| config));
+    let config = match checked {
+        Ok(config) => config,
+        Err(ConfigError::Faults { faults, .. }) if args.json => {
+            output::json(&Report { file: file.display().to_string(), ok: false, faults });
+            return Err(CommandError::input(anyhow::anyhow!("{}: not usable", file.display())));
+        }
+        Err(error) => return Err(CommandError::input(error)),
+    };
+    if args.json {
+        output::json(&Report { file: file.display().to_string(), ok: true, faults: Vec::new() });
+        return Ok(Outcome::Done);
+    }
+    output::line(&format!("{}: good", file.display()));
+    output::line(&format!("probe {} of {}", config.probe.id, config.probe.operator));
+    for capture in &config.capture {
+        output::line(
+            &format!(
+                "tap port {}: {:?} mode, {:?}, a miss is {:?}",
+                capture.interface, capture.mode, capture.bind, capture.on_miss
+            )
+            .to_lowercase(),
+        );
+    }
+    for destination in &config.destination {
+        let way = if destination.tls.is_some() { "TLS 1.3" } else { "plain TCP" };
+        output::line(&format!(
+            "destination {}: CmII to {}, CmC to {}, {way}",
+            destination.name, destination.cmii, destination.cmc
+        ));
+    }
+    let bytes = u64::from(config.spool.segments) * u64::from(config.spool.segment_bytes);
+    output::line(&format!(
+        "spool: {} MiB of memory at most for each of {} endpoints",
+        bytes >> 20,
+        config.destination.len() * 2
+    ));
+    Ok(Outcome::Done)
+}

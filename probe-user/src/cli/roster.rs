@@ -1,0 +1,135 @@
+//! `writ roster ...`: the document that says who may approve, signed by those people themselves.
+
+use super::warrant::{read_signatures, read_text};
+use super::{CommandError, Outcome, SocketArgs, output};
+use crate::config::Config;
+use crate::ipc::{Reply, Request, RequestError, ask};
+use crate::roles::control::{Files, install_roster};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use std::path::{Path, PathBuf};
+use writ_authority::{Actor, AuditLog, ROSTER, Roster, RosterStore, Signature};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RosterCommand {
+    /// Read a roster, name every fault in it, say who is in it and whose signatures are good.
+    Check(CheckArgs),
+    /// Put a roster in force.
+    Install(InstallArgs),
+    /// The roster in force.
+    Show(SocketArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The roster file.
+    file: PathBuf,
+    /// A signature made with `ssh-keygen -Y sign -n writ-roster -f KEY FILE`; give the option once for each.
+    #[arg(long = "signature", short)]
+    signatures: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InstallArgs {
+    #[command(flatten)]
+    roster: CheckArgs,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+pub(super) fn run(command: &RosterCommand) -> Result<Outcome, CommandError> {
+    match command {
+        RosterCommand::Check(args) => check(args),
+        RosterCommand::Install(args) => install(args),
+        RosterCommand::Show(socket) => {
+            answer(ask(&socket.path()?, &Request::RosterShow).map_err(CommandError::failed)?, socket.json)
+        }
+    }
+}
+
+fn check(args: &CheckArgs) -> Result<Outcome, CommandError> {
+    let document = read_text(&args.file)?;
+    let roster = Roster::parse(document.as_bytes(), &args.file).map_err(CommandError::input)?;
+    output::line(&format!(
+        "roster version {} of {}: {} of its officers must sign",
+        roster.version(),
+        roster.operator(),
+        roster.policy().approvals
+    ));
+    let rows: Vec<_> = roster
+        .officers()
+        .iter()
+        .map(|officer| {
+            vec![officer.name.clone(), officer.role.clone(), officer.fingerprints().collect::<Vec<_>>().join(" ")]
+        })
+        .collect();
+    output::table(&["name", "role", "keys"], &rows);
+    let mut all_good = true;
+    for signature in read_signatures(&args.signatures)? {
+        let file = Path::new(&signature.file);
+        let signer = Signature::parse(signature.text.as_bytes(), file)
+            .and_then(|signature| roster.signer(&signature, ROSTER, document.as_bytes()).map(|it| it.name.clone()));
+        match signer {
+            Ok(name) => output::line(&format!("{}: signed by {name}", signature.file)),
+            Err(error) => {
+                all_good = false;
+                output::complain(&error.to_string());
+            }
+        }
+    }
+    Ok(if all_good { Outcome::Done } else { Outcome::Negative })
+}
+
+fn install(args: &InstallArgs) -> Result<Outcome, CommandError> {
+    let file = args.roster.file.display().to_string();
+    let document = read_text(&args.roster.file)?;
+    let signatures = read_signatures(&args.roster.signatures)?;
+    let request =
+        Request::RosterInstall { file: file.clone(), document: document.clone(), signatures: signatures.clone() };
+    match ask(&args.socket.path()?, &request) {
+        Ok(reply) => answer(reply, args.socket.json),
+        // No probe runs: the same is done here, under the audit log's own lock.
+        Err(RequestError::Connect { .. }) if args.socket.socket.is_none() => {
+            let config = Config::load(&args.socket.config.config).map_err(CommandError::input)?;
+            let files = Files::of(&config);
+            std::fs::create_dir_all(&config.probe.state)
+                .map_err(|error| CommandError::Failed(anyhow::anyhow!("{}: {error}", config.probe.state.display())))?;
+            let mut audit = AuditLog::open(&files.audit, Timestamp::now()).map_err(CommandError::failed)?;
+            let mut rosters = RosterStore::open(&files.rosters).map_err(CommandError::failed)?;
+            let uid = rustix::process::getuid().as_raw();
+            let actor =
+                Actor { who: std::env::var("USER").unwrap_or_else(|_| uid.to_string()), uid, pid: std::process::id() };
+            let operator = &config.probe.operator;
+            let reply = install_roster(&mut rosters, &mut audit, operator, (&file, &document), &signatures, actor);
+            answer(reply, args.socket.json)
+        }
+        Err(error) => Err(CommandError::failed(error)),
+    }
+}
+
+fn answer(reply: Reply, json: bool) -> Result<Outcome, CommandError> {
+    if json {
+        output::json(&reply);
+    }
+    match reply {
+        Reply::Refused { reasons } => {
+            if !json {
+                for reason in reasons {
+                    output::complain(&format!("refused: {reason}"));
+                }
+            }
+            return Ok(Outcome::Negative);
+        }
+        Reply::Failed { error } => return Err(CommandError::Failed(anyhow::anyhow!("{error}"))),
+        _ if json => {}
+        Reply::RosterInstalled { version, signed_by } => {
+            output::line(&format!("roster version {version} is in force, signed by {}", signed_by.join(" and ")));
+        }
+        Reply::Roster { version, document, signed_by } => {
+            output::line(&format!("version {version}, signed by {}\n", signed_by.join(" and ")));
+            output::line(&document);
+        }
+        other => output::json(&other),
+    }
+    Ok(Outcome::Done)
+}

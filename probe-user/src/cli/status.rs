@@ -1,0 +1,179 @@
+//! `writ status`: from the control role, or with `--kernel` past all roles from the kernel's own counters.
+
+use super::{CommandError, Outcome, SocketArgs, output};
+use crate::ipc::{Reply, Request, StatusReport, ask};
+use clap::Args;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use writ_abi::ProbeCounter;
+use writ_capture::CounterView;
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    socket: SocketArgs,
+    /// Read the kernel's counters themselves, past every process of the probe. Needs root.
+    #[arg(long)]
+    kernel: bool,
+}
+
+pub(super) fn run(args: &StatusArgs) -> Result<Outcome, CommandError> {
+    if args.kernel {
+        return kernel(args.socket.json);
+    }
+    let reply = ask(&args.socket.path()?, &Request::Status).map_err(CommandError::failed)?;
+    match reply {
+        Reply::Status(report) if args.socket.json => output::json(&report),
+        Reply::Status(report) => print(&report),
+        Reply::Failed { error } => return Err(CommandError::Failed(anyhow::anyhow!("{error}"))),
+        other => output::json(&other),
+    }
+    Ok(Outcome::Done)
+}
+
+/// A program's counters as the kernel holds them.
+#[derive(Serialize)]
+struct KernelReport {
+    /// Number of the slot-counter map in the kernel.
+    map: u32,
+    /// By name.
+    program: BTreeMap<&'static str, u64>,
+    /// Slots that have counted anything.
+    slots: Vec<KernelSlot>,
+}
+
+#[derive(Serialize)]
+struct KernelSlot {
+    slot: usize,
+    matched: u64,
+    early: u64,
+    expired: u64,
+    other_direction: u64,
+    no_socket: u64,
+    cut_failed: u64,
+}
+
+fn kernel(json: bool) -> Result<Outcome, CommandError> {
+    let views = CounterView::of_running_probes().map_err(CommandError::failed)?;
+    let reports: Vec<_> = views
+        .iter()
+        .map(|(map, view)| KernelReport {
+            map: *map,
+            program: ProbeCounter::ALL.iter().map(|counter| (counter.label(), view.probe(*counter))).collect(),
+            slots: (0..view.slots())
+                .filter_map(|slot| {
+                    let counters = view.slot(u16::try_from(slot).ok()?);
+                    (counters != writ_abi::SlotCounters::default()).then_some(KernelSlot {
+                        slot,
+                        matched: counters.matched,
+                        early: counters.early,
+                        expired: counters.expired,
+                        other_direction: counters.other_direction,
+                        no_socket: counters.no_socket,
+                        cut_failed: counters.cut_failed,
+                    })
+                })
+                .collect(),
+        })
+        .collect();
+    if json {
+        output::json(&reports);
+    } else {
+        for report in &reports {
+            output::line(&format!("program with counters {}", report.map));
+            print_counters(report.program.iter().map(|(name, count)| (*name, *count)));
+            let rows: Vec<_> = report
+                .slots
+                .iter()
+                .map(|it| [it.slot as u64, it.matched, it.early, it.expired].map(|figure| figure.to_string()).to_vec())
+                .collect();
+            output::table(&["slot", "matched", "early", "expired"], &rows);
+        }
+    }
+    if reports.is_empty() {
+        output::complain("no program of a probe is loaded in this kernel");
+        return Ok(Outcome::Negative);
+    }
+    Ok(Outcome::Done)
+}
+
+fn print_counters<'a>(counters: impl Iterator<Item = (&'a str, u64)>) {
+    let shown: Vec<_> =
+        counters.filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+    output::line(&format!("  {}", if shown.is_empty() { "nothing seen yet".to_owned() } else { shown.join(", ") }));
+}
+
+fn print(report: &StatusReport) {
+    output::line(&format!("probe {}, version {}", report.probe, report.version));
+    match report.capture_age_ms {
+        None => output::line("capture: no word yet"),
+        Some(age) if age > 5000 => output::line(&format!("capture: silent for {} s", age / 1000)),
+        Some(_) => output::line("capture: running"),
+    }
+    print_counters(report.program.iter().map(|(name, count)| (name.as_str(), *count)));
+    if report.capture.isolation_violations > 0 {
+        output::line(&format!("  ALARM: {} isolation violations", report.capture.isolation_violations));
+    }
+    let queues: Vec<_> = report
+        .capture
+        .queues
+        .iter()
+        .map(|queue| {
+            let kernel = &queue.kernel;
+            vec![
+                queue.interface.clone(),
+                queue.queue.to_string(),
+                queue.mode.clone(),
+                queue.received.to_string(),
+                queue.ring_lost.to_string(),
+                kernel.rx_ring_full.to_string(),
+                kernel.rx_fill_ring_empty_descs.to_string(),
+                kernel.rx_dropped.to_string(),
+            ]
+        })
+        .collect();
+    output::table(&["interface", "queue", "mode", "received", "lost", "ring full", "fill empty", "dropped"], &queues);
+    let mut rows = Vec::new();
+    for intercept in &report.intercepts {
+        let counts = &intercept.counts;
+        for delivery in &counts.deliveries {
+            let lost: u64 = counts.lost.values().chain(delivery.lost.values()).sum();
+            rows.push(vec![
+                intercept.slot.slot.to_string(),
+                intercept.phase.clone(),
+                intercept.scope.clone(),
+                delivery.destination.clone(),
+                counts.matched.to_string(),
+                counts.in_flight.to_string(),
+                delivery.waiting.to_string(),
+                delivery.delivered.to_string(),
+                lost.to_string(),
+            ]);
+        }
+    }
+    output::table(
+        &["slot", "phase", "scope", "destination", "matched", "in flight", "waiting", "delivered", "lost"],
+        &rows,
+    );
+    let sessions: Vec<_> = report
+        .sessions
+        .iter()
+        .map(|session| {
+            vec![
+                session.destination.clone(),
+                session.stream.clone(),
+                session.waiting.to_string(),
+                session.delivered.to_string(),
+                session.resent.to_string(),
+                session.state.clone(),
+            ]
+        })
+        .collect();
+    output::table(&["destination", "stream", "waiting", "delivered", "resent", "session"], &sessions);
+    for (role, restarts) in &report.restarts {
+        output::line(&format!("role {role} was started again {restarts} times"));
+    }
+    if report.damaged > 0 {
+        output::line(&format!("{} warrant files are damaged: see the audit log", report.damaged));
+    }
+}

@@ -1,0 +1,140 @@
+//! `writ warrant ...`: over the control socket to the running probe.
+
+use super::{CommandError, Outcome, SocketArgs, output};
+use crate::ipc::{NamedSignature, Reply, Request, WarrantLine, ask};
+use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WarrantCommand {
+    /// Hand in a warrant with the signatures of different officers.
+    Submit(SubmitArgs),
+    /// All warrants of this probe.
+    List(SocketArgs),
+    /// One warrant: its document, its approvals, its counters.
+    Show(ShowArgs),
+    /// End a warrant now and for good.
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SubmitArgs {
+    /// The warrant file.
+    warrant: PathBuf,
+    /// A signature made with `ssh-keygen -Y sign -n writ-approve -f KEY WARRANT`; give the option once for each.
+    #[arg(long = "signature", short)]
+    signatures: Vec<PathBuf>,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The warrant.
+    uuid: Uuid,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    /// The warrant.
+    uuid: Uuid,
+    /// Why; goes to the audit log.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+pub(super) fn run(command: &WarrantCommand) -> Result<Outcome, CommandError> {
+    match command {
+        WarrantCommand::Submit(args) => {
+            let request = Request::WarrantSubmit {
+                file: args.warrant.display().to_string(),
+                document: read_text(&args.warrant)?,
+                signatures: read_signatures(&args.signatures)?,
+            };
+            answer(&args.socket, &request)
+        }
+        WarrantCommand::List(socket) => answer(socket, &Request::WarrantList),
+        WarrantCommand::Show(args) => answer(&args.socket, &Request::WarrantShow { uuid: args.uuid }),
+        WarrantCommand::Revoke(args) => {
+            answer(&args.socket, &Request::WarrantRevoke { uuid: args.uuid, reason: args.reason.clone() })
+        }
+    }
+}
+
+/// Reads a document that must be text.
+pub(super) fn read_text(file: &Path) -> Result<String, CommandError> {
+    let bytes = std::fs::read(file)
+        .map_err(|error| CommandError::Input(anyhow::anyhow!("{}: cannot be read: {error}", file.display())))?;
+    String::from_utf8(bytes).map_err(|error| {
+        CommandError::Input(anyhow::anyhow!(
+            "{}: not UTF-8 at byte {}; write the document again as UTF-8 text",
+            file.display(),
+            error.utf8_error().valid_up_to()
+        ))
+    })
+}
+
+/// Reads signature files.
+pub(super) fn read_signatures(files: &[PathBuf]) -> Result<Vec<NamedSignature>, CommandError> {
+    files.iter().map(|file| Ok(NamedSignature { file: file.display().to_string(), text: read_text(file)? })).collect()
+}
+
+fn answer(socket: &SocketArgs, request: &Request) -> Result<Outcome, CommandError> {
+    let reply = ask(&socket.path()?, request).map_err(CommandError::failed)?;
+    if socket.json {
+        output::json(&reply);
+    }
+    let quiet = socket.json;
+    match reply {
+        Reply::Refused { reasons } => {
+            if !quiet {
+                for reason in reasons {
+                    output::complain(&format!("refused: {reason}"));
+                }
+            }
+            return Ok(Outcome::Negative);
+        }
+        Reply::Failed { error } => return Err(CommandError::Failed(anyhow::anyhow!("{error}"))),
+        _ if quiet => {}
+        Reply::Submitted { uuid, approved_by, words } => {
+            output::line(&format!("warrant {uuid} is approved by {} and armed", approved_by.join(" and ")));
+            output::line(&words);
+        }
+        Reply::Revoked { uuid } => output::line(&format!("warrant {uuid} is revoked: nothing more is taken")),
+        Reply::Warrants(lines) => print_list(&lines),
+        Reply::Warrant(detail) => {
+            print_list(std::slice::from_ref(&detail.line));
+            output::line(&format!("\nsha256 {}\napproved by {}\n", detail.sha256, detail.approved_by.join(", ")));
+            output::line(&detail.document);
+            if let Some(counts) = &detail.counts {
+                output::json(counts);
+            }
+        }
+        other => output::json(&other),
+    }
+    Ok(Outcome::Done)
+}
+
+fn print_list(lines: &[WarrantLine]) {
+    let rows: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| {
+            vec![
+                line.uuid.to_string(),
+                line.revision.to_string(),
+                line.phase.clone(),
+                line.authority.clone(),
+                line.scope.clone(),
+                line.start.clone(),
+                line.stop.clone(),
+                line.destinations.join(","),
+            ]
+        })
+        .collect();
+    output::table(&["uuid", "rev", "phase", "authority", "scope", "start", "stop", "destinations"], &rows);
+}

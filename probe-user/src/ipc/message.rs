@@ -1,0 +1,276 @@
+//! The messages between the roles. Who may know what is decided here: nothing that control sends to capture names a
+//! person or a document, and nothing that capture or deliver sends back names an address.
+
+use crate::roles::Role;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use uuid::Uuid;
+use writ_abi::SlotRef;
+
+/// A slot and its generation on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SlotName {
+    /// Index into the slot table.
+    pub slot: u16,
+    /// Which of its owners.
+    pub generation: u16,
+}
+
+impl From<SlotRef> for SlotName {
+    fn from(reference: SlotRef) -> Self {
+        Self { slot: reference.slot, generation: reference.generation }
+    }
+}
+
+impl From<SlotName> for SlotRef {
+    fn from(name: SlotName) -> Self {
+        Self { slot: name.slot, generation: name.generation }
+    }
+}
+
+/// What capture needs to carry out one warrant: numbers, times, and the identifiers that the handover asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmedIntercept {
+    /// The slot it owns.
+    pub slot: SlotName,
+    /// The warrant, so that control finds its intercepts again after a restart of its own.
+    pub warrant: Uuid,
+    /// First moment, nanoseconds of UTC since 1970.
+    pub start_utc_ns: u64,
+    /// First moment that is too late, likewise.
+    pub stop_utc_ns: u64,
+    /// No content may be taken.
+    pub headers_only: bool,
+    /// What the subject sends is wanted.
+    pub from_subject: bool,
+    /// What comes to the subject is wanted.
+    pub to_subject: bool,
+    /// Where it goes, each with identifiers of its own; at most `writ_spool::MAX_DELIVERIES`.
+    pub deliveries: Vec<ArmedDelivery>,
+    /// subscriberIdentity of the handover: the carrier's label for the line.
+    pub subscriber_identity: String,
+    /// Its addresses: what the worker holds each hit against, and what is announced as sessions.
+    pub targets: Vec<IpAddr>,
+}
+
+/// Why an intercept ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndReason {
+    /// The order's window is over.
+    Expired,
+    /// An officer ended it.
+    Revoked,
+    /// Another warrant or revision took its place.
+    Superseded,
+}
+
+impl EndReason {
+    /// reasonForTermination of the handover.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Expired => "surveillance ended: period of the order is over",
+            Self::Revoked => "surveillance ended: order revoked",
+            Self::Superseded => "surveillance ended: order superseded",
+        }
+    }
+}
+
+/// One destination of an intercept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmedDelivery {
+    /// Place of the destination in the configuration.
+    pub destination: usize,
+    /// caseId of the handover.
+    pub case_id: String,
+    /// contentIdentifier of the handover.
+    pub content_identifier: String,
+    /// Whether this destination gets the identifying information (CmII).
+    pub cmii: bool,
+    /// Whether this destination gets the content (CmC), if the intercept has any.
+    pub cmc: bool,
+}
+
+/// One step of bringing the kernel's tables to where they should be. The order of the steps matters: it comes from
+/// `writ_identity::difference`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instruction {
+    /// Write the slot's policy. It takes nothing before its addresses are known and its start has come.
+    Arm(Box<ArmedIntercept>),
+    /// Exactly these intercepts want this address.
+    SetAddress {
+        /// A target's address.
+        address: IpAddr,
+        /// Its intercepts, at most eight.
+        slots: Vec<SlotName>,
+    },
+    /// Nobody wants this address any more.
+    RemoveAddress {
+        /// Once a target's address.
+        address: IpAddr,
+    },
+    /// The slot takes nothing from this moment on.
+    Disarm {
+        /// The slot.
+        slot: SlotName,
+        /// Why.
+        reason: EndReason,
+    },
+}
+
+/// From control to capture.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToCapture {
+    /// Control has come (back): say what is in force, and hand over the counters.
+    Hello,
+    /// Do these steps, in this order.
+    Apply(Vec<Instruction>),
+}
+
+/// A slot in use, as a capture role reports it to a control role that may know nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundSlot {
+    /// The slot.
+    pub slot: SlotName,
+    /// For which warrant.
+    pub warrant: Uuid,
+    /// Where the slot's counters stood when this intercept got it.
+    pub baseline: SlotFigures,
+}
+
+/// [`SlotCounters`](writ_abi::SlotCounters), in the order of its fields.
+pub type SlotFigures = [u64; 8];
+
+/// From capture to control.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromCapture {
+    /// What is in force. Beside it come the two counter maps (slots, probe).
+    Hello {
+        /// How many capture processes there were before this one; another value: the counters begin anew.
+        life: u32,
+        /// Slots in use.
+        slots: Vec<FoundSlot>,
+        /// Addresses in the kernel's tables with their slots.
+        addresses: Vec<(IpAddr, Vec<SlotName>)>,
+        /// Whether more `Hello` parts follow, because one message could not hold all.
+        more: bool,
+    },
+    /// The policy is in the kernel.
+    Armed {
+        /// The slot.
+        slot: SlotName,
+    },
+    /// The slot takes nothing any more.
+    Disarmed {
+        /// The slot.
+        slot: SlotName,
+    },
+    /// A step could not be done; the steps before it were.
+    Refused {
+        /// The intercept it concerns, where it concerns one.
+        slot: Option<SlotName>,
+        /// Why, without an address in it.
+        what: String,
+    },
+    /// Interception has begun, and the agency is being told.
+    Begun {
+        /// The slot.
+        slot: SlotName,
+        /// When, nanoseconds of UTC.
+        at_utc_ns: u64,
+    },
+    /// Interception has ended, everything taken is queued, and the slot may be used again.
+    Ended {
+        /// The slot.
+        slot: SlotName,
+        /// When the kernel took the last packet at the latest, nanoseconds of UTC.
+        at_utc_ns: u64,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The wall clock was set.
+    ClockStepped {
+        /// By how much, nanoseconds; positive: forward.
+        by_ns: i64,
+    },
+    /// How the sockets do; sent every second.
+    Report(CaptureReport),
+}
+
+/// Figures of the capture role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureReport {
+    /// A line for each queue of each interface.
+    pub queues: Vec<QueueReport>,
+    /// Every frame stamped before this moment (`CLOCK_BOOTTIME`, nanoseconds) has been worked through.
+    pub read_until_ns: u64,
+    /// Hits whose frame did not bear out what the kernel claimed: destroyed. Must be 0.
+    pub isolation_violations: u64,
+}
+
+/// Figures of one AF_XDP socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueReport {
+    /// The interface.
+    pub interface: String,
+    /// Its receive queue.
+    pub queue: u32,
+    /// How the program is attached and the socket bound: `driver, copy`.
+    pub mode: String,
+    /// Frames read from the ring.
+    pub received: u64,
+    /// Frames lost between program and reader: gaps in the running number.
+    pub ring_lost: u64,
+    /// Frames that were no frames (bad header, bad length): destroyed.
+    pub malformed: u64,
+    /// The kernel's own figures for the socket.
+    pub kernel: KernelQueueFigures,
+}
+
+/// XDP_STATISTICS of a socket, by the kernel's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named by the kernel's struct xdp_statistics")]
+pub struct KernelQueueFigures {
+    pub rx_dropped: u64,
+    pub rx_invalid_descs: u64,
+    pub rx_ring_full: u64,
+    pub rx_fill_ring_empty_descs: u64,
+}
+
+/// From the supervisor to control.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToControl {
+    /// A role's process has begun.
+    RoleStarted {
+        /// Which.
+        role: Role,
+        /// Its process.
+        pid: u32,
+        /// How many there were before it.
+        life: u32,
+    },
+    /// A role's process has ended without being asked to.
+    RoleEnded {
+        /// Which.
+        role: Role,
+        /// Exit status, or its own last words.
+        status: String,
+    },
+}
+
+/// From a role to the supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromRole {
+    /// The role does its work.
+    Ready,
+    /// The role cannot go on.
+    Failed {
+        /// Why, and what to do.
+        error: String,
+    },
+}

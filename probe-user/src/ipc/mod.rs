@@ -1,0 +1,16 @@
+//! What the roles say to each other, and how. Roles share no state: they talk over channels made here, and over the
+//! shared memory of `writ-spool`. The control socket, by which people talk to the control role, is described here too.
+
+mod channel;
+mod message;
+mod request;
+
+pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
+pub use message::{
+    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromRole, Instruction,
+    KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
+};
+pub use request::{
+    DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
+    SessionStatus, StatusReport, WarrantDetail, WarrantLine, ask,
+};

@@ -1,0 +1,309 @@
+//! What travels over the control socket: one JSON object a line, a request and its reply. The socket is a Unix socket
+//! of mode 0600; the kernel says who is at the other end, and the audit log keeps it.
+
+use super::message::{CaptureReport, SlotName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Largest request or reply, in bytes.
+pub const LINE_LIMIT: u64 = 16 << 20;
+
+/// What can be asked of the control role.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Counters and states, without identities.
+    Status,
+    /// Hand in a warrant with its signatures.
+    WarrantSubmit {
+        /// The file's name, for messages.
+        file: String,
+        /// The exact bytes that were signed.
+        document: String,
+        /// OpenSSH signatures.
+        signatures: Vec<NamedSignature>,
+    },
+    /// All warrants.
+    WarrantList,
+    /// One warrant, whole.
+    WarrantShow {
+        /// Which.
+        uuid: Uuid,
+    },
+    /// End a warrant for good.
+    WarrantRevoke {
+        /// Which.
+        uuid: Uuid,
+        /// Why; goes to the audit log.
+        reason: String,
+    },
+    /// The audit log's head.
+    AuditHead,
+    /// Put a roster in force.
+    RosterInstall {
+        /// The file's name, for messages.
+        file: String,
+        /// The exact bytes that were signed.
+        document: String,
+        /// OpenSSH signatures.
+        signatures: Vec<NamedSignature>,
+    },
+    /// The roster in force.
+    RosterShow,
+}
+
+/// A signature and the file it came from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedSignature {
+    /// The file's name, for messages.
+    pub file: String,
+    /// `-----BEGIN SSH SIGNATURE-----` and so on.
+    pub text: String,
+}
+
+/// What the control role answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// To `Status`.
+    Status(Box<StatusReport>),
+    /// To `WarrantSubmit`: accepted, and on its way to the kernel.
+    Submitted {
+        /// Which.
+        uuid: Uuid,
+        /// Names of those who signed.
+        approved_by: Vec<String>,
+        /// In words: what is taken from when to when.
+        words: String,
+    },
+    /// To `WarrantList`.
+    Warrants(Vec<WarrantLine>),
+    /// To `WarrantShow`.
+    Warrant(Box<WarrantDetail>),
+    /// To `WarrantRevoke`: the kernel takes nothing more.
+    Revoked {
+        /// Which.
+        uuid: Uuid,
+    },
+    /// To `AuditHead`.
+    AuditHead {
+        /// Number of the last record.
+        number: u64,
+        /// Its hash, hexadecimal.
+        hash: String,
+    },
+    /// To `RosterInstall`.
+    RosterInstalled {
+        /// Its version.
+        version: u32,
+        /// Names of those who signed.
+        signed_by: Vec<String>,
+    },
+    /// To `RosterShow`: the document in force, if there is one.
+    Roster {
+        /// Its version.
+        version: u32,
+        /// The document.
+        document: String,
+        /// Names of those who signed.
+        signed_by: Vec<String>,
+    },
+    /// The request was understood and is refused; it is in the audit log.
+    Refused {
+        /// Every reason, each with what would help.
+        reasons: Vec<String>,
+    },
+    /// The request cannot be carried out: the machine is at fault, not the asker.
+    Failed {
+        /// Why.
+        error: String,
+    },
+}
+
+/// A line of `writ warrant list`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WarrantLine {
+    /// Which.
+    pub uuid: Uuid,
+    /// Its revision.
+    pub revision: u32,
+    /// Where it stands: armed, active, expired, revoked.
+    pub phase: String,
+    /// What it rests on.
+    pub authority: String,
+    /// What it takes.
+    pub scope: String,
+    /// RFC 3339.
+    pub start: String,
+    /// RFC 3339.
+    pub stop: String,
+    /// Names of the destinations.
+    pub destinations: Vec<String>,
+    /// The slot, while it has one.
+    pub slot: Option<SlotName>,
+}
+
+/// `writ warrant show`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WarrantDetail {
+    /// The line of the list.
+    #[serde(flatten)]
+    pub line: WarrantLine,
+    /// The document as it was submitted.
+    pub document: String,
+    /// SHA-256 of the document, hexadecimal.
+    pub sha256: String,
+    /// Names of those who signed.
+    pub approved_by: Vec<String>,
+    /// Its counters, while it has a slot, or as they stood at its end.
+    pub counts: Option<InterceptCounts>,
+}
+
+/// The ledger of one intercept, in packets: for each delivery, `matched = in_flight + delivered + waiting + lost`, where
+/// `lost` is the intercept's own plus the delivery's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterceptCounts {
+    /// Packets that the kernel took.
+    pub matched: u64,
+    /// Their bytes on the wire.
+    pub matched_bytes: u64,
+    /// Packets of the target before the start: not taken.
+    pub early: u64,
+    /// Packets of the target after the stop: not taken.
+    pub expired: u64,
+    /// Packets of the target in a direction that is not wanted: not taken.
+    pub other_direction: u64,
+    /// Packets that reached the worker.
+    pub received: u64,
+    /// Packets on their way from the kernel to a worker.
+    pub in_flight: u64,
+    /// Per delivery of the warrant.
+    pub deliveries: Vec<DeliveryCounts>,
+    /// Packets lost before a record could be made of them, by reason.
+    pub lost: BTreeMap<String, u64>,
+}
+
+/// One delivery of an intercept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryCounts {
+    /// Name of the destination.
+    pub destination: String,
+    /// Packets acknowledged by the agency's side.
+    pub delivered: u64,
+    /// Packets in the queue.
+    pub waiting: u64,
+    /// Session events delivered.
+    pub events_delivered: u64,
+    /// Session events in the queue.
+    pub events_waiting: u64,
+    /// Packets lost on the way to this destination, by reason.
+    pub lost: BTreeMap<String, u64>,
+}
+
+/// `writ status`: numbers and states, never an identity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Probe id.
+    pub probe: String,
+    /// Version of the program.
+    pub version: String,
+    /// Nanoseconds of UTC at which the report was made.
+    pub at_utc_ns: u64,
+    /// What the XDP program counted, by name.
+    pub program: BTreeMap<String, u64>,
+    /// How the sockets do, and how old that report is.
+    pub capture: CaptureReport,
+    /// Age of `capture`, in milliseconds. Large: the capture role does not answer.
+    pub capture_age_ms: Option<u64>,
+    /// One line an intercept.
+    pub intercepts: Vec<InterceptStatus>,
+    /// One line an endpoint.
+    pub sessions: Vec<SessionStatus>,
+    /// How often roles were started again.
+    pub restarts: BTreeMap<String, u32>,
+    /// Warrant files that could not be read back.
+    pub damaged: usize,
+    /// Number of the audit log's last record.
+    pub audit_number: u64,
+}
+
+/// An intercept in `writ status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InterceptStatus {
+    /// Its slot.
+    pub slot: SlotName,
+    /// Where it stands.
+    pub phase: String,
+    /// `content` or `headers`.
+    pub scope: String,
+    /// The ledger.
+    pub counts: InterceptCounts,
+}
+
+/// An endpoint in `writ status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Name of the destination.
+    pub destination: String,
+    /// `cmii` or `cmc`.
+    pub stream: String,
+    /// In words.
+    pub state: String,
+    /// Whether records can go out now.
+    pub connected: bool,
+    /// Records in the queue.
+    pub waiting: u64,
+    /// Bytes in the queue.
+    pub waiting_bytes: u64,
+    /// Records acknowledged.
+    pub delivered: u64,
+    /// Records sent more than once, after a break.
+    pub resent: u64,
+    /// Sessions that were opened.
+    pub sessions: u64,
+}
+
+/// A request could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Nobody listens.
+    #[error("{socket}: {source}; is the probe running (`writ run`), and may you talk to it?")]
+    Connect {
+        /// The control socket.
+        socket: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The conversation broke off.
+    #[error("the probe did not answer: {0}")]
+    Conversation(#[from] std::io::Error),
+    /// The answer is in no form that this version knows.
+    #[error("the probe's answer is unreadable: {0}; are the command and the probe of one version?")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// Asks the control role and waits for its answer.
+///
+/// # Errors
+/// When nobody listens, answers, or speaks this version.
+pub fn ask(socket: &Path, request: &Request) -> Result<Reply, RequestError> {
+    let stream = UnixStream::connect(socket)
+        .map_err(|source| RequestError::Connect { socket: socket.display().to_string(), source })?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    (&stream).write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new((&stream).take(LINE_LIMIT)).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(RequestError::Conversation(std::io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(serde_json::from_str(&answer)?)
+}

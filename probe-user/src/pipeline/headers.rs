@@ -1,0 +1,49 @@
+//! What a headers-only intercept may see of a frame. The bytes behind the headers are not in this value, so no encoder
+//! that takes it can leak them, not even where another intercept is entitled to the whole packet.
+
+use std::net::IpAddr;
+use writ_abi::{FrameFlags, FrameHeader};
+use writ_capture::Frame;
+use writ_capture::addresses;
+use writ_encoder::t1_ias::{Flow, FlowLabel};
+
+/// IP protocol numbers whose header begins with two ports.
+const WITH_PORTS: [u8; 3] = [6, 17, 132];
+
+/// The headers of one frame: link layer to the end of the transport header, and not a byte more.
+#[derive(Clone, Copy)]
+pub struct Headers<'a> {
+    header: &'a FrameHeader,
+    bytes: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Cuts a frame where the kernel says that its headers end. The kernel has done so itself where every intercept
+    /// that hit is headers-only.
+    pub fn of(frame: &Frame<'a>) -> Option<Self> {
+        Some(Self { header: frame.header, bytes: frame.bytes.get(..usize::from(frame.header.header_end))? })
+    }
+
+    /// Addresses, protocol, ports and flow label.
+    pub fn flow(&self) -> Option<Flow> {
+        let (source, destination) = addresses(self.header, self.bytes)?;
+        let ports = self.ports();
+        let flow_label = match source {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(_) => {
+                let first = self.bytes.get(usize::from(self.header.ip_offset)..)?.first_chunk()?;
+                FlowLabel::from_word(u32::from_be_bytes(*first))
+            }
+        };
+        Some(Flow { source, destination, protocol: self.header.protocol, ports, flow_label })
+    }
+
+    fn ports(&self) -> Option<(u16, u16)> {
+        if self.header.flags & FrameFlags::TRANSPORT == 0 || !WITH_PORTS.contains(&self.header.protocol) {
+            return None;
+        }
+        let transport = self.bytes.get(usize::from(self.header.transport_offset)..)?;
+        let [a, b, c, d] = *transport.first_chunk()?;
+        Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+    }
+}

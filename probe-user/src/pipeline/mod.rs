@@ -1,0 +1,211 @@
+//! From a batch of frames to records in shared memory: what a capture worker does, whatever its source.
+//!
+//! A batch comes from a [`Source`](writ_capture::Source). Each frame is looked at a second time, against the
+//! targets of the intercepts that the kernel named; each hit that stands becomes one PDU for each of the intercept's
+//! deliveries, encoded straight into the stream of its endpoint. Streams are locked once for each batch. The snapshot
+//! of [`Intercepts`] is made by the capture role's keeper and only read here.
+
+mod headers;
+mod intercept;
+mod outlets;
+
+pub use headers::Headers;
+pub use intercept::{Delivery, Intercept, InterceptError, Intercepts, Packets};
+pub use outlets::Outlets;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use writ_abi::FrameHeader;
+use writ_capture::ClockOffset;
+use writ_capture::{Batch, Frame, FrameTime};
+use writ_capture::{Hit, verify};
+use writ_encoder::t1_ias::Direction;
+use writ_encoder::{NoRoom, UtcMicros};
+use writ_spool::{AppendError, Ledger, LossReason, Producer, Record, RecordKind};
+
+/// One PDU to be made.
+#[derive(Clone, Copy)]
+struct Job {
+    /// Place of the frame in its batch.
+    frame: u32,
+    /// Slot of the intercept.
+    hit: Hit,
+    delivery: u8,
+}
+
+/// Turns batches into records. One for each worker thread; what it needs it allocates here, once.
+pub struct Worker {
+    outlets: Arc<Outlets>,
+    ledger: Arc<Ledger>,
+    /// By stream.
+    jobs: Vec<Vec<Job>>,
+    violations: u64,
+    outside: u64,
+}
+
+impl Worker {
+    /// A worker for batches of up to `batch` frames.
+    pub fn new(outlets: Arc<Outlets>, ledger: Arc<Ledger>, batch: usize) -> Self {
+        let jobs = (0..outlets.len()).map(|_| Vec::with_capacity(batch * 4)).collect();
+        Self { outlets, ledger, jobs, violations: 0, outside: 0 }
+    }
+
+    /// Hits that the frame itself did not bear out: destroyed.
+    pub fn violations(&self) -> u64 {
+        self.violations
+    }
+
+    /// Hits of a capture file outside their order's window: not taken.
+    pub fn outside_window(&self) -> u64 {
+        self.outside
+    }
+
+    /// Encodes everything that the intercepts want of a batch. `clock` turns the kernel's stamps into UTC.
+    pub fn process(&mut self, batch: &Batch<'_>, intercepts: &Intercepts, clock: ClockOffset) {
+        for (place, frame) in (0u32..).zip(batch.frames()) {
+            let verified = verify(frame.header, frame.bytes, intercepts.targets());
+            self.violations += u64::from(verified.violations());
+            for &hit in verified.hits() {
+                self.sort(place, &frame, hit, intercepts, clock);
+            }
+        }
+        for (stream, jobs) in self.jobs.iter_mut().enumerate() {
+            if jobs.is_empty() {
+                continue;
+            }
+            self.outlets.with(stream, |producer| append_all(producer, jobs, batch, intercepts, clock, &self.ledger));
+            jobs.clear();
+        }
+    }
+
+    /// Books a hit and notes what has to be made of it.
+    fn sort(&mut self, place: u32, frame: &Frame<'_>, hit: Hit, intercepts: &Intercepts, clock: ClockOffset) {
+        let Some(intercept) = intercepts.get(hit.slot) else {
+            self.violations += 1;
+            return;
+        };
+        if let FrameTime::Utc(ns) = frame.time
+            && !intercept.window_holds(ns)
+        {
+            self.outside += 1;
+            return;
+        }
+        if !intercept.has_begun() {
+            intercept.begin(&self.outlets, &self.ledger, utc_ns(frame.time, clock));
+        }
+        if let Some(account) = self.ledger.slot(hit.slot.slot) {
+            account.receive(1, frame.header.wire_length.into());
+        }
+        for (index, delivery) in (0u8..).zip(intercept.deliveries()) {
+            if let Some(jobs) = self.jobs.get_mut(delivery.packets().stream()) {
+                jobs.push(Job { frame: place, hit, delivery: index });
+            }
+        }
+    }
+}
+
+fn utc_ns(time: FrameTime, clock: ClockOffset) -> u64 {
+    match time {
+        FrameTime::Boot(ns) => clock.utc_ns(ns),
+        FrameTime::Utc(ns) => ns,
+    }
+}
+
+/// Appends the PDUs of one stream in the order of their frames, and publishes them with one store.
+fn append_all(
+    producer: &mut Producer,
+    jobs: &[Job],
+    batch: &Batch<'_>,
+    intercepts: &Intercepts,
+    clock: ClockOffset,
+    ledger: &Ledger,
+) {
+    let mut frames = (0u32..).zip(batch.frames()).peekable();
+    for job in jobs {
+        while frames.next_if(|(place, _)| *place < job.frame).is_some() {}
+        // Jobs were noted in the order of the frames, so the next frame is the job's.
+        let (Some((_, frame)), Some(intercept)) = (frames.peek(), intercepts.get(job.hit.slot)) else { continue };
+        let lost = |reason| {
+            if let Some(account) = ledger.slot(job.hit.slot.slot) {
+                account.lost(job.delivery, reason, 1);
+            }
+        };
+        if let Err(reason) = append(producer, job, frame, intercept, clock, ledger) {
+            lost(reason);
+        }
+    }
+    if let Err(error) = producer.commit() {
+        // The stream's memory is damaged; the ledger's settlement at the next start counts what was not published.
+        tracing::error!(%error, "a stream cannot be published");
+    }
+}
+
+fn append(
+    producer: &mut Producer,
+    job: &Job,
+    frame: &Frame<'_>,
+    intercept: &Intercept,
+    clock: ClockOffset,
+    ledger: &Ledger,
+) -> Result<(), LossReason> {
+    let delivery = intercept.deliveries().get(usize::from(job.delivery)).ok_or(LossReason::Stale)?;
+    let account = ledger.slot(job.hit.slot.slot).ok_or(LossReason::Stale)?;
+    let time = UtcMicros::from_unix_nanos(utc_ns(frame.time, clock));
+    let sequence = account.reserve_sequence(job.delivery, 1).ok_or(LossReason::Stale)?;
+    let record = |kind| Record {
+        slot: job.hit.slot.slot,
+        generation: job.hit.slot.generation,
+        delivery: job.delivery,
+        kind,
+        sequence,
+    };
+    let encoder = delivery.encoder();
+    let appended = match delivery.packets() {
+        Packets::Content { .. } => {
+            let packet = ip_packet(frame.header, frame.bytes).ok_or(LossReason::EncodeFailed)?;
+            producer.append(encoder.content_bound(packet.len()), record(RecordKind::Content), |out| {
+                encoder.content(out, time, direction(job.hit), sequence, packet)
+            })
+        }
+        Packets::Reports { .. } => {
+            let headers = Headers::of(frame).ok_or(LossReason::EncodeFailed)?;
+            let flow = headers.flow().ok_or(LossReason::EncodeFailed)?;
+            producer.append(encoder.header_report_bound(), record(RecordKind::HeaderReport), |out| {
+                encoder.header_report(out, time, &flow)
+            })
+        }
+    };
+    match appended {
+        Ok(_) => Ok(()),
+        Err(error) => Err(loss(&error)),
+    }
+}
+
+fn loss(error: &AppendError<NoRoom>) -> LossReason {
+    match error {
+        AppendError::Full => LossReason::SpoolFull,
+        AppendError::Stale => LossReason::Stale,
+        _ => LossReason::EncodeFailed,
+    }
+}
+
+fn direction(hit: Hit) -> Direction {
+    match hit.direction {
+        writ_capture::Direction::FromSubject => Direction::FromSubject,
+        writ_capture::Direction::ToSubject => Direction::ToSubject,
+    }
+}
+
+/// The IP packet in a frame: from its header to the length that the header states, without Ethernet padding.
+fn ip_packet<'a>(header: &FrameHeader, frame: &'a [u8]) -> Option<&'a [u8]> {
+    frame.get(usize::from(header.ip_offset)..usize::from(header.ip_end))
+}
+
+/// An event's bytes, already encoded, as the writer that `Producer::append` takes.
+fn whole(pdu: &[u8]) -> impl FnOnce(&mut [u8]) -> Result<usize, Infallible> + '_ {
+    |out| {
+        let room = pdu.len().min(out.len());
+        out[..room].copy_from_slice(&pdu[..room]);
+        Ok(room)
+    }
+}

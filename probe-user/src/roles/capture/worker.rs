@@ -1,0 +1,103 @@
+//! A worker thread: one source, run to completion. Takes a batch, has it encoded, gives the frames back.
+
+use crate::pipeline::{Intercepts, Worker};
+use arc_swap::ArcSwap;
+use crossbeam::atomic::AtomicCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use writ_capture::{ClockOffset, boot_now_ns};
+use writ_capture::{FrameTime, Source, SourceError, SourceStatistics};
+
+/// How long a worker waits for frames before it looks at its orders again.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// What all workers read and the keeper writes.
+pub(super) struct Common {
+    /// What is in force.
+    pub(super) intercepts: ArcSwap<Intercepts>,
+    /// How boot time becomes UTC.
+    pub(super) clock: AtomicCell<ClockOffset>,
+    /// Set: read what is there and end.
+    pub(super) stop: AtomicBool,
+}
+
+/// What a worker tells.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Every frame stamped before this moment (boot time) has been worked through.
+    pub(super) horizon_ns: AtomicU64,
+    /// Hits that their frame did not bear out.
+    pub(super) violations: AtomicU64,
+    /// The source's figures.
+    pub(super) statistics: AtomicCell<SourceStatistics>,
+}
+
+/// A running worker.
+pub(super) struct WorkerThread {
+    pub(super) interface: String,
+    pub(super) queue: u32,
+    pub(super) mode: String,
+    pub(super) progress: Arc<Progress>,
+    thread: JoinHandle<Result<(), SourceError>>,
+}
+
+impl WorkerThread {
+    /// Starts a thread on a source.
+    pub(super) fn start(
+        (interface, queue, mode): (String, u32, String),
+        source: Box<dyn Source>,
+        worker: Worker,
+        common: Arc<Common>,
+    ) -> std::io::Result<Self> {
+        let progress = Arc::new(Progress::default());
+        let told = Arc::clone(&progress);
+        let thread = std::thread::Builder::new()
+            .name(format!("rx-{queue}"))
+            .spawn(move || work(source, worker, &common, &told))?;
+        Ok(Self { interface, queue, mode, progress, thread })
+    }
+
+    /// Whether the thread has ended, which it does by itself only on an error.
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the thread's end.
+    pub(super) fn join(self) -> Result<(), String> {
+        match self.thread.join() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("{:#}", anyhow::Error::from(error))),
+            Err(_) => Err(format!("the worker of {} queue {} panicked", self.interface, self.queue)),
+        }
+    }
+}
+
+fn work(
+    mut source: Box<dyn Source>,
+    mut worker: Worker,
+    common: &Common,
+    progress: &Progress,
+) -> Result<(), SourceError> {
+    loop {
+        // Read before the ring: what is stamped earlier and not in the ring by now was read before.
+        let (stop, before) = (common.stop.load(Ordering::Acquire), boot_now_ns());
+        let batch = source.receive(if stop { Duration::ZERO } else { WAIT })?;
+        let mut horizon = before;
+        let idle = batch.is_empty();
+        if !idle {
+            worker.process(&batch, &common.intercepts.load(), common.clock.load());
+            if let Some(FrameTime::Boot(ns)) = batch.frames().last().map(|frame| frame.time) {
+                horizon = ns;
+            }
+        }
+        drop(batch);
+        progress.violations.store(worker.violations(), Ordering::Relaxed);
+        progress.statistics.store(source.statistics());
+        progress.horizon_ns.store(horizon, Ordering::Release);
+        if stop && idle {
+            return Ok(());
+        }
+    }
+}

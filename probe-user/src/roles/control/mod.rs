@@ -1,0 +1,409 @@
+//! The control role: takes warrants over the control socket, has them judged by `writ-authority`, keeps them, and keeps
+//! the kernel in step with them by way of the capture role. Writes the audit log. One thread decides; others only read
+//! sockets and pass on what they read.
+
+mod authority;
+mod counts;
+mod intercepts;
+mod socket;
+mod status;
+
+pub use authority::{AuthorityError, Files, approve_replay, install_roster};
+pub use intercepts::order;
+pub use socket::socket_path;
+
+use crate::config::Config;
+use crate::ipc::{Channel, ChannelError, FromCapture, FromRole, Reply, Request, SlotName, ToControl};
+use crate::roles::Inheritance;
+use anyhow::Context;
+use authority::{Authority, entry, own_actor};
+use crossbeam::channel::{RecvTimeoutError, Sender, unbounded};
+use intercepts::{Intercepts, Progress};
+use jiff::Timestamp;
+use socket::Asked;
+use status::Observed;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+use writ_authority::{Act, Ending, Outcome};
+use writ_capture::{CounterFds, CounterView, privileges};
+use writ_spool::{Ledger, StreamView};
+
+/// How often the role looks at the clock.
+const TICK: Duration = Duration::from_millis(20);
+/// How long an answer waits for the capture role's word.
+const CONFIRMATION: Duration = Duration::from_secs(3);
+
+/// What the deciding thread hears.
+enum Event {
+    Asked(Asked),
+    Capture(Box<FromCapture>, Vec<OwnedFd>),
+    Supervisor(ToControl),
+    Deaf(ChannelError),
+}
+
+impl From<Asked> for Event {
+    fn from(asked: Asked) -> Self {
+        Self::Asked(asked)
+    }
+}
+
+/// An answer that waits for the kernel.
+struct Pending {
+    warrant: Uuid,
+    until: Progress,
+    asked: Sender<Reply>,
+    reply: Reply,
+    late: Reply,
+    deadline: Instant,
+}
+
+struct Control {
+    config: Config,
+    authority: Authority,
+    intercepts: Intercepts,
+    ledger: Arc<Ledger>,
+    streams: Vec<StreamView>,
+    observed: Observed,
+    pending: Vec<Pending>,
+}
+
+/// The role's life.
+pub(super) fn run(config: Config, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
+    let Inheritance { supervisor, channels, ledger, streams } = inheritance;
+    let [capture] = <[_; 1]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channel to capture is missing"))?;
+    privileges::drop_all()?;
+    let ledger = Arc::new(Ledger::open(&ledger).context("the ledger's memory cannot be used")?);
+    let streams = streams.iter().map(|stream| StreamView::open(&stream.memory)).collect::<Result<Vec<_>, _>>()?;
+    let authority = Authority::open(&config)?;
+
+    let (sender, events) = unbounded();
+    socket::listen(&config, sender.clone())
+        .with_context(|| format!("{}: the control socket cannot be made", socket_path(&config).display()))?;
+    hear(capture.try_clone()?, sender.clone(), |message, beside| Event::Capture(Box::new(message), beside))?;
+    hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
+
+    let mut control = Control {
+        intercepts: Intercepts::new(config.tables.slots, capture),
+        config,
+        authority,
+        ledger,
+        streams,
+        observed: Observed::default(),
+        pending: Vec::new(),
+    };
+    control.note_start()?;
+    supervisor.send(&FromRole::Ready, &[])?;
+    while !stop.load(Ordering::Relaxed) {
+        match events.recv_timeout(TICK) {
+            Ok(event) => control.hear(event)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => anyhow::bail!("nobody is left to listen to"),
+        }
+        control.tick();
+    }
+    // Capture has ended by now; its last words are still to be read.
+    while let Ok(event) = events.recv_timeout(TICK * 5) {
+        control.hear(event)?;
+    }
+    control.note_stop();
+    Ok(())
+}
+
+/// Passes on what comes from a channel, in a thread of its own.
+fn hear<T: serde::de::DeserializeOwned>(
+    channel: Channel,
+    events: Sender<Event>,
+    wrap: impl Fn(T, Vec<OwnedFd>) -> Event + Send + 'static,
+) -> std::io::Result<()> {
+    std::thread::Builder::new().name("hear".into()).spawn(move || {
+        loop {
+            let event = match channel.receive(Duration::from_secs(3600)) {
+                Ok(Some((message, beside))) => wrap(message, beside),
+                Ok(None) => continue,
+                Err(error) => Event::Deaf(error),
+            };
+            let deaf = matches!(&event, Event::Deaf(error) if !matches!(error, ChannelError::Unreadable(_)));
+            if events.send(event).is_err() || deaf {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+impl Control {
+    fn hear(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Asked(asked) => self.answer(asked),
+            Event::Capture(message, beside) => self.hear_capture(*message, beside),
+            Event::Supervisor(message) => self.hear_supervisor(message),
+            Event::Deaf(ChannelError::Unreadable(error)) => {
+                tracing::error!(%error, "a message is in no form that this version knows");
+            }
+            Event::Deaf(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn hear_supervisor(&mut self, message: ToControl) {
+        match message {
+            ToControl::RoleStarted { role, pid, life } => {
+                if life > 0 {
+                    *self.observed.restarts.entry(role.name().to_owned()).or_default() += 1;
+                    let details = [("role", role.name().to_owned()), ("pid", pid.to_string())];
+                    self.authority.record_or_log(entry(Act::RoleRestart, Outcome::Done, own_actor(), None, details));
+                }
+            }
+            ToControl::RoleEnded { role, status } => {
+                let details = [("role", role.name().to_owned()), ("status", status)];
+                self.authority.record_or_log(entry(Act::RoleRestart, Outcome::Failed, own_actor(), None, details));
+            }
+        }
+    }
+
+    fn hear_capture(&mut self, message: FromCapture, beside: Vec<OwnedFd>) {
+        match message {
+            FromCapture::Hello { life, slots, addresses, more: _ } => {
+                let view = <[OwnedFd; 2]>::try_from(beside).ok().and_then(|[slots, probe]| {
+                    CounterView::open(&CounterFds { slots, probe })
+                        .inspect_err(|error| tracing::error!(%error, "the counters cannot be read"))
+                        .ok()
+                });
+                self.intercepts.meet(life, &slots, &addresses, view, &self.ledger);
+                self.reconcile();
+            }
+            FromCapture::Armed { slot } => {
+                if let Some(warrant) = self.intercepts.advance(slot, Progress::Armed, &self.ledger) {
+                    self.confirm(warrant, Progress::Armed);
+                }
+            }
+            FromCapture::Begun { slot, at_utc_ns } => {
+                if let Some(warrant) = self.intercepts.advance(slot, Progress::Begun, &self.ledger) {
+                    self.authority.record_of(
+                        Act::InterceptStart,
+                        warrant,
+                        [("slot", name(slot)), ("at", time(at_utc_ns))],
+                    );
+                }
+            }
+            FromCapture::Disarmed { slot } => {
+                if let Some(warrant) = self.intercepts.advance(slot, Progress::Disarmed, &self.ledger) {
+                    self.confirm(warrant, Progress::Disarmed);
+                }
+            }
+            FromCapture::Ended { slot, reason, .. } => {
+                self.intercepts.note_ending(slot, reason);
+                if let Some(warrant) = self.intercepts.advance(slot, Progress::Ended, &self.ledger) {
+                    self.confirm(warrant, Progress::Disarmed);
+                }
+            }
+            FromCapture::Refused { slot, what } => {
+                tracing::error!(slot = slot.map(|slot| slot.slot), error = %what, "capture could not do as it was told");
+                let warrant = slot
+                    .and_then(|slot| self.intercepts.iter().find(|it| it.order.slot == slot))
+                    .map(|it| it.order.warrant);
+                for pending in self.pending.extract_if(.., |pending| Some(pending.warrant) == warrant) {
+                    answer(&pending.asked, Reply::Failed { error: what.clone() });
+                }
+            }
+            FromCapture::ClockStepped { by_ns } => {
+                let details = [("stepped_by_ns", by_ns.to_string())];
+                self.authority.record_or_log(entry(Act::ClockDoubt, Outcome::Done, own_actor(), None, details));
+            }
+            FromCapture::Report(report) => {
+                self.intercepts.settle(&report, &self.ledger);
+                self.observed.capture = Some((report, Instant::now()));
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Timestamp::now();
+        match self.authority.expire(now) {
+            Ok(expired) if !expired.is_empty() => self.reconcile(),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the end of a warrant is not on disk; the kernel has ended it"),
+        }
+        for last in self.intercepts.finished(&self.ledger, &self.config) {
+            let mut details = BTreeMap::from([
+                ("slot", name(last.slot)),
+                ("reason", format!("{:?}", last.reason).to_lowercase()),
+                ("matched", last.counts.matched.to_string()),
+                ("lost", last.counts.lost.values().sum::<u64>().to_string()),
+            ]);
+            for (key, value) in [
+                ("delivered", last.counts.deliveries.iter().map(|it| it.delivered).sum::<u64>()),
+                ("waiting", last.counts.deliveries.iter().map(|it| it.waiting).sum()),
+                ("lost_in_delivery", last.counts.deliveries.iter().flat_map(|it| it.lost.values()).sum()),
+            ] {
+                details.insert(key, value.to_string());
+            }
+            self.authority.record_of(Act::InterceptStop, last.warrant, details);
+            self.observed.ended.insert(last.warrant, last.counts);
+        }
+        let now = Instant::now();
+        for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
+            answer(&pending.asked, pending.late);
+        }
+        self.intercepts.flush();
+    }
+
+    fn reconcile(&mut self) {
+        let store = self.authority.store();
+        let reason = |uuid| match store.get(uuid).and_then(|stored| stored.ending()) {
+            Some(Ending::Revoked { .. }) => crate::ipc::EndReason::Revoked,
+            _ => crate::ipc::EndReason::Expired,
+        };
+        let in_force = store.in_force(Timestamp::now());
+        self.intercepts.reconcile(&in_force, reason, &self.ledger, &self.config);
+    }
+
+    fn confirm(&mut self, warrant: Uuid, progress: Progress) {
+        for pending in self.pending.extract_if(.., |pending| pending.warrant == warrant && pending.until == progress) {
+            answer(&pending.asked, pending.reply);
+        }
+    }
+
+    fn answer(&mut self, asked: Asked) {
+        let Asked { request, actor, answer: to } = asked;
+        let reply = match request {
+            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::WarrantSubmit { file, document, signatures } => {
+                match self.submit(&file, &document, &signatures, actor) {
+                    Ok((warrant, reply)) => {
+                        let late = Reply::Failed {
+                            error: format!(
+                                "warrant {warrant} is accepted and kept, but the capture role has not confirmed it; it \
+                                 will be armed when that role answers: see `writ status`"
+                            ),
+                        };
+                        let deadline = Instant::now() + CONFIRMATION;
+                        self.pending.push(Pending {
+                            warrant,
+                            until: Progress::Armed,
+                            asked: to,
+                            reply,
+                            late,
+                            deadline,
+                        });
+                        self.reconcile();
+                        return;
+                    }
+                    Err(reply) => reply,
+                }
+            }
+            Request::WarrantList => self.list(actor),
+            Request::WarrantShow { uuid } => self.show(uuid, actor),
+            Request::WarrantRevoke { uuid, reason } => match self.authority.revoke(uuid, &reason, actor) {
+                Ok(()) => {
+                    let reply = Reply::Revoked { uuid };
+                    let confirmed = self.intercepts.of_warrant(uuid).is_none();
+                    if !confirmed {
+                        let late = Reply::Failed {
+                            error: format!(
+                                "warrant {uuid} is revoked for good, but the capture role has not confirmed it; stop \
+                                 the probe if it must end this moment: see `writ status`"
+                            ),
+                        };
+                        let deadline = Instant::now() + CONFIRMATION;
+                        let until = Progress::Disarmed;
+                        self.pending.push(Pending { warrant: uuid, until, asked: to, reply, late, deadline });
+                        self.reconcile();
+                        return;
+                    }
+                    reply
+                }
+                Err(reply) => reply,
+            },
+            Request::AuditHead => {
+                let head = self.authority.head();
+                Reply::AuditHead { number: head.number, hash: head.hash.to_string() }
+            }
+            Request::RosterInstall { file, document, signatures } => {
+                self.authority.install_roster(&file, &document, &signatures, actor)
+            }
+            Request::RosterShow => self.authority.show_roster(),
+        };
+        answer(&to, reply);
+    }
+
+    fn submit(
+        &mut self,
+        file: &str,
+        document: &str,
+        signatures: &[crate::ipc::NamedSignature],
+        actor: writ_authority::Actor,
+    ) -> Result<(Uuid, Reply), Reply> {
+        let approved = self.authority.judge(file, document, signatures, &actor, &self.config)?;
+        let in_force = self.authority.store().in_force(Timestamp::now());
+        if let Err(reason) = self.intercepts.has_room(&approved, &in_force, &self.config) {
+            return Err(self.authority.refuse_submission(
+                document,
+                Some(approved.warrant().uuid()),
+                vec![reason],
+                actor,
+            ));
+        }
+        self.authority.keep(approved, actor)
+    }
+
+    fn note_start(&mut self) -> anyhow::Result<()> {
+        let details = [
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("probe", self.config.probe.id.clone()),
+            ("interfaces", self.config.capture.iter().map(|it| it.interface.as_str()).collect::<Vec<_>>().join(",")),
+            (
+                "isolation",
+                format!("{:?}", self.config.capture.iter().map(|it| it.isolation).collect::<Vec<_>>()).to_lowercase(),
+            ),
+        ];
+        self.authority.record(entry(Act::ProbeStart, Outcome::Done, own_actor(), None, details))?;
+        Ok(())
+    }
+
+    fn note_stop(&mut self) {
+        let figures: Vec<_> = self
+            .intercepts
+            .iter()
+            .map(|it| (it.order.warrant, it.order.slot, self.intercepts.counts(it, &self.ledger, &self.config)))
+            .collect();
+        for (warrant, slot, counts) in figures {
+            let delivered: u64 = counts.deliveries.iter().map(|it| it.delivered).sum();
+            let waiting: u64 = counts.deliveries.iter().map(|it| it.waiting).sum();
+            tracing::info!(slot = slot.slot, matched = counts.matched, delivered, waiting, "final counts");
+            let details = [
+                ("slot", name(slot)),
+                ("reason", "probe-stop".to_owned()),
+                ("matched", counts.matched.to_string()),
+                ("delivered", delivered.to_string()),
+                ("waiting", waiting.to_string()),
+            ];
+            self.authority.record_of(Act::InterceptStop, warrant, details);
+        }
+        self.authority.record_or_log(entry(
+            Act::ProbeStop,
+            Outcome::Done,
+            own_actor(),
+            None,
+            [] as [(&str, String); 0],
+        ));
+    }
+}
+
+fn answer(to: &Sender<Reply>, reply: Reply) {
+    // Somebody who has stopped waiting does not get it.
+    drop(to.send(reply));
+}
+
+fn name(slot: SlotName) -> String {
+    format!("{}.{}", slot.slot, slot.generation)
+}
+
+/// A moment as people write it.
+fn time(utc_ns: u64) -> String {
+    Timestamp::from_nanosecond(utc_ns.into()).map_or_else(|_| utc_ns.to_string(), |at| at.to_string())
+}

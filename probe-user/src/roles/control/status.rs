@@ -1,0 +1,146 @@
+//! What the control role answers to questions: status without identities, warrants with them.
+
+use super::Control;
+use crate::ipc::{
+    CaptureReport, InterceptCounts, InterceptStatus, Reply, SessionStatus, StatusReport, WarrantDetail, WarrantLine,
+};
+use hashbrown::HashMap;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Instant;
+use uuid::Uuid;
+use writ_abi::ProbeCounter;
+use writ_authority::{Actor, StoredWarrant};
+use writ_capture::utc_now_ns;
+use writ_delivery::FailureKind;
+use writ_spool::SessionState;
+
+/// What the role has seen, beside what it decides.
+#[derive(Default)]
+pub(super) struct Observed {
+    /// The last report of the capture role, and when it came.
+    pub(super) capture: Option<(CaptureReport, Instant)>,
+    /// How often roles were started again.
+    pub(super) restarts: BTreeMap<String, u32>,
+    /// Final figures of intercepts that ended in this run.
+    pub(super) ended: HashMap<Uuid, InterceptCounts>,
+}
+
+impl Control {
+    pub(super) fn status(&self) -> StatusReport {
+        let view = self.intercepts.view();
+        let program = ProbeCounter::ALL
+            .iter()
+            .map(|counter| (counter.label().to_owned(), view.map_or(0, |view| view.probe(*counter))))
+            .collect();
+        let now = Timestamp::now();
+        let mut intercepts: Vec<_> = self
+            .intercepts
+            .iter()
+            .map(|tenancy| InterceptStatus {
+                slot: tenancy.order.slot,
+                phase: self
+                    .authority
+                    .store()
+                    .get(tenancy.order.warrant)
+                    .map_or("ended", |stored| stored.phase(now).as_str())
+                    .to_owned(),
+                scope: if tenancy.order.headers_only { "headers" } else { "content" }.to_owned(),
+                counts: self.intercepts.counts(tenancy, &self.ledger, &self.config),
+            })
+            .collect();
+        intercepts.sort_by_key(|intercept| intercept.slot.slot);
+        StatusReport {
+            probe: self.config.probe.id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            at_utc_ns: utc_now_ns(),
+            program,
+            capture: self.observed.capture.as_ref().map(|(report, _)| report.clone()).unwrap_or_default(),
+            capture_age_ms: self
+                .observed
+                .capture
+                .as_ref()
+                .map(|(_, at)| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            intercepts,
+            sessions: self.sessions(),
+            restarts: self.observed.restarts.clone(),
+            damaged: self.authority.damaged(),
+            audit_number: self.authority.head().number,
+        }
+    }
+
+    fn sessions(&self) -> Vec<SessionStatus> {
+        let endpoints =
+            self.config.destination.iter().flat_map(|destination| [(destination, "cmii"), (destination, "cmc")]);
+        endpoints
+            .enumerate()
+            .map(|(index, (destination, stream))| {
+                let account = self.ledger.stream(index).map(|account| account.snapshot()).unwrap_or_default();
+                let waiting = self.streams.get(index).and_then(|view| view.waiting().ok()).unwrap_or_default();
+                let state = match FailureKind::from_code(account.failure) {
+                    Some(failure) if account.state != SessionState::Connected => {
+                        format!("{}: {}", account.state.label(), failure.message())
+                    }
+                    _ => account.state.label().to_owned(),
+                };
+                SessionStatus {
+                    destination: destination.name.clone(),
+                    stream: stream.to_owned(),
+                    state,
+                    connected: account.state == SessionState::Connected,
+                    waiting: waiting.records,
+                    waiting_bytes: waiting.bytes,
+                    delivered: account.delivered_records,
+                    resent: account.resent_records,
+                    sessions: account.sessions,
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn list(&mut self, actor: Actor) -> Reply {
+        if let Err(reply) = self.authority.viewed(None, actor) {
+            return reply;
+        }
+        Reply::Warrants(self.authority.store().iter().map(|stored| self.line(stored)).collect())
+    }
+
+    pub(super) fn show(&mut self, uuid: Uuid, actor: Actor) -> Reply {
+        if let Err(reply) = self.authority.viewed(Some(uuid), actor) {
+            return reply;
+        }
+        let Some(stored) = self.authority.store().get(uuid) else {
+            return Reply::Refused {
+                reasons: vec![format!("uuid: there is no warrant {uuid}; see `writ warrant list`")],
+            };
+        };
+        let warrant = stored.warrant();
+        let counts = match self.intercepts.of_warrant(uuid) {
+            Some(tenancy) => Some(self.intercepts.counts(tenancy, &self.ledger, &self.config)),
+            None => self.observed.ended.get(&uuid).cloned(),
+        };
+        Reply::Warrant(Box::new(WarrantDetail {
+            line: self.line(stored),
+            document: String::from_utf8_lossy(warrant.bytes()).into_owned(),
+            sha256: warrant.digest().to_string(),
+            approved_by: stored.approved().approval().officers.clone(),
+            counts,
+        }))
+    }
+
+    fn line(&self, stored: &StoredWarrant) -> WarrantLine {
+        let warrant = stored.warrant();
+        let grant = warrant.grant();
+        WarrantLine {
+            uuid: warrant.uuid(),
+            revision: warrant.revision(),
+            phase: stored.phase(Timestamp::now()).as_str().to_owned(),
+            authority: grant.authority().to_string(),
+            scope: format!("{}, {}", grant.scope(), grant.directions()),
+            start: warrant.window().start().to_string(),
+            stop: warrant.window().stop().to_string(),
+            destinations: warrant.deliveries().iter().map(|delivery| delivery.destination.clone()).collect(),
+            slot: self.intercepts.of_warrant(warrant.uuid()).map(|tenancy| tenancy.order.slot),
+        }
+    }
+}
