@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -55,6 +55,8 @@ acts! {
     WarrantRevoke = "warrant-revoke",
     /// Somebody looked at a warrant or the list of them.
     WarrantView = "warrant-view",
+    /// A capture file was put through a warrant, outside any interception.
+    Replay = "replay",
     /// A file of the store could not be used.
     StoreDamaged = "store-damaged",
     /// The clock was stepped, or is in doubt.
@@ -237,13 +239,18 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// Opens the log and checks all of it; makes it if there is none.
+    /// Opens the log and checks all of it; makes it, and its folder, if there is none.
     ///
     /// A last line without an end is what a power cut leaves of a record that was never confirmed: its bytes are put
     /// aside into a file beside the log, and that is recorded. Anything else that is wrong is an error, and the file
     /// is left as it is.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self, AuditError> {
         let io = |source| AuditError::Io { file: path.to_owned(), source };
+        // An empty parent is the working directory, which is there.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -256,11 +263,8 @@ impl AuditLog {
             TryLockError::WouldBlock => AuditError::InUse(path.to_owned()),
             TryLockError::Error(source) => io(source),
         })?;
-        if let Some(folder) = path.parent() {
-            // An empty parent is the working directory, which was there before.
-            if !folder.as_os_str().is_empty() {
-                durable::sync_folder(folder).map_err(io)?;
-            }
+        if let Some(folder) = folder {
+            durable::sync_folder(folder).map_err(io)?;
         }
         let mut lines = Lines::new(path, &mut file);
         let torn = loop {

@@ -11,8 +11,8 @@ use toml_parser::lexer::TokenKind;
 
 /// Longest document that is read, in bytes: far above any order, far below what would hurt.
 const LONGEST_DOCUMENT: usize = 256 * 1024;
-/// Longest text in one field, in characters.
-const LONGEST_TEXT: usize = 500;
+/// Longest text in one field, in characters: a public key of 8192 bits RSA, the longest there is use for, fits.
+const LONGEST_TEXT: usize = 2000;
 
 /// A document whose text is fit to be signed, as one section of fields.
 pub(crate) fn read(bytes: &[u8], file: &Path) -> Result<Section, DocumentError> {

@@ -74,6 +74,10 @@ impl Signature {
         let unreadable = || SignatureError { file: file.to_owned(), fault: SignatureFault::Unreadable };
         let armored = std::str::from_utf8(bytes).map_err(|_| unreadable())?.to_owned();
         let signature = SshSig::from_pem(&armored).map_err(|_| unreadable())?;
+        // The version is not among the signed bytes, and ssh-key takes lower ones than there are.
+        if signature.version() != SshSig::VERSION || !signature.reserved().is_empty() {
+            return Err(unreadable());
+        }
         Ok(Self { file: file.to_owned(), armored, signature })
     }
 
@@ -149,5 +153,42 @@ impl Signature {
             }
             _ => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ring::rand::SystemRandom;
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    use ssh_key::public::{Ed25519PublicKey, SkEd25519};
+
+    /// What a hardware key does, with or without a touch (PROTOCOL.u2f): it signs the hash of its application, flags,
+    /// counter and the hash of the message.
+    fn hardware(flags: u8, bytes: &[u8]) -> (PublicKey, Signature) {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let public = Ed25519PublicKey(pair.public_key().as_ref().try_into().unwrap());
+        let key = KeyData::SkEd25519(SkEd25519::new(public, "ssh:"));
+        let trailer = [flags, 0, 0, 0, 7];
+        let sha256 = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
+        let message = SshSig::signed_data(APPROVE.as_str(), HashAlg::Sha512, bytes).unwrap();
+        let signed = [sha256(b"ssh:").as_ref(), &trailer, sha256(&message).as_ref()].concat();
+        let data = [pair.sign(&signed).as_ref(), &trailer].concat();
+        let raw = ssh_key::Signature::new(Algorithm::SkEd25519, data).unwrap();
+        let signature = SshSig::new(key.clone(), APPROVE.as_str(), HashAlg::Sha512, raw).unwrap();
+        let armored = signature.to_pem(Default::default()).unwrap();
+        (key.into(), Signature::parse(armored.as_bytes(), Path::new("w.sig")).unwrap())
+    }
+
+    #[test]
+    fn a_hardware_key_counts_only_if_it_was_touched() {
+        let (key, signature) = hardware(1, b"document");
+        assert_eq!(signature.check(&key, "Ada", APPROVE, b"document"), Ok(()));
+        let altered = signature.check(&key, "Ada", APPROVE, b"another").unwrap_err();
+        assert_eq!(altered.fault, SignatureFault::Altered("Ada".to_owned()));
+        let (key, signature) = hardware(0, b"document");
+        let untouched = signature.check(&key, "Ada", APPROVE, b"document").unwrap_err();
+        assert_eq!(untouched.fault, SignatureFault::NotTouched("Ada".to_owned()));
     }
 }

@@ -49,8 +49,8 @@ pub enum AdoptError {
 impl SlotTable {
     /// A table of so many free slots.
     pub fn new(slots: u16) -> Self {
-        // The last number stands for "no slot"; so a table can never have that one.
-        let slots = slots.min(NO_SLOT);
+        // The highest number a table can have is one below NO_SLOT, as it has u16::MAX slots at most.
+        const { assert!(NO_SLOT == u16::MAX) };
         Self {
             slots: vec![Slot { generation: 0, state: State::Free }; usize::from(slots)],
             free: (0..slots).collect(),

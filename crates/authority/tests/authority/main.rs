@@ -1,0 +1,7 @@
+//! What the crate promises to those who use it: one program, because all of it needs officers with keys.
+
+mod approval;
+mod audit;
+mod officers;
+mod store;
+mod warrant;
