@@ -61,6 +61,11 @@ impl FramePool {
         self.batch.get(..self.held).unwrap_or_default()
     }
 
+    /// Whether the batch has no room left, so that more frames may have been waiting than it took.
+    pub(crate) fn is_batch_full(&self) -> bool {
+        self.held == self.batch.len()
+    }
+
     /// Takes the batch back from the worker and gives every free frame to the kernel.
     pub(crate) fn refill(&mut self, rings: &mut impl Rings) {
         for frame in self.batch.iter().take(self.held) {

@@ -6,7 +6,7 @@ use crate::link::Link;
 use crate::object::{AbiMismatch, check_abi, object};
 use crate::port::Port;
 use crate::ring::RingSource;
-use crate::settings::{AttachMode, KernelSettings, OnMiss, PortSettings};
+use crate::settings::{AttachMode, BindMode, KernelSettings, OnMiss, PortSettings};
 use crate::tables::{TableError, Tables, errno, map_fd, refused, take_map};
 use aya::maps::{HashMap, MapData, XskMap};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
@@ -223,11 +223,11 @@ impl Kernel {
         if port.queues() > free {
             return Err(KernelError::Sockets { needed: port.queues(), free });
         }
+        if settings.bind == BindMode::ZeroCopy {
+            self.tables.expose()?;
+        }
         // Some drivers bind a socket only where a program is attached already. It finds no port in its table yet.
-        let program = match settings.on_miss {
-            OnMiss::Drop => PROGRAM_DROP,
-            OnMiss::Pass => PROGRAM_PASS,
-        };
+        let program = program_name(settings.on_miss);
         let program_fd = xdp(&self.ebpf, program)?
             .fd()
             .map_err(|source| KernelError::Refused { program, source: Box::new(source) })?;
@@ -249,6 +249,15 @@ impl Kernel {
         Ok(sources)
     }
 
+    /// How many instructions the kernel's verifier walked to accept a program: the measure that the kernel limits to a
+    /// million. `None` if the kernel does not say.
+    pub fn verified_instructions(&self, on_miss: OnMiss) -> Result<Option<u32>, KernelError> {
+        let program = program_name(on_miss);
+        let info = xdp(&self.ebpf, program)?.info();
+        let info = info.map_err(|source| KernelError::Refused { program, source: Box::new(source) })?;
+        Ok(info.verified_instruction_count())
+    }
+
     /// Detaches the program from all ports. What is in the rings stays there, to be drained.
     pub fn detach(&mut self) {
         self.links.clear();
@@ -261,16 +270,12 @@ impl Kernel {
     pub fn try_frame(&mut self, on_miss: OnMiss, frame: &[u8]) -> Result<Verdict<'_>, KernelError> {
         self.prepare_trial()?;
         self.trial_output.resize(frame.len() + FrameHeader::SIZE, 0);
-        let program = match on_miss {
-            OnMiss::Drop => PROGRAM_DROP,
-            OnMiss::Pass => PROGRAM_PASS,
-        };
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.trial_output),
             ..TestRunOptions::default()
         };
-        let result = xdp(&self.ebpf, program)?
+        let result = xdp(&self.ebpf, program_name(on_miss))?
             .test_run(options)
             .map_err(|source| KernelError::Try { length: frame.len(), source: Box::new(source) })?;
         let action = match result.return_value {
@@ -299,6 +304,13 @@ impl Kernel {
         self.ports.insert(LOOPBACK, entry, 0).map_err(refused(maps::PORTS))?;
         self.trial = Some(socket);
         Ok(())
+    }
+}
+
+const fn program_name(on_miss: OnMiss) -> &'static str {
+    match on_miss {
+        OnMiss::Drop => PROGRAM_DROP,
+        OnMiss::Pass => PROGRAM_PASS,
     }
 }
 

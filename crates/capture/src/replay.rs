@@ -6,7 +6,7 @@
 
 use crate::kernel::{Action, Kernel};
 use crate::settings::OnMiss;
-use crate::source::{Batch, FrameTime, Located, Memory, Source, SourceError, SourceStatistics};
+use crate::source::{After, Batch, FrameTime, Located, Memory, Source, SourceError, SourceStatistics};
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
 use pcap_file::pcapng::{Block, PcapNgReader};
@@ -47,9 +47,10 @@ enum Reader {
     PcapNg(PcapNgReader<BufReader<File>>),
 }
 
-/// A packet of the file: when, and what.
+/// A packet of the file: when, how long it was on the wire, and what the file has of it.
 struct Packet<'a> {
     utc_ns: u64,
+    wire_length: u32,
     bytes: std::borrow::Cow<'a, [u8]>,
 }
 
@@ -104,7 +105,7 @@ impl PcapSource {
                 Reader::Pcap(reader) => next_pcap(reader),
                 Reader::PcapNg(reader) => next_pcapng(reader),
             };
-            let Packet { utc_ns, bytes } = match next {
+            let Packet { utc_ns, wire_length, bytes } = match next {
                 Ok(Some(packet)) => packet,
                 Ok(None) => {
                     self.ended = true;
@@ -126,7 +127,8 @@ impl PcapSource {
             }
             let place = self.buffer.len();
             match Located::check(verdict.data, place, Some(FrameTime::Utc(utc_ns))) {
-                Some(located) => {
+                Some(mut located) => {
+                    located.set_wire_length(wire_length);
                     let number = located.header().number;
                     self.counts.missing += number.saturating_sub(self.next_number);
                     self.next_number = number.saturating_add(1);
@@ -150,7 +152,8 @@ impl Source for PcapSource {
         } else {
             self.take()?;
         }
-        Ok(Batch::new(&self.located, Memory::Buffer(&self.buffer), self.ended))
+        let after = if self.ended { After::End } else { After::Unknown };
+        Ok(Batch::new(&self.located, Memory::Buffer(&self.buffer), after))
     }
 
     fn statistics(&self) -> SourceStatistics {
@@ -161,7 +164,9 @@ impl Source for PcapSource {
 fn next_pcap(reader: &mut PcapReader<BufReader<File>>) -> Result<Option<Packet<'_>>, String> {
     match reader.next_packet() {
         None => Ok(None),
-        Some(Ok(packet)) => Ok(Some(Packet { utc_ns: nanoseconds(packet.timestamp), bytes: packet.data })),
+        Some(Ok(packet)) => {
+            Ok(Some(Packet { utc_ns: nanoseconds(packet.timestamp), wire_length: packet.orig_len, bytes: packet.data }))
+        }
         Some(Err(error)) => Err(damaged(&error)),
     }
 }
@@ -169,12 +174,12 @@ fn next_pcap(reader: &mut PcapReader<BufReader<File>>) -> Result<Option<Packet<'
 fn next_pcapng(reader: &mut PcapNgReader<BufReader<File>>) -> Result<Option<Packet<'static>>, String> {
     loop {
         // The stamp is in units of the packet's interface, which the reader is asked for after the block was let go.
-        let (interface, units, bytes) = match reader.next_block() {
+        let (interface, units, wire_length, bytes) = match reader.next_block() {
             None => return Ok(None),
             Some(Err(error)) => return Err(damaged(&error)),
             Some(Ok(Block::EnhancedPacket(packet))) => {
                 // The library calls the units nanoseconds, whatever they are.
-                (packet.interface_id, packet.timestamp.as_nanos(), packet.data.into_owned())
+                (packet.interface_id, packet.timestamp.as_nanos(), packet.original_len, packet.data.into_owned())
             }
             Some(Ok(Block::SimplePacket(_) | Block::Packet(_))) => {
                 return Err("holds packets without a time stamp; convert it with `editcap -F pcapng`".to_owned());
@@ -187,7 +192,7 @@ fn next_pcapng(reader: &mut PcapNgReader<BufReader<File>>) -> Result<Option<Pack
             .ok_or_else(|| format!("names an interface {interface} that it does not describe"))?;
         check_link(interface.linktype)?;
         let utc_ns = stamp_ns(interface, units).ok_or("holds a time stamp that is out of range")?;
-        return Ok(Some(Packet { utc_ns, bytes: bytes.into() }));
+        return Ok(Some(Packet { utc_ns, wire_length, bytes: bytes.into() }));
     }
 }
 

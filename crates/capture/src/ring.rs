@@ -4,7 +4,7 @@
 use crate::frames::{FramePool, Rings};
 use crate::kernel::KernelError;
 use crate::settings::{BindMode, PortSettings};
-use crate::source::{Batch, Located, Memory, Source, SourceError, SourceStatistics};
+use crate::source::{After, Batch, Located, Memory, Source, SourceError, SourceStatistics};
 use std::error::Error;
 use std::io;
 use std::num::NonZeroU32;
@@ -183,7 +183,8 @@ impl Source for RingSource {
             queue: self.queue,
             source,
         })?;
-        Ok(Batch::new(&self.located, Memory::Ring(&self.umem, &self.pool), false))
+        let after = if self.pool.is_batch_full() { After::Unknown } else { After::Empty };
+        Ok(Batch::new(&self.located, Memory::Ring(&self.umem, &self.pool), after))
     }
 
     fn statistics(&self) -> SourceStatistics {

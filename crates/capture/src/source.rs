@@ -84,7 +84,18 @@ pub struct SourceStatistics {
 pub struct Batch<'a> {
     located: &'a [Located],
     memory: Memory<'a>,
-    ended: bool,
+    after: After,
+}
+
+/// What was left behind a batch when it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Perhaps more.
+    Unknown,
+    /// Nothing, at that moment.
+    Empty,
+    /// Nothing ever again.
+    End,
 }
 
 /// A frame whose header has been checked, and where its bytes are.
@@ -104,8 +115,8 @@ pub(crate) enum Memory<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(located: &'a [Located], memory: Memory<'a>, ended: bool) -> Self {
-        Self { located, memory, ended }
+    pub(crate) fn new(located: &'a [Located], memory: Memory<'a>, after: After) -> Self {
+        Self { located, memory, after }
     }
 
     /// How many frames there are.
@@ -120,7 +131,13 @@ impl<'a> Batch<'a> {
 
     /// Whether this is the last batch there will ever be. A ring never ends.
     pub fn is_last(&self) -> bool {
-        self.ended
+        self.after == After::End
+    }
+
+    /// Whether the source was empty once this batch was taken out of it: all that the program handed over before is in
+    /// this batch or was in one before it. A slot that was disarmed before can be given away after this batch.
+    pub fn is_drained(&self) -> bool {
+        self.after != After::Unknown
     }
 
     /// The frames, in the order in which they were seen. Can be walked more than once.
@@ -149,7 +166,8 @@ impl<'a> Memory<'a> {
 }
 
 impl Located {
-    /// Checks what stands in front of a frame. `None` if it is not what the program writes.
+    /// Checks what stands in front of a frame. `None` if it is not what the program writes. A `time` that is given
+    /// replaces that of the kernel.
     pub(crate) fn check(bytes: &[u8], place: usize, time: Option<FrameTime>) -> Option<Self> {
         let (header, frame) = FrameHeader::read_from_prefix(bytes).ok()?;
         let [ip_offset, header_end, ip_end] = [header.ip_offset, header.header_end, header.ip_end].map(usize::from);
@@ -167,6 +185,11 @@ impl Located {
                 .all(|span| span.length == 0 || usize::from(span.offset) + usize::from(span.length) <= header_end);
         let time = time.unwrap_or(FrameTime::Boot(header.time_ns));
         sound.then_some(Self { header, time, place, length: bytes.len() })
+    }
+
+    /// Puts right what the program could not know of a packet that the file holds a part of only.
+    pub(crate) fn set_wire_length(&mut self, bytes: u32) {
+        self.header.wire_length = bytes;
     }
 
     pub(crate) fn header(&self) -> &FrameHeader {

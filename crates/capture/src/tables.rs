@@ -11,7 +11,9 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
-use writ_abi::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef, maps};
+use writ_abi::{
+    AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef, maps,
+};
 
 /// Why a table could not be made or changed. No address is ever named here.
 #[derive(Debug, Error)]
@@ -38,6 +40,11 @@ pub enum TableError {
         /// The setting of its size.
         field: &'static str,
     },
+    /// A headers-only intercept where the NIC writes whole frames into the memory of user space.
+    #[error(
+        "a headers-only intercept cannot be armed beside a port with bind = \"zero-copy\"; write bind = \"copy\" there"
+    )]
+    Exposed,
     /// The kernel refused.
     #[error("the kernel refused a change of the table {table}")]
     Refused {
@@ -68,6 +75,8 @@ pub struct Tables {
     v4: HashMap<MapData, AddressKey4, AddressEntry4>,
     v6: HashMap<MapData, AddressKey6, AddressEntry6>,
     slots: SharedWords,
+    /// A port is bound in zero-copy mode: content reaches the memory of user space before the kernel can cut it off.
+    exposed: bool,
 }
 
 impl Tables {
@@ -75,7 +84,7 @@ impl Tables {
         let v4 = HashMap::try_from(take_map(ebpf, maps::ADDRESSES_V4)?).map_err(refused(maps::ADDRESSES_V4))?;
         let v6 = HashMap::try_from(take_map(ebpf, maps::ADDRESSES_V6)?).map_err(refused(maps::ADDRESSES_V6))?;
         let slots = map_array(ebpf, maps::SLOTS, size_of::<SlotPolicy>())?;
-        Ok(Self { v4, v6, slots })
+        Ok(Self { v4, v6, slots, exposed: false })
     }
 
     /// How many slots there are.
@@ -85,6 +94,9 @@ impl Tables {
 
     /// Puts a policy in force. What the slot held before is out of force while its fields change.
     pub fn arm(&mut self, slot: u16, policy: &SlotPolicy) -> Result<(), TableError> {
+        if self.exposed && is_headers_only(policy) {
+            return Err(TableError::Exposed);
+        }
         self.word(slot, STOP)?.store(0, Ordering::SeqCst);
         self.word(slot, START)?.store(policy.start_ns, Ordering::SeqCst);
         self.word(slot, FLAGS)?.store(flags_word(policy), Ordering::SeqCst);
@@ -103,6 +115,18 @@ impl Tables {
     pub fn shorten(&self, slot: u16, stop_ns: u64) -> Result<u64, TableError> {
         let before = self.word(slot, STOP)?.fetch_min(stop_ns, Ordering::SeqCst);
         Ok(before.min(stop_ns))
+    }
+
+    /// From now on a port is bound in zero-copy mode. Refused while a headers-only intercept is in force.
+    pub(crate) fn expose(&mut self) -> Result<(), TableError> {
+        for slot in 0..=u16::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u16::MAX) {
+            let policy = self.policy(slot)?;
+            if policy.stop_ns != 0 && is_headers_only(&policy) {
+                return Err(TableError::Exposed);
+            }
+        }
+        self.exposed = true;
+        Ok(())
     }
 
     /// The policy that the kernel holds.
@@ -175,6 +199,10 @@ impl Tables {
     fn word(&self, slot: u16, word: usize) -> Result<&AtomicU64, TableError> {
         self.slots.word(usize::from(slot), word).ok_or(TableError::NoSuchSlot { slot, slots: self.slots.len() })
     }
+}
+
+fn is_headers_only(policy: &SlotPolicy) -> bool {
+    policy.flags & PolicyFlags::HEADERS_ONLY != 0
 }
 
 /// Flags, generation and the reserved bytes as the one word that they share.

@@ -180,7 +180,9 @@ fn packets() -> [Vec<u8>; 3] {
     ]
 }
 
-fn replayed(path: &Path) -> Result<(Vec<(Vec<u8>, FrameTime)>, PcapSource), SourceError> {
+type Replayed = (Vec<(Vec<u8>, FrameTime)>, PcapSource);
+
+fn replayed(path: &Path) -> Result<Replayed, SourceError> {
     let mut kernel = Kernel::load(&SMALL).unwrap();
     intercept(&mut kernel, SLOT, TARGET, BOTH);
     let mut source = PcapSource::open(path, kernel)?;

@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, udp};
-use writ_abi::{ProbeCounter, SlotRef};
+use writ_abi::{PolicyFlags, ProbeCounter, SlotRef};
 use writ_capture::{
-    AttachMode, FrameTime, Kernel, OnMiss, Port, PortError, PortSettings, RingSettings, RingSource, Source, TargetView,
-    boot_now_ns, port, privileges, verify,
+    AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Port, PortError, PortSettings,
+    RingSettings, RingSource, Source, TableError, TargetView, boot_now_ns, port, privileges, verify,
 };
 use writ_lab::{FrameSender, LinkOptions, Namespace, until, veth};
 
@@ -117,7 +117,8 @@ fn every_frame_of_the_target_arrives_from_both_queues_and_no_other() {
     sender.send(&udp(TARGET, BYSTANDER, 1000, b"after the revocation")).unwrap();
     until("the frame to be seen", PATIENCE, || Ok((counters.slot(SLOT.slot).expired == 1).then_some(()))).unwrap();
     for source in &mut sources {
-        assert!(source.receive(Duration::ZERO).unwrap().is_empty());
+        let batch = source.receive(Duration::ZERO).unwrap();
+        assert!(batch.is_empty() && batch.is_drained());
     }
 }
 
@@ -133,9 +134,10 @@ fn a_full_ring_is_counted_and_passes() {
     until("all frames to be seen", PATIENCE, || Ok((counters.slot(SLOT.slot).matched == 1000).then_some(()))).unwrap();
     let mut received = 0;
     loop {
-        match sources[0].receive(Duration::ZERO).unwrap().len() {
-            0 => break,
-            count => received += count as u64,
+        let batch = sources[0].receive(Duration::ZERO).unwrap();
+        received += batch.len() as u64;
+        if batch.is_drained() {
+            break;
         }
     }
     assert!((200..1000).contains(&received), "{received}");
@@ -363,11 +365,13 @@ fn no_bystander_stands_the_second_look_while_the_tables_churn() {
     let (_port, mut kernel, mut sources) = wire.capture(&tap());
     let mut sender = wire.sender();
     let mut targets = TargetView::new();
-    targets.set(SLOT, [TARGET.parse::<IpAddr>().unwrap()]);
+    let second = IpAddr::from([192, 0, 2, 200]);
+    targets.set(SLOT, [TARGET.parse::<IpAddr>().unwrap(), second]);
     let stop = std::sync::atomic::AtomicBool::new(false);
     let (mut hits, mut violations) = (0, 0);
     std::thread::scope(|scope| {
-        // Entries of other slots' addresses come and go, so that the map reuses its elements; none is in force.
+        // A second target and addresses of a slot that is not in force come and go in turn, so that the map reuses the
+        // elements of the one for the others.
         scope.spawn(|| {
             let mut last = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -375,6 +379,8 @@ fn no_bystander_stands_the_second_look_while_the_tables_churn() {
                 let address = IpAddr::from([192, 0, 2, last]);
                 kernel.tables().set_address(address, &[SlotRef { slot: 9, generation: 1 }]).unwrap();
                 kernel.tables().remove_address(address).unwrap();
+                kernel.tables().set_address(second, &[SLOT]).unwrap();
+                kernel.tables().remove_address(second).unwrap();
             }
         });
         for round in 0..100_u16 {
@@ -425,4 +431,30 @@ fn the_doctor_names_what_is_wrong_with_a_port() {
     assert!(remedies.iter().all(|check| (check.state == State::Ok) == check.remedy.is_empty()));
     // The machine of a test run as root has what capturing needs.
     assert!(doctor::machine().iter().all(|check| check.state != State::Fail));
+}
+
+#[test]
+fn headers_only_and_zero_copy_exclude_each_other() {
+    let wire = Wire::new(1);
+    let settings = PortSettings { bind: BindMode::ZeroCopy, isolation: Isolation::Descriptor, ..tap() };
+    let headers_only = support::in_force(1, BOTH | PolicyFlags::HEADERS_ONLY);
+    wire.probe.enter(|| port::quiet(&settings).unwrap()).unwrap();
+    let refusal = |arm_first: bool| {
+        wire.probe.enter(|| {
+            let port = Port::open(&settings).unwrap();
+            let mut kernel = Kernel::load(&SMALL).unwrap();
+            if arm_first {
+                kernel.tables().arm(1, &headers_only).unwrap();
+                return kernel.capture(&port, &settings).err().unwrap();
+            }
+            // A veth has no zero-copy: the bind fails, with what to do about it.
+            let error = kernel.capture(&port, &settings).err().unwrap();
+            assert!(matches!(kernel.tables().arm(1, &headers_only), Err(TableError::Exposed)));
+            error
+        })
+    };
+    assert!(matches!(refusal(true).unwrap(), KernelError::Table(TableError::Exposed)));
+    let said = refusal(false).unwrap().to_string();
+    assert!(said.contains("tap") && said.contains("bind = \"copy\""), "{said}");
+    assert!(!wire.link().contains("xdp"));
 }
