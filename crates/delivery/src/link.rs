@@ -17,7 +17,7 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 pub(crate) enum Heard {
     /// The connection is open.
     Open,
-    /// The agency closed it in order. With TLS this is its authenticated word.
+    /// The agency closed it in order.
     Closed,
 }
 
@@ -158,7 +158,8 @@ impl Link {
                     let most = plain.min(scrap.len());
                     plain -= tls.connection.reader().read(&mut scrap[..most])?.max(1);
                 }
-                if state.peer_has_closed() {
+                // After our own end, many programs close without a word of theirs.
+                if state.peer_has_closed() || (received == 0 && self.finishing) {
                     return Ok(Heard::Closed);
                 }
                 if received == 0 {

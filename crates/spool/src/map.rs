@@ -7,7 +7,7 @@
 //! because lengths are checked against the mapping and the mapping cannot shrink.
 
 use memmap2::MmapRaw;
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,10 +45,11 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// New zeroed memory of `bytes`, sealed against resizing.
+    /// New zeroed memory of `bytes`, sealed against resizing. All of it is allocated here, where a lack of memory is
+    /// an error; later it would be a SIGBUS in the middle of an intercept, and page faults in the hot path.
     pub(crate) fn create(name: &str, bytes: u64) -> io::Result<(OwnedFd, Self)> {
         let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        rustix::fs::ftruncate(&fd, bytes)?;
+        rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, bytes)?;
         rustix::fs::fcntl_add_seals(&fd, NO_RESIZE)?;
         let raw = MmapRaw::map_raw(&fd)?;
         Ok((fd, Self { raw }))

@@ -112,7 +112,9 @@ impl Producer {
         if at.segment != self.next.segment {
             self.seal().map_err(AppendError::Stream)?;
         }
-        let ordinal = account.fetch_add(1, Ordering::Relaxed);
+        // A load and a store, not one locked instruction: an account has one stream and so, at a time, one writer.
+        let ordinal = account.load(Ordering::Relaxed);
+        account.store(ordinal + 1, Ordering::Relaxed);
         let entry = Entry { offset: used, length, record, ordinal };
         self.stream.store_entry(at.segment, at.record, &entry).map_err(AppendError::Stream)?;
         self.next = Position { segment: at.segment, record: at.record + 1 };

@@ -55,7 +55,7 @@ pub enum StreamError {
 
 /// New memory for one stream: `segments` (at least 2) of `segment_bytes` (whole pages, 4 KiB to 256 MiB).
 ///
-/// A PDU has to fit into one segment. `name` shows in /proc only; give it no name of a person or case.
+/// All of it is allocated at once. A PDU has to fit into one segment. `name` shows in /proc only; give it no name of a person or case.
 pub fn create_stream(name: &str, segments: usize, segment_bytes: usize) -> io::Result<OwnedFd> {
     let geometry = Geometry::new(segments, segment_bytes).ok_or_else(|| {
         let message = format!(

@@ -201,3 +201,22 @@ fn an_agency_out_of_reach_does_not_hold_up_the_end() {
     patient.stop(Duration::ZERO);
     assert!(matches!(patient.join().unwrap(), Ended::Undrained));
 }
+
+#[test]
+fn a_stop_ends_with_the_agency_having_read_everything() {
+    let pki = Pki::new();
+    let tls = (pki.transport("ours-probe"), Some(pki.server("ours-server", 2)));
+    for (transport, server) in [(Transport::Plain, None), tls] {
+        let (listener, endpoint) = listen();
+        let agency = std::thread::spawn(move || breaking_agency(listener, server, vec![]));
+        let mut stream = Stream::new(16, 64 * 1024);
+        // Held for ever: only the agency's own end, after ours, releases.
+        let held = Timing { hold: 10 * PATIENCE, hold_bytes: u64::MAX, ..timing() };
+        let session = stream.session(&endpoint, transport, held);
+        let fed = stream.feed(200);
+        session.stop(PATIENCE);
+        assert!(matches!(session.join().unwrap(), Ended::Drained));
+        assert_eq!((stream.delivered(), stream.account().sessions), (200, 1));
+        check_arrivals(&agency.join().unwrap(), &fed);
+    }
+}
