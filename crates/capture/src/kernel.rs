@@ -5,6 +5,7 @@ use crate::counters::{CounterError, CounterFds, CounterView};
 use crate::link::Link;
 use crate::object::{AbiMismatch, check_abi, object};
 use crate::port::Port;
+use crate::privileges;
 use crate::ring::RingSource;
 use crate::settings::{AttachMode, BindMode, KernelSettings, OnMiss, PortSettings};
 use crate::tables::{TableError, Tables, errno, map_fd, refused, take_map};
@@ -177,6 +178,8 @@ impl Kernel {
         for program in [PROGRAM_DROP, PROGRAM_PASS] {
             xdp_mut(&mut ebpf, program)?.load().map_err(|error| match errno(&error) {
                 Some(libc::EPERM) => not_permitted("loading an XDP program"),
+                // The verifier refuses for many reasons; to those who lack a capability it refuses more.
+                Some(libc::EACCES) if !privileges::missing().is_empty() => not_permitted("loading the XDP program"),
                 _ => KernelError::Refused { program, source: Box::new(error) },
             })?;
         }
@@ -331,7 +334,7 @@ fn xdp_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Ke
 }
 
 fn not_permitted(what: &'static str) -> KernelError {
-    KernelError::NotPermitted { what, capabilities: "CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW" }
+    KernelError::NotPermitted { what, capabilities: "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW" }
 }
 
 fn explain_attach(port: &Port, settings: &PortSettings, source: io::Error) -> KernelError {

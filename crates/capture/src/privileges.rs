@@ -6,8 +6,10 @@ use std::io;
 use thiserror::Error;
 
 /// What capturing needs until the queues are bound, and what for.
-pub const NEEDED: [(Capability, &str); 4] = [
+pub const NEEDED: [(Capability, &str); 5] = [
     (Capability::CAP_BPF, "making BPF maps and loading the XDP program"),
+    // Without it the verifier forbids pointer arithmetic that it cannot harden against speculation.
+    (Capability::CAP_PERFMON, "the verifier's full rules for the XDP program"),
     (Capability::CAP_NET_ADMIN, "attaching it, binding queues, setting up the interface"),
     (Capability::CAP_NET_RAW, "AF_XDP sockets and promiscuous mode"),
     (Capability::CAP_IPC_LOCK, "frame memory beyond the limit on locked memory"),

@@ -168,6 +168,27 @@ fn the_tables_can_be_changed_without_any_capability() {
     assert!(privileges::missing().is_empty());
 }
 
+#[test]
+fn the_capabilities_that_are_named_are_needed_and_enough() {
+    // On a thread of its own, since capabilities belong to a thread.
+    let load_with = |held: Vec<caps::Capability>| {
+        let thread = std::thread::spawn(move || {
+            caps::set(None, caps::CapSet::Effective, &held.into_iter().collect()).unwrap();
+            let mut kernel = Kernel::load(&SMALL)?;
+            kernel.try_frame(OnMiss::Drop, &udp(TARGET, BYSTANDER, 1, b"tried")).map(|verdict| verdict.action)
+        });
+        thread.join().unwrap()
+    };
+    let needed = || privileges::NEEDED.into_iter().map(|(capability, _)| capability);
+    assert_eq!(load_with(needed().collect()).unwrap(), Action::Drop);
+    // Locked memory is for rings only, and may be allowed by a limit instead.
+    for without in needed().filter(|capability| *capability != caps::Capability::CAP_IPC_LOCK) {
+        let outcome = load_with(needed().filter(|capability| *capability != without).collect());
+        let said = outcome.err().unwrap_or_else(|| panic!("{without} is not needed")).to_string();
+        assert!(said.contains(&without.to_string()), "{said}");
+    }
+}
+
 /// Stamps of the replayed packets: nanoseconds are kept.
 const SECOND: u64 = 1_000_000_000;
 const STAMPS: [u64; 3] = [1_700_000_000 * SECOND + 1, 1_700_000_001 * SECOND + 999_999_999, 1_700_000_002 * SECOND];
