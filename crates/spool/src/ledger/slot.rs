@@ -1,0 +1,207 @@
+//! The account of one intercept: written by the capture role, its delivered figures by the deliver role.
+
+use super::loss::LossReason;
+use crate::stream::RecordKind;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many destinations one intercept can have. Each delivery sends a kind of record to one stream, always the same.
+pub const MAX_DELIVERIES: usize = 4;
+
+pub(super) const SLOT_WORDS: usize = 128;
+const GENERATION: usize = 0;
+const DELIVERIES: usize = 1;
+const MARKS: usize = 2;
+const RECEIVED: usize = 3;
+const RECEIVED_BYTES: usize = 4;
+/// From here on [`DELIVERY_WORDS`] for each delivery.
+const FIRST_DELIVERY: usize = 8;
+const DELIVERY_WORDS: usize = 30;
+const NEXT_SEQUENCE: usize = 0;
+pub(super) const APPENDED: usize = 1;
+pub(super) const DELIVERED: usize = 4;
+const LOST: usize = 7;
+const _: () = assert!(FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS <= SLOT_WORDS);
+const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
+
+/// Marks a slot that nobody owns; generations are 16 bits.
+const NOBODY: u64 = u64::MAX;
+
+/// The account of one slot.
+///
+/// Received counts go up before the packet is appended or counted lost, so that the books are never ahead.
+#[derive(Clone, Copy)]
+pub struct SlotAccount<'a> {
+    pub(super) words: &'a [AtomicU64; SLOT_WORDS],
+}
+
+impl<'a> SlotAccount<'a> {
+    /// Makes fresh memory nobody's.
+    pub(super) fn disown(self) {
+        self.words[GENERATION].store(NOBODY, Ordering::Release);
+    }
+
+    /// A new owner with so many deliveries (at most [`MAX_DELIVERIES`]): every figure starts at zero.
+    ///
+    /// By the capture role, before the intercept is armed, and only when nothing of the former owner waits.
+    pub fn reset(&self, generation: u16, deliveries: usize) {
+        self.words[GENERATION].store(NOBODY, Ordering::Release);
+        for word in &self.words[GENERATION + 1..] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.words[DELIVERIES].store(deliveries.min(MAX_DELIVERIES) as u64, Ordering::Relaxed);
+        self.words[GENERATION].store(u64::from(generation), Ordering::Release);
+    }
+
+    /// The owner's generation; none if the slot was never owned.
+    pub fn generation(&self) -> Option<u16> {
+        u16::try_from(self.words[GENERATION].load(Ordering::Acquire)).ok()
+    }
+
+    /// Whether the slot is `generation`'s.
+    #[inline]
+    pub fn is_owned_by(&self, generation: u16) -> bool {
+        self.words[GENERATION].load(Ordering::Acquire) == u64::from(generation)
+    }
+
+    /// How many deliveries the owner has.
+    pub fn deliveries(&self) -> usize {
+        usize::try_from(self.words[DELIVERIES].load(Ordering::Relaxed)).unwrap_or(usize::MAX).min(MAX_DELIVERIES)
+    }
+
+    #[inline]
+    pub(super) fn delivery_word(self, delivery: u8, word: usize) -> Option<&'a AtomicU64> {
+        let delivery = usize::from(delivery);
+        if delivery >= self.deliveries() {
+            return None;
+        }
+        self.words.get(FIRST_DELIVERY + delivery * DELIVERY_WORDS + word)
+    }
+
+    #[inline]
+    pub(crate) fn appended(self, delivery: u8, kind: RecordKind) -> Option<&'a AtomicU64> {
+        self.delivery_word(delivery, APPENDED + kind as usize)
+    }
+
+    /// Counts packets that a worker took from a ring for this slot.
+    #[inline]
+    pub fn receive(&self, packets: u64, bytes: u64) {
+        self.words[RECEIVED].fetch_add(packets, Ordering::Relaxed);
+        self.words[RECEIVED_BYTES].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Packets that workers took from the rings for this slot.
+    pub fn received(&self) -> u64 {
+        self.words[RECEIVED].load(Ordering::Relaxed)
+    }
+
+    /// Reserves `count` sequence numbers of one delivery and returns the first; none if there is no such delivery.
+    /// Numbers of packets that are lost afterwards stay used: the agency sees the gap.
+    #[inline]
+    pub fn reserve_sequence(&self, delivery: u8, count: u64) -> Option<u64> {
+        Some(self.delivery_word(delivery, NEXT_SEQUENCE)?.fetch_add(count, Ordering::Relaxed))
+    }
+
+    /// Counts packets of one delivery as lost.
+    #[inline]
+    pub fn lost(&self, delivery: u8, reason: LossReason, packets: u64) {
+        if let Some(word) = self.delivery_word(delivery, LOST + reason as usize) {
+            word.fetch_add(packets, Ordering::Relaxed);
+        }
+    }
+
+    /// Marks one of 64 things as done for this owner, and says whether it was done before. What the marks mean is the
+    /// caller's: they let a new capture role know which session events its predecessor wrote.
+    pub fn mark(&self, mark: u8) -> bool {
+        let bit = 1u64 << (mark % 64);
+        self.words[MARKS].fetch_or(bit, Ordering::AcqRel) & bit != 0
+    }
+
+    /// Whether a mark is set.
+    pub fn is_marked(&self, mark: u8) -> bool {
+        self.words[MARKS].load(Ordering::Acquire) & (1u64 << (mark % 64)) != 0
+    }
+
+    pub(super) fn delivery_snapshot(&self, delivery: u8) -> Option<DeliverySnapshot> {
+        let load = |word| Some(self.delivery_word(delivery, word)?.load(Ordering::Relaxed));
+        // Delivered before appended: a record is appended first, so `waiting` cannot come out negative.
+        let mut snapshot = DeliverySnapshot { next_sequence: load(NEXT_SEQUENCE)?, ..DeliverySnapshot::default() };
+        for kind in RecordKind::ALL {
+            snapshot.delivered[kind as usize] = load(DELIVERED + kind as usize)?;
+        }
+        for kind in RecordKind::ALL {
+            snapshot.appended[kind as usize] = load(APPENDED + kind as usize)?;
+        }
+        for reason in LossReason::ALL {
+            snapshot.lost[*reason as usize] = load(LOST + *reason as usize)?;
+        }
+        Some(snapshot)
+    }
+
+    /// All figures, read one after the other; none if the slot was never owned.
+    pub fn snapshot(&self) -> Option<SlotSnapshot> {
+        let generation = self.generation()?;
+        let deliveries =
+            (0u8..).take(self.deliveries()).filter_map(|delivery| self.delivery_snapshot(delivery)).collect();
+        Some(SlotSnapshot {
+            generation,
+            deliveries,
+            received: self.received(),
+            received_bytes: self.words[RECEIVED_BYTES].load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// Figures of one slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotSnapshot {
+    /// The owner.
+    pub generation: u16,
+    /// Packets that workers took from the rings.
+    pub received: u64,
+    /// Their bytes, as the caller of [`SlotAccount::receive`] counts them.
+    pub received_bytes: u64,
+    /// One each destination.
+    pub deliveries: Vec<DeliverySnapshot>,
+}
+
+/// Figures of one delivery of a slot. Arrays are indexed by [`RecordKind`] and [`LossReason`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliverySnapshot {
+    /// The next sequence number.
+    pub next_sequence: u64,
+    /// PDUs put into streams.
+    pub appended: [u64; RecordKind::ALL.len()],
+    /// PDUs acknowledged by the agency.
+    pub delivered: [u64; RecordKind::ALL.len()],
+    /// Packets lost.
+    pub lost: [u64; LossReason::ALL.len()],
+}
+
+impl DeliverySnapshot {
+    /// PDUs acknowledged by the agency.
+    pub fn delivered(&self, kind: RecordKind) -> u64 {
+        self.delivered[kind as usize]
+    }
+
+    /// PDUs in a stream that are not acknowledged yet.
+    pub fn waiting(&self, kind: RecordKind) -> u64 {
+        self.appended[kind as usize].saturating_sub(self.delivered[kind as usize])
+    }
+
+    /// Packets lost for one reason.
+    pub fn lost(&self, reason: LossReason) -> u64 {
+        self.lost[reason as usize]
+    }
+
+    /// Packets lost in all.
+    pub fn lost_total(&self) -> u64 {
+        self.lost.iter().sum()
+    }
+
+    /// Received packets whose fate is known: content and header reports appended, and losses after receipt.
+    pub fn accounted(&self) -> u64 {
+        let packets = self.appended[RecordKind::Content as usize] + self.appended[RecordKind::HeaderReport as usize];
+        let lost: u64 = LossReason::ALL.iter().filter(|reason| reason.after_receipt()).map(|r| self.lost(*r)).sum();
+        packets + lost
+    }
+}
