@@ -38,8 +38,8 @@ pub static WRIT_QUEUENO: Array<u64> = Array::with_max_entries(16, 0);
 #[map]
 pub static WRIT_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// Zeros to blank options with; nobody writes to it. (A constant would do, but kernels before 6.2 let
-/// `bpf_xdp_store_bytes` read from writable memory only.)
+/// Zeros to blank options with; nobody writes to it. (A constant would do, but until 2026 the kernel declared the source
+/// of `bpf_xdp_store_bytes` as memory that the helper writes, and so refused constants.)
 #[map]
 pub static WRIT_ZEROS: Array<[u8; Scratch::LONGEST_OPTIONS]> = Array::with_max_entries(1, 0);
 

@@ -1,7 +1,11 @@
 //! The XDP program, loaded with the targets of a [`World`] and run over single frames.
+//!
+//! `WRIT_OBJECT` names another object file to try in place of the one that is built in: of another toolchain, say, or
+//! one with a fault in it, to see that a test finds the fault.
 
 use crate::reference::{Entry, World};
 use std::collections::BTreeMap;
+use std::{env, fs};
 use writ_abi::{FrameHeader, ProbeCounter, SlotCounters};
 use writ_capture::{Action, CounterView, Kernel, KernelSettings, OnMiss};
 use zerocopy::FromBytes;
@@ -38,7 +42,11 @@ impl Trial {
     pub fn load(world: &World) -> Self {
         let slots = world.slots.len() as u16;
         let settings = KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, sockets: 4 };
-        let mut kernel = Kernel::load(&settings).expect("the XDP program loads (as root)");
+        let mut kernel = match env::var_os("WRIT_OBJECT") {
+            None => Kernel::load(&settings),
+            Some(file) => Kernel::load_object(&fs::read(file).expect("a readable file"), &settings),
+        }
+        .expect("the XDP program loads (as root)");
         for (slot, policy) in world.slots.iter().enumerate() {
             kernel.tables().arm(slot as u16, policy).expect("a slot of the table");
         }

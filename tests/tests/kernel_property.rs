@@ -13,9 +13,10 @@ use writ_tests::reference::{Judgement, Taken};
 use writ_tests::stack::{self, protocol};
 
 #[test]
+#[expect(clippy::print_stdout, reason = "how often each corner was reached is worth reading")]
 fn program_and_model_agree_on_every_frame() {
     let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
-    let seed = number("WRIT_SEED").unwrap_or_else(|| boot_now_ns());
+    let seed = number("WRIT_SEED").unwrap_or_else(boot_now_ns);
     let frames = number("WRIT_FRAMES").unwrap_or(100_000);
     let world = cast::world();
     let mut trial = Trial::load(&world);
@@ -216,7 +217,7 @@ impl Dice {
         let options = self.bytes(options);
         let mut packet = stack::ipv4_with_options(a.v4(), b.v4(), protocol, &options, &payload);
         if self.one_in(8) {
-            let place = self.pick(&[0x2000u16, 0x2001, 0x0001, 0x1fff, 0x4000, 0x8000]);
+            let place = self.pick(&[0x2000u16, 0x2001, 0x1000, 0x0001, 0x1fff, 0x4000, 0x8000]);
             packet = stack::patched(packet, 6, &place.to_be_bytes());
         }
         self.near_miss(packet, 12, 8)
@@ -240,7 +241,10 @@ impl Dice {
                 protocol::FRAGMENT => {
                     let offset = self.pick(&[0, 0, 0, 0, 0, 1, 185, 0x1fff]);
                     let more = self.one_in(2);
-                    stack::fragment(next, offset, more, &payload)
+                    let header = stack::fragment(next, offset, more, &payload);
+                    let reserved = self.pick(&[0, 0, 0, 2, 4, 6]);
+                    let place = header[3] | reserved;
+                    stack::patched(header, 3, &[place])
                 }
                 protocol::AUTHENTICATION => {
                     let icv = 4 * self.pick(&[0, 3, 8]);
@@ -267,6 +271,14 @@ impl Dice {
     }
 
     fn transport(&mut self, protocol: u8) -> Vec<u8> {
+        let mut segment = self.segment(protocol);
+        if self.one_in(12) {
+            segment.truncate(self.below(24));
+        }
+        segment
+    }
+
+    fn segment(&mut self, protocol: u8) -> Vec<u8> {
         let length = self.pick(&[0, 1, 7, 8, 20, 64, 200, 1400]);
         let payload = self.bytes(length);
         match protocol {

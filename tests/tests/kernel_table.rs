@@ -1,5 +1,4 @@
-//! Packets as a table: what it is, the packet in, the verdict, what the FrameHeader says, the packet out. Then the few
-//! things that a row cannot say. Needs root.
+//! Packets as a table: what it is, the packet in, the verdict, what the FrameHeader says, the packet out. Needs root.
 
 use std::ops::Range;
 use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef};
@@ -89,12 +88,12 @@ impl Wanted {
     }
 
     /// The source's intercepts, if none of them wants the packet.
-    fn from_unwanted(self, slots: &[u16]) -> Self {
+    fn unwanted_from(self, slots: &[u16]) -> Self {
         self.edit(|taken| taken.source = slots.to_vec())
     }
 
     /// The destination's intercepts, if none of them wants the packet.
-    fn to_unwanted(self, slots: &[u16]) -> Self {
+    fn unwanted_to(self, slots: &[u16]) -> Self {
         self.edit(|taken| taken.destination = slots.to_vec())
     }
 
@@ -131,8 +130,9 @@ impl Wanted {
         })
     }
 
-    fn options(self, spans: &[Range<u16>]) -> Self {
-        self.edit(|taken| taken.blank = spans.to_vec())
+    /// Option data, blanked for who may not have it.
+    fn option(self, span: Range<u16>) -> Self {
+        self.edit(|taken| taken.blank.push(span))
     }
 
     /// Nobody may have the content.
@@ -210,9 +210,9 @@ fn directions() -> Vec<Row> {
         row(
             "sender to itself: one side is wanted, so the packet is",
             v4(SENDER, SENDER),
-            t4().from(&[SENT]).to_unwanted(&[SENT]),
+            t4().from(&[SENT]).unwanted_to(&[SENT]),
         ),
-        row("receiver to itself", v6(RECEIVER, RECEIVER), t6().from_unwanted(&[RECEIVED]).to(&[RECEIVED]).cut()),
+        row("receiver to itself", v6(RECEIVER, RECEIVER), t6().unwanted_from(&[RECEIVED]).to(&[RECEIVED]).cut()),
         row(
             "eight orders over one address",
             v4(CROWD, BYSTANDER),
@@ -243,7 +243,7 @@ fn windows() -> Vec<Row> {
         row(
             "one order of the address has ended",
             v4(HALF, BYSTANDER),
-            t4().from_unwanted(&[PAST, CONTENT])
+            t4().unwanted_from(&[PAST, CONTENT])
                 .edit(|taken| taken.source_live = 2)
                 .account(PAST, Entry::Expired)
                 .account(CONTENT, Entry::Matched),
@@ -256,12 +256,12 @@ fn windows() -> Vec<Row> {
         row(
             "the other side is live",
             v4(EXPIRED, SUBJECT),
-            t4().from_unwanted(&[PAST]).account(PAST, Entry::Expired).to(&[CONTENT]),
+            t4().unwanted_from(&[PAST]).account(PAST, Entry::Expired).to(&[CONTENT]),
         ),
         row(
             "headers only beside an ended content order",
             v4(PEN, EXPIRED),
-            t4().from(&[HEADERS]).to_unwanted(&[PAST]).account(PAST, Entry::Expired).cut(),
+            t4().from(&[HEADERS]).unwanted_to(&[PAST]).account(PAST, Entry::Expired).cut(),
         ),
     ]
 }
@@ -353,6 +353,16 @@ fn ipv4_headers() -> Vec<Row> {
                 .cut(),
         ),
         row(
+            "fragment at half of the greatest offset, cut",
+            with(PEN, 20, &[0x10, 0]),
+            taken(14..52)
+                .stops(UDP, 34)
+                .from(&[HEADERS])
+                .flag(FrameFlags::FRAGMENT)
+                .counted(ProbeCounter::LaterFragments)
+                .cut(),
+        ),
+        row(
             "last fragment, content",
             with(SUBJECT, 20, &[0x1f, 0xff]),
             taken(14..52)
@@ -384,25 +394,25 @@ fn ipv6_headers() -> Vec<Row> {
     let mut add = |what, frame: Vec<u8>, wanted: Wanted| rows.push(row(what, frame, wanted));
 
     let frame = chain(&[HOP_BY_HOP]);
-    let wanted = hit(&frame).transport(UDP, 62..70).options(&[56..62]);
+    let wanted = hit(&frame).transport(UDP, 62..70).option(56..62);
     add("hop-by-hop options are blanked", frame, wanted);
     let frame = chain(&[DESTINATION]);
-    let wanted = hit(&frame).transport(UDP, 62..70).options(&[56..62]);
+    let wanted = hit(&frame).transport(UDP, 62..70).option(56..62);
     add("destination options are blanked", frame, wanted);
     let frame = six(SUBJECT, BYSTANDER, DESTINATION, &extension(UDP, &[1, 4, 9, 9, 9, 9], &datagram));
-    let wanted = taken(14..end(&frame)).v6().from(&[CONTENT]).transport(UDP, 62..70).options(&[56..62]);
+    let wanted = taken(14..end(&frame)).v6().from(&[CONTENT]).transport(UDP, 62..70).option(56..62);
     add("options stay for a content order, and are told", frame, wanted);
     let frame = six(MIXED, BYSTANDER, DESTINATION, &extension(UDP, &[1, 4, 9, 9, 9, 9], &datagram));
-    let wanted = taken(14..end(&frame)).v6().from(&[CONTENT, HEADERS]).transport(UDP, 62..70).options(&[56..62]);
+    let wanted = taken(14..end(&frame)).v6().from(&[CONTENT, HEADERS]).transport(UDP, 62..70).option(56..62);
     add("options stay where one of two orders wants content", frame, wanted);
     let frame = chain(&[HOP_BY_HOP, DESTINATION]);
-    let wanted = hit(&frame).transport(UDP, 70..78).options(&[56..62, 64..70]);
+    let wanted = hit(&frame).transport(UDP, 70..78).option(56..62).option(64..70);
     add("two option headers are blanked", frame, wanted);
     let frame = pen(DESTINATION, &extension(UDP, &[9; 254], &datagram));
-    let wanted = hit(&frame).transport(UDP, 310..318).options(&[56..310]);
+    let wanted = hit(&frame).transport(UDP, 310..318).option(56..310);
     add("long options are blanked whole", frame, wanted);
     let frame = pen(DESTINATION, &extension(UDP, &[9; 2046], &datagram));
-    let wanted = hit(&frame).transport(UDP, 2102..2110).options(&[56..2102]);
+    let wanted = hit(&frame).transport(UDP, 2102..2110).option(56..2102);
     add("the longest options are blanked whole", frame, wanted);
     let frame = chain(&[ROUTING]);
     let wanted = hit(&frame).transport(UDP, 62..70);
@@ -411,15 +421,18 @@ fn ipv6_headers() -> Vec<Row> {
     let wanted = hit(&frame).transport(UDP, 78..86);
     add("an authentication header is walked in its own units", frame, wanted);
     let frame = chain(&[HOP_BY_HOP, ROUTING, DESTINATION, DESTINATION]);
-    let wanted = hit(&frame).transport(UDP, 86..94).options(&[56..62, 72..78, 80..86]);
+    let wanted = hit(&frame).transport(UDP, 86..94).option(56..62).option(72..78).option(80..86);
     add("four extension headers", frame, wanted);
     let frame = chain(&[DESTINATION; 4]);
-    let wanted = hit(&frame).transport(UDP, 86..94).options(&[56..62, 64..70, 72..78, 80..86]);
+    let wanted = hit(&frame).transport(UDP, 86..94).option(56..62).option(64..70).option(72..78).option(80..86);
     add("four option headers are blanked", frame, wanted);
     let frame = chain(&[DESTINATION; 5]);
     let wanted = hit(&frame)
         .stops(DESTINATION, 86)
-        .options(&[56..62, 64..70, 72..78, 80..86])
+        .option(56..62)
+        .option(64..70)
+        .option(72..78)
+        .option(80..86)
         .counted(ProbeCounter::ExtensionDepth);
     add("the fifth option header is cut off", frame, wanted);
     let frame = chain(&[ROUTING; 8]);
@@ -439,7 +452,7 @@ fn ipv6_headers() -> Vec<Row> {
     let wanted = hit(&frame).stops(DESTINATION, 54).counted(ProbeCounter::BadExtension);
     add("a frame that ends in an extension header's first byte", frame, wanted);
     let frame = patched(chain(&[HOP_BY_HOP, DESTINATION]), 63, &[200]);
-    let wanted = hit(&frame).stops(DESTINATION, 62).options(&[56..62]).counted(ProbeCounter::BadExtension);
+    let wanted = hit(&frame).stops(DESTINATION, 62).option(56..62).counted(ProbeCounter::BadExtension);
     add("what was read before a bad extension header stays", frame, wanted);
 
     let frame = pen(FRAGMENT, &fragment(UDP, 0, true, &datagram));
@@ -454,6 +467,13 @@ fn ipv6_headers() -> Vec<Row> {
     let frame = pen(FRAGMENT, &fragment(UDP, 0, false, &datagram));
     let wanted = hit(&frame).transport(UDP, 62..70);
     add("an atomic fragment is whole", frame, wanted);
+
+    let frame = patched(pen(FRAGMENT, &fragment(UDP, 0, false, &datagram)), 57, &[6]);
+    let wanted = hit(&frame).transport(UDP, 62..70);
+    add("reserved bits make no fragment", frame, wanted);
+    let frame = pen(FRAGMENT, &fragment(UDP, 0x1000, false, &datagram));
+    let wanted = hit(&frame).stops(UDP, 62).flag(FrameFlags::FRAGMENT).counted(ProbeCounter::LaterFragments);
+    add("v6 fragment at half of the greatest offset", frame, wanted);
 
     let frame = pen(NO_NEXT_HEADER, SECRET);
     let wanted = hit(&frame).stops(NO_NEXT_HEADER, 54);
@@ -558,7 +578,6 @@ fn every_packet_meets_its_fate() {
             assert_eq!(trial.counts(), expected, "{what}: counters");
         }
     }
-    println!("{} packets, {number} handed over", 2 * rows.len());
 }
 
 impl Taken {

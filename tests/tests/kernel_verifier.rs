@@ -9,6 +9,7 @@ use writ_capture::{Kernel, KernelError, KernelSettings, check_abi, object};
 const MOST_INSTRUCTIONS: u32 = 500_000;
 
 #[test]
+#[expect(clippy::print_stdout, reason = "CI shows the count")]
 fn the_verifier_has_little_to_do() {
     let mut ebpf = EbpfLoader::new().load(object()).expect("the object loads");
     for name in [PROGRAM_DROP, PROGRAM_PASS] {
