@@ -164,7 +164,7 @@ impl Probe {
     pub(super) fn kernel_matched(&self, slot: &Value) -> Result<u64, LabError> {
         let answer = self.json(&["status", "--kernel"])?;
         let slots = answer["slots"].as_array().cloned().unwrap_or_default();
-        let found = slots.iter().find(|line| line["slot"] == *slot || line["slot"] == slot["index"]);
+        let found = slots.iter().find(|line| line["slot"] == slot["slot"]);
         found.and_then(|line| line["matched"].as_u64()).ok_or_else(|| LabError::Malformed {
             file: PathBuf::from("writ status --kernel"),
             what: format!("no slot {slot} in {answer}"),

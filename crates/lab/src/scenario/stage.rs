@@ -46,7 +46,7 @@ impl Stage {
         let evidence = settings.evidence.clone();
         watcher.doing("three subscribers, a router, a server, an agency");
         let network = Network::new(LinkOptions::default())?;
-        let web = WebServer::start(&network.server, &evidence)?;
+        let web = WebServer::start(&network.server, &evidence.join("server"))?;
         let certificates = Certificates::issue(&evidence.join("tls"), &[&network.agency_address().to_string()])?;
         let start =
             |endpoints| Agency::start(&network, &settings.binaries.writ_collect, &evidence, &certificates, endpoints);
