@@ -214,6 +214,12 @@ impl Kernel {
         Ok(CounterFds { slots: copy(maps::SLOT_COUNTERS)?, probe: copy(maps::PROBE_COUNTERS)? })
     }
 
+    /// The kernel's number of the loaded program, by which [`CounterView::of_running_probes`] lists it.
+    pub fn program_id(&self) -> Result<u32, KernelError> {
+        let refused = |source| KernelError::Refused { program: PROGRAM_DROP, source: Box::new(source) };
+        Ok(xdp(&self.ebpf, PROGRAM_DROP)?.info().map_err(refused)?.id())
+    }
+
     /// A view of the counters.
     pub fn counters(&self) -> Result<CounterView, KernelError> {
         Ok(CounterView::open(&self.counter_fds()?)?)

@@ -28,7 +28,9 @@ pub use object::{AbiMismatch, abi_version, check_abi, object};
 pub use port::{Port, PortError, PortState};
 pub use replay::PcapSource;
 pub use ring::RingSource;
-pub use settings::{AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError};
+pub use settings::{
+    AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError,
+};
 pub use source::{Batch, Frame, FrameTime, Source, SourceError, SourceStatistics};
 pub use tables::{TableError, Tables};
 pub use verify::{Direction, Hit, TargetView, Verified, addresses, verify};

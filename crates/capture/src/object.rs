@@ -24,8 +24,10 @@ pub enum AbiMismatch {
         expected: u32,
     },
     /// It does not say.
-    #[error("the XDP program does not say which version of the kernel border it speaks (section `{ABI_SECTION}`, \
-             version {expected} expected): {reason}; install both halves from one build of Writ")]
+    #[error(
+        "the XDP program does not say which version of the kernel border it speaks (section `{ABI_SECTION}`, \
+             version {expected} expected): {reason}; install both halves from one build of Writ"
+    )]
     Unmarked {
         /// Of this crate.
         expected: u32,
