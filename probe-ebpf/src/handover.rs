@@ -15,7 +15,7 @@ use crate::slots::Fate;
 pub fn port(ctx: &XdpContext, counters: Counters) -> Option<u32> {
     let interface = ctx.ingress_ifindex() as u32;
     // SAFETY: ports are entered before the program is attached and stay as they are.
-    let Some(port) = (unsafe { WRIT_PORTS.get(&interface) }) else {
+    let Some(port) = (unsafe { WRIT_PORTS.get(interface) }) else {
         counters.count(ProbeCounter::NoPort);
         return None;
     };
