@@ -1,7 +1,9 @@
 //! `writ status`: from the control role, or with `--kernel` past all roles from the kernel's own counters.
 
 use super::{CommandError, Outcome, SocketArgs, output};
+use crate::config::Config;
 use crate::ipc::{Reply, Request, StatusReport, ask};
+use crate::roles::capture::program_file;
 use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ pub(super) struct StatusArgs {
 
 pub(super) fn run(args: &StatusArgs) -> Result<Outcome, CommandError> {
     if args.kernel {
-        return kernel(args.socket.json);
+        return kernel(&args.socket);
     }
     let reply = ask(&args.socket.path()?, &Request::Status).map_err(CommandError::failed)?;
     match reply {
@@ -34,8 +36,8 @@ pub(super) fn run(args: &StatusArgs) -> Result<Outcome, CommandError> {
 /// A program's counters as the kernel holds them.
 #[derive(Serialize)]
 struct KernelReport {
-    /// Number of the slot-counter map in the kernel.
-    map: u32,
+    /// The kernel's number of the program.
+    program_id: u32,
     /// By name.
     program: BTreeMap<&'static str, u64>,
     /// Slots that have counted anything.
@@ -53,12 +55,19 @@ struct KernelSlot {
     cut_failed: u64,
 }
 
-fn kernel(json: bool) -> Result<Outcome, CommandError> {
+fn kernel(args: &SocketArgs) -> Result<Outcome, CommandError> {
+    let config = Config::load(&args.config.config).map_err(CommandError::input)?;
+    let file = program_file(&config);
+    let ours: u32 = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+        let file = file.display();
+        CommandError::Failed(anyhow::anyhow!("{file}: the probe of this configuration has not run since the boot"))
+    })?;
     let views = CounterView::of_running_probes().map_err(CommandError::failed)?;
-    let reports: Vec<_> = views
+    let report = views
         .iter()
-        .map(|(map, view)| KernelReport {
-            map: *map,
+        .find(|(id, _)| *id == ours)
+        .map(|(id, view)| KernelReport {
+            program_id: *id,
             program: ProbeCounter::ALL.iter().map(|counter| (counter.label(), view.probe(*counter))).collect(),
             slots: (0..view.slots())
                 .filter_map(|slot| {
@@ -75,25 +84,20 @@ fn kernel(json: bool) -> Result<Outcome, CommandError> {
                 })
                 .collect(),
         })
+        .ok_or_else(|| {
+            CommandError::Failed(anyhow::anyhow!("the probe's program is not in the kernel: it does not run"))
+        })?;
+    if args.json {
+        output::json(&report);
+        return Ok(Outcome::Done);
+    }
+    print_counters(report.program.iter().map(|(name, count)| (*name, *count)));
+    let rows: Vec<_> = report
+        .slots
+        .iter()
+        .map(|it| [it.slot as u64, it.matched, it.early, it.expired].map(|figure| figure.to_string()).to_vec())
         .collect();
-    if json {
-        output::json(&reports);
-    } else {
-        for report in &reports {
-            output::line(&format!("program with counters {}", report.map));
-            print_counters(report.program.iter().map(|(name, count)| (*name, *count)));
-            let rows: Vec<_> = report
-                .slots
-                .iter()
-                .map(|it| [it.slot as u64, it.matched, it.early, it.expired].map(|figure| figure.to_string()).to_vec())
-                .collect();
-            output::table(&["slot", "matched", "early", "expired"], &rows);
-        }
-    }
-    if reports.is_empty() {
-        output::complain("no program of a probe is loaded in this kernel");
-        return Ok(Outcome::Negative);
-    }
+    output::table(&["slot", "matched", "early", "expired"], &rows);
     Ok(Outcome::Done)
 }
 

@@ -200,8 +200,10 @@ pub struct DeliveryCounts {
     pub waiting: u64,
     /// Session events delivered.
     pub events_delivered: u64,
-    /// Session events in the queue.
-    pub events_waiting: u64,
+    /// Records in the CmII stream: header reports and session events.
+    pub waiting_cmii: u64,
+    /// Records in the CmC stream: packets with their content.
+    pub waiting_cmc: u64,
     /// Packets lost on the way to this destination, by reason.
     pub lost: BTreeMap<String, u64>,
 }
@@ -259,8 +261,6 @@ pub struct SessionStatus {
     pub connected: bool,
     /// Records in the queue.
     pub waiting: u64,
-    /// Bytes in the queue.
-    pub waiting_bytes: u64,
     /// Records acknowledged.
     pub delivered: u64,
     /// Records sent more than once, after a break.

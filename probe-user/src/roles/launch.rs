@@ -76,7 +76,8 @@ pub struct Inheritance {
     pub channels: Vec<Channel>,
     /// The ledger's shared memory.
     pub ledger: OwnedFd,
-    /// By destination in order of the configuration; of each, CmII first and CmC behind it.
+    /// By destination in order of the configuration; of each, CmII first and CmC behind it. None for control: they hold
+    /// content.
     pub streams: Vec<StreamDescriptors>,
 }
 
@@ -131,7 +132,7 @@ pub fn enter(role: Role) -> anyhow::Result<()> {
     let (launch, inheritance) = receive()?;
     let config = Config::parse(&launch.config)
         .map_err(|_| LaunchError::NotSupervised("the configuration is not that of this version".into()))?;
-    if inheritance.streams.len() != config.destination.len() * 2 {
+    if role != Role::Control && inheritance.streams.len() != config.destination.len() * 2 {
         anyhow::bail!("descriptors are missing");
     }
     telemetry::start(&config.log);

@@ -106,6 +106,14 @@ impl Shared {
         Ok(Self { text, ledger, streams, capture_channel: Channel::pair()? })
     }
 
+    /// The streams' memory holds content: only the roles that write and send it get it.
+    fn streams(&self, role: Role) -> &[StreamDescriptors] {
+        match role {
+            Role::Capture | Role::Deliver => &self.streams,
+            Role::Control => &[],
+        }
+    }
+
     fn channels(&self, role: Role) -> Vec<&Channel> {
         match role {
             Role::Capture => vec![&self.capture_channel.1],
@@ -154,7 +162,7 @@ impl Keeper {
             .map_err(|source| SupervisorError::Resource { what: "a process", source })?;
         let channels = shared.channels(self.role);
         let launch = Launch { config: shared.text.clone(), life: self.life, channels: channels.len() };
-        launch::send(&here, &launch, &channels, shared.ledger.as_fd(), &shared.streams)?;
+        launch::send(&here, &launch, &channels, shared.ledger.as_fd(), shared.streams(self.role))?;
         self.life += 1;
         self.started = Instant::now();
         self.ready = false;

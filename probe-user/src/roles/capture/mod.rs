@@ -13,11 +13,17 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use crossbeam::atomic::AtomicCell;
 use keeper::{Keeper, Parts};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use worker::{Common, WorkerThread};
 use writ_capture::{ClockOffset, CounterView, Kernel, Port, privileges};
 use writ_spool::{Ledger, Producer, Wake};
+
+/// Where the capture role writes the kernel's number of its program, so that its counters are found past all roles.
+pub fn program_file(config: &Config) -> PathBuf {
+    config.probe.runtime.join("program")
+}
 
 /// The role's life.
 pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
@@ -60,11 +66,12 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize);
         workers.push(WorkerThread::start(name, Box::new(source), worker, Arc::clone(&common))?);
     }
+    let counters = kernel.counter_fds()?;
+    let view = CounterView::open(&counters)?;
+    std::fs::write(program_file(&config), kernel.program_id()?.to_string())?;
     tracing::info!(queues = workers.len(), "capturing");
     supervisor.send(&FromRole::Ready, &[])?;
 
-    let counters = kernel.counter_fds()?;
-    let view = CounterView::open(&counters)?;
     let probe_id = config.probe.id.clone();
     let parts = Parts { probe_id, life, kernel, counters, view, ledger, outlets, common, workers, control };
     let mut keeper = Keeper::new(parts);

@@ -126,7 +126,8 @@ pub(super) fn counts(
                 delivered: packets(&|kind| figures.delivered(kind)),
                 waiting: packets(&|kind| figures.waiting(kind)),
                 events_delivered: figures.delivered(RecordKind::Event),
-                events_waiting: figures.waiting(RecordKind::Event),
+                waiting_cmii: figures.waiting(RecordKind::HeaderReport) + figures.waiting(RecordKind::Event),
+                waiting_cmc: figures.waiting(RecordKind::Content),
                 lost: LossReason::ALL
                     .iter()
                     .map(|reason| (reason.label().to_owned(), figures.lost(*reason)))

@@ -118,7 +118,7 @@ impl Intercepts {
             .map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
         tenants.push(Tenant::new(slot, candidate, &FixedAddresses));
         let reconciled = reconcile(&tenants);
-        if let Some(overfull) = reconciled.left_out.iter().find(|overfull| overfull.slot == slot) {
+        if let Some(overfull) = reconciled.left_out.first() {
             return Err(overfull.to_string());
         }
         let (v4, v6) = reconciled.desired.address_counts();
@@ -354,7 +354,7 @@ impl Intercepts {
                 continue;
             };
             let counts = self.counts(tenancy, ledger, config);
-            let waiting = counts.deliveries.iter().any(|delivery| delivery.waiting + delivery.events_waiting > 0);
+            let waiting = counts.deliveries.iter().any(|delivery| delivery.waiting_cmii + delivery.waiting_cmc > 0);
             if !tenancy.recorded && (!waiting || since.elapsed() > SETTLE) {
                 due.push(Final { warrant: tenancy.order.warrant, slot: tenancy.order.slot, reason, counts });
             }

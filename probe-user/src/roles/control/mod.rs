@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 use writ_authority::{Act, Ending, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
-use writ_spool::{Ledger, StreamView};
+use writ_spool::Ledger;
 
 /// How often the role looks at the clock.
 const TICK: Duration = Duration::from_millis(20);
@@ -66,18 +66,16 @@ struct Control {
     authority: Authority,
     intercepts: Intercepts,
     ledger: Arc<Ledger>,
-    streams: Vec<StreamView>,
     observed: Observed,
     pending: Vec<Pending>,
 }
 
 /// The role's life.
 pub(super) fn run(config: Config, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
-    let Inheritance { supervisor, channels, ledger, streams } = inheritance;
+    let Inheritance { supervisor, channels, ledger, .. } = inheritance;
     let [capture] = <[_; 1]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channel to capture is missing"))?;
     privileges::drop_all()?;
     let ledger = Arc::new(Ledger::open(&ledger).context("the ledger's memory cannot be used")?);
-    let streams = streams.iter().map(|stream| StreamView::open(&stream.memory)).collect::<Result<Vec<_>, _>>()?;
     let authority = Authority::open(&config)?;
 
     let (sender, events) = unbounded();
@@ -91,7 +89,6 @@ pub(super) fn run(config: Config, inheritance: Inheritance, stop: &AtomicBool) -
         config,
         authority,
         ledger,
-        streams,
         observed: Observed::default(),
         pending: Vec::new(),
     };

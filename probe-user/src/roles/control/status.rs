@@ -50,6 +50,7 @@ impl Control {
             })
             .collect();
         intercepts.sort_by_key(|intercept| intercept.slot.slot);
+        let sessions = self.sessions(&intercepts);
         StatusReport {
             probe: self.config.probe.id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -62,21 +63,28 @@ impl Control {
                 .as_ref()
                 .map(|(_, at)| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
             intercepts,
-            sessions: self.sessions(),
+            sessions,
             restarts: self.observed.restarts.clone(),
             damaged: self.authority.damaged(),
             audit_number: self.authority.head().number,
         }
     }
 
-    fn sessions(&self) -> Vec<SessionStatus> {
+    /// How the sessions do. What waits is known from the ledger: the streams' memory holds content, and this role has
+    /// none.
+    fn sessions(&self, intercepts: &[InterceptStatus]) -> Vec<SessionStatus> {
         let endpoints =
             self.config.destination.iter().flat_map(|destination| [(destination, "cmii"), (destination, "cmc")]);
         endpoints
             .enumerate()
             .map(|(index, (destination, stream))| {
                 let account = self.ledger.stream(index).map(|account| account.snapshot()).unwrap_or_default();
-                let waiting = self.streams.get(index).and_then(|view| view.waiting().ok()).unwrap_or_default();
+                let waiting = intercepts
+                    .iter()
+                    .flat_map(|intercept| &intercept.counts.deliveries)
+                    .filter(|delivery| delivery.destination == destination.name)
+                    .map(|delivery| if stream == "cmii" { delivery.waiting_cmii } else { delivery.waiting_cmc })
+                    .sum();
                 let state = match FailureKind::from_code(account.failure) {
                     Some(failure) if account.state != SessionState::Connected => {
                         format!("{}: {}", account.state.label(), failure.message())
@@ -88,8 +96,7 @@ impl Control {
                     stream: stream.to_owned(),
                     state,
                     connected: account.state == SessionState::Connected,
-                    waiting: waiting.records,
-                    waiting_bytes: waiting.bytes,
+                    waiting,
                     delivered: account.delivered_records,
                     resent: account.resent_records,
                     sessions: account.sessions,
