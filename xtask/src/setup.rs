@@ -27,9 +27,9 @@ pub(crate) struct Arguments {
 const PACKAGES: &[(&str, &[&str])] = &[
     (
         "to build libxdp, libbpf and their bindings from source",
-        &["gcc", "libc6-dev", "make", "clang", "m4", "pkg-config", "libelf-dev", "zlib1g-dev"],
+        &["gcc", "libc6-dev", "make", "clang", "llvm", "m4", "pkg-config", "libelf-dev", "libpcap-dev", "zlib1g-dev"],
     ),
-    ("to build namespaces, links and mirror ports", &["iproute2", "ethtool", "procps"]),
+    ("to make namespaces, links and mirror ports", &["iproute2", "ethtool", "procps"]),
     ("to send real traffic and to record it", &["nginx-light", "curl", "iputils-ping", "tcpdump", "tshark"]),
     ("to sign orders and to check certificates", &["openssh-client", "openssl"]),
     ("to check the handover with another ASN.1 implementation", &["python3", "python3-venv"]),

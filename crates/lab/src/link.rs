@@ -12,15 +12,17 @@ pub struct LinkOptions {
     pub queues: u16,
     /// Largest IP packet in bytes.
     pub mtu: u16,
+    /// Whether the second end is brought up too. A tap port is left down, for the probe to make it silent first.
+    pub second_up: bool,
 }
 
 impl Default for LinkOptions {
     fn default() -> Self {
-        LinkOptions { queues: 1, mtu: 1500 }
+        LinkOptions { queues: 1, mtu: 1500, second_up: true }
     }
 }
 
-/// Joins two namespaces by a cable: `(namespace, interface name)` at each end, both up.
+/// Joins two namespaces by a cable: `(namespace, interface name)` at each end.
 ///
 /// Segmentation, merging and checksum offloads are off at both ends: what passes is what would pass on a wire.
 pub fn veth(a: (&Namespace, &str), b: (&Namespace, &str), options: LinkOptions) -> Result<(), LabError> {
@@ -34,13 +36,15 @@ pub fn veth(a: (&Namespace, &str), b: (&Namespace, &str), options: LinkOptions) 
     arguments.extend(end(b.1));
     arguments.extend(["netns", b.0.name()].map(String::from));
     a.0.ip(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
-    for (namespace, interface) in [a, b] {
+    for ((namespace, interface), up) in [(a, true), (b, options.second_up)] {
         let offloads =
             ["tso", "off", "gso", "off", "gro", "off", "tx", "off", "rx", "off", "rxvlan", "off", "txvlan", "off"];
         let mut arguments = vec!["-K", interface];
         arguments.extend(offloads);
         namespace.exec("ethtool", &arguments)?;
-        namespace.ip(&["link", "set", interface, "up"])?;
+        if up {
+            namespace.ip(&["link", "set", interface, "up"])?;
+        }
     }
     Ok(())
 }

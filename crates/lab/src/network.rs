@@ -79,7 +79,7 @@ impl Network {
     /// The management interface of probe and agency.
     pub const MANAGEMENT: &'static str = "mgmt0";
 
-    /// Builds it. `tap`: how the link between mirror port and tap is made.
+    /// Builds it. `tap`: how the link between mirror port and tap is made; with `second_up: false` the tap stays down.
     pub fn new(tap: LinkOptions) -> Result<Self, LabError> {
         let subscriber = |number: u8| -> Result<Subscriber, LabError> {
             Ok(Subscriber { namespace: Namespace::new(&format!("subscriber{number}"))?, number })

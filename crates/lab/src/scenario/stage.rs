@@ -45,7 +45,8 @@ impl Stage {
     pub(super) fn build(settings: &Settings, watcher: &mut dyn Watcher) -> Result<Self, LabError> {
         let evidence = settings.evidence.clone();
         watcher.doing("three subscribers, a router, a server, an agency");
-        let network = Network::new(LinkOptions::default())?;
+        // The probe itself brings the tap up, once it is silent.
+        let network = Network::new(LinkOptions { second_up: false, ..LinkOptions::default() })?;
         let web = WebServer::start(&network.server, &evidence.join("server"))?;
         let certificates = Certificates::issue(&evidence.join("tls"), &[&network.agency_address().to_string()])?;
         let start =
