@@ -1,1 +1,2 @@
 //! Criterion benches and the load lab.
+#![forbid(unsafe_code)]
