@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use writ_lab::scenario::{self, Check, Report, Settings, Watcher};
-use writ_lab::{Binaries, INTERRUPTED, Namespace};
+use writ_lab::{Binaries, INTERRUPTED, LabError, Namespace};
 
 use crate::output::{self, Progress};
 use crate::{setup, workspace};
@@ -55,6 +55,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     drop(screen);
     let report = match result {
         Ok(report) => report,
+        Err(LabError::Interrupted) => bail!("interrupted; everything is taken down"),
         Err(error) if arguments.keep.is_some() => {
             return Err(error).context(format!("evidence: {}", evidence.display()));
         }

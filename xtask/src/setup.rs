@@ -35,9 +35,6 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("to check the handover with another ASN.1 implementation", &["python3", "python3-venv"]),
 ];
 
-/// clang builds libxdp's eBPF parts without a target of its own, and then asks for the 32-bit system headers.
-const MULTILIB: &str = "gcc-multilib";
-
 /// The eBPF compiler, unless rustup has a nightly with rust-src: a compiler and its sources from one build.
 const EBPF_COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
@@ -105,9 +102,6 @@ fn missing(ci: bool) -> Result<Vec<Missing>> {
     let mut wanted: Vec<(String, &'static str)> = Vec::new();
     for (why, names) in PACKAGES {
         wanted.extend(names.iter().map(|name| ((*name).to_owned(), *why)));
-    }
-    if cfg!(target_arch = "x86_64") {
-        wanted.push((MULTILIB.to_owned(), "headers for the eBPF parts of libxdp"));
     }
     let toolchain = Toolchain::find();
     if matches!(toolchain, Err(ToolchainError::NoCompiler)) {
