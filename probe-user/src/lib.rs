@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod config;
+mod explain;
 pub mod ipc;
 pub mod pipeline;
 pub mod roles;

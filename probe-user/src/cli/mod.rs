@@ -11,13 +11,14 @@ mod status;
 mod warrant;
 
 use crate::config::DEFAULT_PATH;
+use crate::explain::explain;
 use crate::roles::Role;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// An open lawful-intercept probe.
+/// An open lawful-intercept probe for internet providers.
 #[derive(Debug, Parser)]
-#[command(name = "writ", version, about, propagate_version = true)]
+#[command(name = "writ", version, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -106,10 +107,10 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// What the operator gave is at fault.
-    #[error("{0:#}")]
+    #[error("{}", explain(.0))]
     Input(anyhow::Error),
     /// Something else is.
-    #[error("{0:#}")]
+    #[error("{}", explain(.0))]
     Failed(#[from] anyhow::Error),
 }
 

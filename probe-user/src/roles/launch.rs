@@ -3,6 +3,7 @@
 //! handed, but for the files that only it may read (keys, warrants).
 
 use crate::config::Config;
+use crate::explain::explain;
 use crate::ipc::{Channel, ChannelError};
 use crate::{roles, telemetry};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
@@ -144,8 +145,8 @@ pub fn enter(role: Role) -> anyhow::Result<()> {
         Role::Control => roles::control::run(config, inheritance, &stop),
     };
     if let Err(error) = &result {
-        tracing::error!(role = role.name(), error = format!("{error:#}"), "role failed");
-        let words = crate::ipc::FromRole::Failed { error: format!("{error:#}") };
+        tracing::error!(role = role.name(), error = explain(error), "role failed");
+        let words = crate::ipc::FromRole::Failed { error: explain(error) };
         if let Err(error) = supervisor.send(&words, &[]) {
             tracing::warn!(%error, "the supervisor does not hear it");
         }

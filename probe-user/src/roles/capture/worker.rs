@@ -1,5 +1,6 @@
 //! A worker thread: one source, run to completion. Takes a batch, has it encoded, gives the frames back.
 
+use crate::explain::explain;
 use crate::pipeline::{Intercepts, Worker};
 use arc_swap::ArcSwap;
 use crossbeam::atomic::AtomicCell;
@@ -68,7 +69,7 @@ impl WorkerThread {
     pub(super) fn join(self) -> Result<(), String> {
         match self.thread.join() {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("{:#}", anyhow::Error::from(error))),
+            Ok(Err(error)) => Err(explain(&error.into())),
             Err(_) => Err(format!("the worker of {} queue {} panicked", self.interface, self.queue)),
         }
     }
