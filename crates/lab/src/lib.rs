@@ -9,8 +9,10 @@
 //! left behind is removed by [`Namespace::sweep`]. All of it needs root.
 #![forbid(unsafe_code)]
 
+mod agency;
 mod binaries;
 mod certificates;
+pub mod documents;
 mod error;
 mod frames;
 mod link;
@@ -18,6 +20,7 @@ mod namespace;
 mod network;
 mod officers;
 mod packets;
+mod probe;
 mod process;
 mod recorder;
 pub mod scenario;
@@ -25,6 +28,7 @@ mod tcp;
 mod wait;
 mod web;
 
+pub use agency::Agency;
 pub use binaries::Binaries;
 pub use certificates::{Certificates, Identity};
 pub use error::LabError;
@@ -34,6 +38,7 @@ pub use namespace::Namespace;
 pub use network::{Family, Network, Subscriber};
 pub use officers::Officer;
 pub use packets::{Comparison, Ends, IpPacket, compare, compare_packets, contains, read_packets};
+pub use probe::{Answer, Counts, Probe, install_roster, writ};
 pub use process::{Process, program, run};
 pub use recorder::Recorder;
 pub use tcp::rebuild_http_bodies;

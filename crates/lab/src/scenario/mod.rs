@@ -4,10 +4,7 @@
 //! traffic with real programs and holds what the agencies have against the ground truth taken at the subscriber's own
 //! interface. What was found is told to a [`Watcher`] as it is found.
 
-mod agency;
-mod documents;
 mod memory;
-mod probe;
 mod stage;
 mod steps;
 

@@ -8,13 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::agency::Agency;
-use super::documents::{self, Endpoints};
-use super::probe::{self, Probe};
 use super::{Settings, Watcher};
+use crate::documents::{self, Endpoints};
 use crate::{
-    Certificates, Comparison, Ends, Family, IpPacket, LabError, LinkOptions, Network, Officer, Process, Recorder,
-    Subscriber, WebServer, compare, compare_packets, run, until,
+    Agency, Certificates, Comparison, Ends, Family, IpPacket, LabError, LinkOptions, Network, Officer, Probe, Process,
+    Recorder, Subscriber, WebServer, compare, compare_packets, install_roster, run, until, writ,
 };
 
 /// Both IP versions.
@@ -49,8 +47,8 @@ impl Stage {
         let network = Network::new(LinkOptions { second_up: false, ..LinkOptions::default() })?;
         let web = WebServer::start(&network.server, &evidence.join("server"))?;
         let certificates = Certificates::issue(&evidence.join("tls"), &[&network.agency_address().to_string()])?;
-        let start =
-            |endpoints| Agency::start(&network, &settings.binaries.writ_collect, &evidence, &certificates, endpoints);
+        let (address, collector) = (network.agency_address(), &settings.binaries.writ_collect);
+        let start = |endpoints| Agency::start(&network.agency, address, collector, &evidence, &certificates, endpoints);
         let (content_agency, header_agency) = (start(CONTENT_AGENCY)?, start(HEADER_AGENCY)?);
         let sent_by_tap = Recorder::incoming(&network.router, Network::MIRROR, &evidence.join("sent-by-tap.pcap"))?;
 
@@ -63,22 +61,16 @@ impl Stage {
         ];
         let configuration = evidence.join("writ.toml");
         let agencies = [CONTENT_AGENCY, HEADER_AGENCY];
-        let text = documents::probe_configuration(&evidence, &certificates, &agencies, network.agency_address());
+        let text = documents::probe_configuration(&evidence, &[Network::TAP], &certificates, &agencies, address);
         documents::write(&configuration, &text)?;
         let roster = evidence.join("roster.toml");
         documents::write(&roster, &documents::roster(&officers))?;
         let binary = settings.binaries.writ.clone();
-        let mut arguments = vec!["roster".to_owned(), "install".into(), roster.display().to_string()];
-        for officer in &officers[..2] {
-            let signature = officer.sign(&roster, "writ-roster")?;
-            arguments.extend(["--signature".into(), signature.display().to_string()]);
-        }
-        arguments.extend(["--config".into(), configuration.display().to_string()]);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let output = probe::writ(&network.probe.path(), &binary, &arguments)?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(LabError::Command { command: "writ roster install".into(), status: output.status, stderr });
+        let [ada, ben, _] = &officers;
+        let installed = install_roster(&network.probe.path(), &binary, &configuration, &roster, &[ada, ben])?;
+        if !installed.status.success() {
+            let stderr = String::from_utf8_lossy(&installed.stderr).into_owned();
+            return Err(LabError::Command { command: "writ roster install".into(), status: installed.status, stderr });
         }
         let probe = Probe::start(&network.probe, &binary, &configuration, &evidence)?;
         Ok(Stage { probe, content_agency, header_agency, web, sent_by_tap, officers, network, evidence, binary })
@@ -135,8 +127,7 @@ impl Stage {
 
     /// Runs `writ` in the probe's namespace.
     pub(super) fn verify_audit(&self, log: &Path) -> Result<(bool, String), LabError> {
-        let output =
-            probe::writ(&self.network.probe.path(), &self.binary, &["audit", "verify", &log.display().to_string()])?;
+        let output = writ(&self.network.probe.path(), &self.binary, &["audit", "verify", &log.display().to_string()])?;
         let words = [output.stdout, output.stderr].concat();
         Ok((output.status.success(), String::from_utf8_lossy(&words).trim().replace('\n', "; ")))
     }

@@ -7,14 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustix::process::Signal;
 
-use super::documents::Order;
-use super::probe::Counts;
 use super::stage::{
     CONTENT_AGENCY, FAMILIES, HEADER_AGENCY, Stage, hold_packets, hold_reports, marker, now_ns, ns, second_ahead,
     wait_for, within,
 };
 use super::{Check, Report, Settings, Tally, Watcher, memory};
-use crate::{Comparison, IpPacket, LabError, contains, rebuild_http_bodies, until};
+use crate::documents::Order;
+use crate::{Comparison, Counts, IpPacket, LabError, contains, rebuild_http_bodies, until};
 
 /// Subscribers by what they are in the story.
 const TARGET: usize = 0;

@@ -1,4 +1,4 @@
-//! The probe of the scenario: `writ run`, and the commands that the operator's people give.
+//! The probe: `writ run`, and the commands that the operator's people give.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::documents::Order;
+use crate::documents::{self, Order};
 use crate::process::send;
 use crate::{LabError, Namespace, Officer, Process, until};
 
 /// A running probe.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub struct Probe {
     run: Process,
     binary: PathBuf,
     configuration: PathBuf,
@@ -22,41 +22,62 @@ pub(super) struct Probe {
     namespace: PathBuf,
 }
 
-/// What the probe answered to a warrant.
+/// What the probe answered to a request about a warrant.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
+    /// Whether it was taken.
     pub accepted: bool,
+    /// The first line of what was said.
     pub words: String,
+}
+
+impl Answer {
+    fn of(output: &Output) -> Self {
+        let said = if output.status.success() { &output.stdout } else { &output.stderr };
+        let words = String::from_utf8_lossy(said).trim().lines().next().unwrap_or_default().to_owned();
+        Answer { accepted: output.status.success(), words }
+    }
 }
 
 /// The ledger of an intercept, in packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub struct Counts {
+    /// Taken by the kernel.
     pub matched: u64,
+    /// Seen before the start.
     pub early: u64,
+    /// Reached a worker.
     pub received: u64,
+    /// Acknowledged by the agency's side.
     pub delivered: u64,
+    /// Queued.
     pub waiting: u64,
+    /// Lost, for whatever reason.
     pub lost: u64,
 }
 
 impl Counts {
     /// Whether the books are closed: everything matched is delivered or accounted for as lost.
-    pub(super) fn settled(&self) -> bool {
+    pub fn settled(&self) -> bool {
         self.waiting == 0 && self.matched == self.delivered + self.lost
     }
 }
 
 impl Probe {
-    /// Starts `writ run` inside the namespace and waits until it answers.
-    pub(super) fn start(
+    /// Starts `writ run` inside the namespace and waits until it answers. Its log goes to `writ.log` under `evidence`,
+    /// behind what is there.
+    pub fn start(
         namespace: &Namespace,
         binary: &Path,
         configuration: &Path,
         evidence: &Path,
     ) -> Result<Self, LabError> {
         let log = evidence.join("writ.log");
-        let file = fs::File::create(&log).map_err(LabError::io(log.display().to_string()))?;
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(LabError::io(log.display().to_string()))?;
         let mut command = namespace.command(binary);
         command.args(["run", "--config"]).arg(configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let mut probe = Probe {
@@ -77,7 +98,7 @@ impl Probe {
     }
 
     /// Runs a command of `writ` that ends by itself, in the probe's namespace.
-    pub(super) fn writ(&self, arguments: &[&str]) -> Result<Output, LabError> {
+    pub fn writ(&self, arguments: &[&str]) -> Result<Output, LabError> {
         writ(&self.namespace, &self.binary, arguments)
     }
 
@@ -92,15 +113,15 @@ impl Probe {
     }
 
     /// `writ status`.
-    pub(super) fn status(&self) -> Result<Value, LabError> {
+    pub fn status(&self) -> Result<Value, LabError> {
         let answer = self.json(&["status"])?;
         Ok(answer.get("status").cloned().unwrap_or(answer))
     }
 
     /// Hands in an order's warrant with the signatures of these officers.
-    pub(super) fn submit(&self, order: &Order, officers: &[&Officer]) -> Result<Answer, LabError> {
+    pub fn submit(&self, order: &Order, officers: &[&Officer]) -> Result<Answer, LabError> {
         let warrant = self.evidence.join(format!("{}.toml", order.case_id));
-        super::documents::write(&warrant, &order.warrant()?)?;
+        documents::write(&warrant, &order.warrant()?)?;
         let signatures: Vec<String> = officers
             .iter()
             .map(|officer| officer.sign(&warrant, "writ-approve").map(|path| path.display().to_string()))
@@ -110,24 +131,34 @@ impl Probe {
         for signature in &signatures {
             arguments.extend(["--signature", signature]);
         }
-        let output = self.writ(&arguments)?;
-        let said = if output.status.success() { &output.stdout } else { &output.stderr };
-        let words = String::from_utf8_lossy(said).trim().lines().next().unwrap_or_default().to_owned();
-        Ok(Answer { accepted: output.status.success(), words })
+        Ok(Answer::of(&self.writ(&arguments)?))
+    }
+
+    /// Ends an order for good; nothing stamped after this returns is taken.
+    pub fn revoke(&self, order: &Order) -> Result<Answer, LabError> {
+        let configuration = self.configuration.display().to_string();
+        let reason = "withdrawn by the court";
+        let output = self.writ(&["warrant", "revoke", order.uuid, "--reason", reason, "--config", &configuration])?;
+        Ok(Answer::of(&output))
     }
 
     /// The slot of an order, from `writ warrant list`; none while it has none.
-    pub(super) fn slot(&self, order: &Order) -> Result<Option<Value>, LabError> {
+    pub fn slot(&self, order: &Order) -> Result<Option<Value>, LabError> {
         let answer = self.json(&["warrant", "list"])?;
         let lines = answer.get("warrants").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
         let line = lines.into_iter().find(|line| line["uuid"] == order.uuid);
         Ok(line.and_then(|line| line.get("slot").filter(|slot| !slot.is_null()).cloned()))
     }
 
-    /// The ledger of an order, from `writ warrant show`, which also knows orders that have ended.
-    pub(super) fn counts(&self, order: &Order) -> Result<Counts, LabError> {
+    /// The ledger of an order as `writ warrant show` prints it, which also knows orders that have ended.
+    pub fn ledger(&self, order: &Order) -> Result<Value, LabError> {
         let answer = self.json(&["warrant", "show", order.uuid])?;
-        let counts = &answer.get("warrant").unwrap_or(&answer)["counts"];
+        Ok(answer.get("warrant").unwrap_or(&answer)["counts"].clone())
+    }
+
+    /// The ledger of an order in sums.
+    pub fn counts(&self, order: &Order) -> Result<Counts, LabError> {
+        let counts = self.ledger(order)?;
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         let sum = |value: &Value| value.as_object().map_or(0, |reasons| reasons.values().map(number).sum::<u64>());
         let mut found = Counts {
@@ -146,7 +177,7 @@ impl Probe {
     }
 
     /// Waits until the ledger of an order is closed, and gives it as it then is, or as it still is after ten seconds.
-    pub(super) fn settled(&self, order: &Order) -> Result<Counts, LabError> {
+    pub fn settled(&self, order: &Order) -> Result<Counts, LabError> {
         let mut last = Counts::default();
         let settled = until("a closed ledger", Duration::from_secs(10), || {
             let now = self.counts(order)?;
@@ -161,7 +192,7 @@ impl Probe {
     }
 
     /// The kernel's own count of packets matched for a slot, read past all roles.
-    pub(super) fn kernel_matched(&self, slot: &Value) -> Result<u64, LabError> {
+    pub fn kernel_matched(&self, slot: &Value) -> Result<u64, LabError> {
         let answer = self.json(&["status", "--kernel"])?;
         let slots = answer["slots"].as_array().cloned().unwrap_or_default();
         let found = slots.iter().find(|line| line["slot"] == slot["slot"]);
@@ -172,27 +203,61 @@ impl Probe {
     }
 
     /// Sends a signal to the process of one role.
-    pub(super) fn signal_role(&self, processes: &Namespace, role: &str, signal: Signal) -> Result<(), LabError> {
-        for pid in processes.processes()? {
+    pub fn signal_role(&self, processes: &Namespace, role: &str, signal: Signal) -> Result<(), LabError> {
+        match self.role(processes, role)? {
+            Some(pid) => send(pid, signal),
+            None => Err(LabError::Missing {
+                what: format!("process of the {role} role"),
+                remedy: "see writ.log of the evidence",
+            }),
+        }
+    }
+
+    /// The process id of one role, while it has one.
+    pub fn role(&self, processes: &Namespace, role: &str) -> Result<Option<u32>, LabError> {
+        let is_the_role = |pid: &u32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let mut words = line.split(|byte| *byte == 0);
-            if words.any(|word| word == b"role") && words.next() == Some(role.as_bytes()) {
-                return send(pid, signal);
-            }
-        }
-        Err(LabError::Missing { what: format!("process of the {role} role"), remedy: "see writ.log of the evidence" })
+            words.any(|word| word == b"role") && words.next() == Some(role.as_bytes())
+        };
+        Ok(processes.processes()?.into_iter().find(is_the_role))
+    }
+
+    /// The supervisor.
+    pub fn supervisor(&mut self) -> &mut Process {
+        &mut self.run
     }
 
     /// Ends it in an orderly way; gives whether it did so without an error.
-    pub(super) fn stop(&mut self) -> Result<bool, LabError> {
+    pub fn stop(&mut self) -> Result<bool, LabError> {
         Ok(self.run.terminate(Duration::from_secs(30))?.success())
     }
 }
 
 /// Runs `writ` to its end in a namespace; an exit code other than 0 is an answer, not an error.
-pub(super) fn writ(namespace: &Path, binary: &Path, arguments: &[&str]) -> Result<Output, LabError> {
+pub fn writ(namespace: &Path, binary: &Path, arguments: &[&str]) -> Result<Output, LabError> {
     let name = namespace.file_name().unwrap_or_default();
     let mut command = std::process::Command::new("ip");
     command.args(["netns", "exec"]).arg(name).arg(binary).args(arguments).stdin(Stdio::null());
     command.output().map_err(LabError::io(format!("writ {}", arguments.join(" "))))
+}
+
+/// Puts a roster in force with the signatures of these officers; an exit code other than 0 is an answer, not an error.
+pub fn install_roster(
+    namespace: &Path,
+    binary: &Path,
+    configuration: &Path,
+    roster: &Path,
+    officers: &[&Officer],
+) -> Result<Output, LabError> {
+    let (file, configuration) = (roster.display().to_string(), configuration.display().to_string());
+    let signatures: Vec<String> = officers
+        .iter()
+        .map(|officer| officer.sign(roster, "writ-roster").map(|path| path.display().to_string()))
+        .collect::<Result<_, _>>()?;
+    let mut arguments = vec!["roster", "install", &file, "--config", &configuration];
+    for signature in &signatures {
+        arguments.extend(["--signature", signature]);
+    }
+    writ(namespace, binary, &arguments)
 }

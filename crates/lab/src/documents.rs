@@ -1,4 +1,4 @@
-//! The documents that the people in the scenario write: configurations, the roster, warrants.
+//! The documents that people write: configurations, the roster, warrants.
 
 use std::fs;
 use std::net::IpAddr;
@@ -6,45 +6,61 @@ use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ToSpan as _};
 
-use crate::{Certificates, LabError, Network, Officer};
+use crate::{Certificates, LabError, Officer};
 
-/// The carrier and the probe of the scenario.
-pub(super) const OPERATOR: &str = "ExampleNet";
-pub(super) const PROBE: &str = "lab-probe1";
+/// The carrier.
+pub const OPERATOR: &str = "ExampleNet";
+/// The probe's id.
+pub const PROBE: &str = "lab-probe1";
 
 /// An agency's endpoints on the management network.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Endpoints {
+pub struct Endpoints {
+    /// Name of the destination.
     pub name: &'static str,
+    /// Port for identifying information.
     pub cmii: u16,
+    /// Port for content.
     pub cmc: u16,
 }
 
 /// One order, as it becomes a warrant.
 #[derive(Debug, Clone)]
-pub(super) struct Order {
+pub struct Order {
+    /// The warrant's name for good.
     pub uuid: &'static str,
+    /// `title-iii`, `pen-trap` and so on.
     pub authority: &'static str,
+    /// `content` or `headers`.
     pub scope: &'static str,
+    /// Addresses of the subscriber.
     pub targets: Vec<IpAddr>,
+    /// Taken from here on.
     pub start: Timestamp,
+    /// Not taken from here on.
     pub stop: Timestamp,
+    /// Name of the destination.
     pub agency: &'static str,
+    /// The agency's name for the case.
     pub case_id: &'static str,
 }
 
-/// The probe's configuration.
-pub(super) fn probe_configuration(
+/// The probe's configuration, with tap ports of these names.
+pub fn probe_configuration(
     directory: &Path,
+    taps: &[&str],
     certificates: &Certificates,
     agencies: &[Endpoints],
     address: IpAddr,
 ) -> String {
-    let (state, runtime, tap) = (directory.join("state"), directory.join("run"), Network::TAP);
-    let mut text = format!(
-        "[probe]\nid = \"{PROBE}\"\noperator = \"{OPERATOR}\"\nstate = {state:?}\nruntime = {runtime:?}\n\n\
-         [[capture]]\ninterface = \"{tap}\"\nmode = \"driver\"\nbind = \"copy\"\non_miss = \"drop\"\n"
-    );
+    let (state, runtime) = (directory.join("state"), directory.join("run"));
+    let mut text =
+        format!("[probe]\nid = \"{PROBE}\"\noperator = \"{OPERATOR}\"\nstate = {state:?}\nruntime = {runtime:?}\n");
+    for tap in taps {
+        text.push_str(&format!(
+            "\n[[capture]]\ninterface = \"{tap}\"\nmode = \"driver\"\nbind = \"copy\"\non_miss = \"drop\"\n"
+        ));
+    }
     for Endpoints { name, cmii, cmc } in agencies {
         let (ca, cert, key) = (&certificates.authority, &certificates.probe.certificate, &certificates.probe.key);
         text.push_str(&format!(
@@ -56,7 +72,7 @@ pub(super) fn probe_configuration(
 }
 
 /// An agency's configuration.
-pub(super) fn collector_configuration(
+pub fn collector_configuration(
     directory: &Path,
     certificates: &Certificates,
     endpoints: Endpoints,
@@ -71,7 +87,7 @@ pub(super) fn collector_configuration(
 }
 
 /// The roster: everybody may sign, two have to.
-pub(super) fn roster(officers: &[Officer]) -> String {
+pub fn roster(officers: &[Officer]) -> String {
     let mut text = format!("version = 1\noperator = \"{OPERATOR}\"\n\n[policy]\napprovals = 2\n");
     for Officer { name, public_key, .. } in officers {
         text.push_str(&format!("\n[[officer]]\nname = \"{name}\"\nrole = \"legal\"\nkeys = [\"{public_key}\"]\n"));
@@ -81,7 +97,7 @@ pub(super) fn roster(officers: &[Officer]) -> String {
 
 impl Order {
     /// The warrant.
-    pub(super) fn warrant(&self) -> Result<String, LabError> {
+    pub fn warrant(&self) -> Result<String, LabError> {
         let Order { uuid, authority, scope, start, stop, agency, case_id, .. } = self;
         let day = |days_ago: i64| {
             let time = start
@@ -113,6 +129,6 @@ impl Order {
 }
 
 /// Writes a document.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), LabError> {
+pub fn write(path: &Path, text: &str) -> Result<(), LabError> {
     fs::write(path, text).map_err(LabError::io(path.display().to_string()))
 }

@@ -1,4 +1,4 @@
-//! An agency of the scenario: `writ-collect`, and what it has written down.
+//! An agency: `writ-collect`, and what it has written down.
 
 use std::fs;
 use std::net::IpAddr;
@@ -9,19 +9,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::documents::{self, Endpoints};
-use crate::{Certificates, Ends, IpPacket, LabError, Network, Process, read_packets, until};
+use crate::documents::{self, Endpoints};
+use crate::{Certificates, Ends, IpPacket, LabError, Namespace, Process, read_packets, until};
 
 /// A running collector and its directory.
 #[derive(Debug)]
-pub(super) struct Agency {
+pub struct Agency {
     collector: Process,
+    /// Where it writes: a directory for each case.
     pub directory: PathBuf,
 }
 
 impl Agency {
-    pub(super) fn start(
-        network: &Network,
+    /// Starts it in a namespace that has the address, and waits until it listens. It writes to a directory of its name
+    /// under `evidence`, and logs to `NAME.log` beside that.
+    pub fn start(
+        namespace: &Namespace,
+        address: IpAddr,
         binary: &std::path::Path,
         evidence: &std::path::Path,
         certificates: &Certificates,
@@ -30,11 +34,11 @@ impl Agency {
         let directory = evidence.join(endpoints.name);
         fs::create_dir_all(&directory).map_err(LabError::io(directory.display().to_string()))?;
         let configuration = evidence.join(format!("{}.toml", endpoints.name));
-        let text = documents::collector_configuration(&directory, certificates, endpoints, network.agency_address());
+        let text = documents::collector_configuration(&directory, certificates, endpoints, address);
         documents::write(&configuration, &text)?;
         let log = evidence.join(format!("{}.log", endpoints.name));
         let log = fs::File::create(&log).map_err(LabError::io(log.display().to_string()))?;
-        let mut command = network.agency.command(binary);
+        let mut command = namespace.command(binary);
         command.args(["listen", "--config"]).arg(&configuration);
         let mut collector = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))?;
         until("writ-collect listens", Duration::from_secs(10), || {
@@ -42,15 +46,15 @@ impl Agency {
                 let stderr = fs::read_to_string(evidence.join(format!("{}.log", endpoints.name))).unwrap_or_default();
                 return Err(LabError::Command { command: "writ-collect listen".into(), status, stderr });
             }
-            let sockets = network.agency.exec("ss", &["-Hltn"])?;
-            let open = |port: u16| sockets.contains(&format!("{}:{port} ", network.agency_address()));
+            let sockets = namespace.exec("ss", &["-Hltn"])?;
+            let open = |port: u16| sockets.contains(&format!("{address}:{port} "));
             Ok((open(endpoints.cmii) && open(endpoints.cmc)).then_some(()))
         })?;
         Ok(Agency { collector, directory })
     }
 
     /// The packets of a case.
-    pub(super) fn packets(&self, case_id: &str) -> Result<Vec<IpPacket>, LabError> {
+    pub fn packets(&self, case_id: &str) -> Result<Vec<IpPacket>, LabError> {
         let file = self.directory.join(case_id).join("content.pcapng");
         // The collector makes the file with the case; an empty one has no packets yet.
         if fs::metadata(&file).map_or(true, |metadata| metadata.len() == 0) {
@@ -60,7 +64,7 @@ impl Agency {
     }
 
     /// The messages of a case.
-    pub(super) fn messages(&self, case_id: &str) -> Result<Vec<Value>, LabError> {
+    pub fn messages(&self, case_id: &str) -> Result<Vec<Value>, LabError> {
         let file = self.directory.join(case_id).join("cmii.jsonl");
         let text = fs::read_to_string(&file).unwrap_or_default();
         // The last line may be half written.
@@ -75,7 +79,7 @@ impl Agency {
     }
 
     /// The header reports of a case: when, and who sent to whom.
-    pub(super) fn header_reports(&self, case_id: &str) -> Result<Vec<(u64, Ends)>, LabError> {
+    pub fn header_reports(&self, case_id: &str) -> Result<Vec<(u64, Ends)>, LabError> {
         let messages = self.messages(case_id)?;
         let reports = messages.iter().filter(|message| message["message"] == "header-report");
         reports.map(|report| header_report(report).ok_or_else(|| self.unreadable(case_id, report))).collect()
@@ -87,7 +91,7 @@ impl Agency {
     }
 
     /// Ends it in an orderly way.
-    pub(super) fn stop(&mut self) -> Result<(), LabError> {
+    pub fn stop(&mut self) -> Result<(), LabError> {
         self.collector.terminate(Duration::from_secs(10)).map(drop)
     }
 }
