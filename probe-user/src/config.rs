@@ -270,7 +270,7 @@ impl Config {
             fault("spool.segments".into(), format!("{} is out of range", self.spool.segments), "choose 2 to 4096");
         }
         // A segment must hold the largest PDU whole, and is made of whole pages.
-        if !within(self.spool.segment_bytes, 256 << 10, 256 << 20) || self.spool.segment_bytes % 4096 != 0 {
+        if !within(self.spool.segment_bytes, 256 << 10, 256 << 20) || !self.spool.segment_bytes.is_multiple_of(4096) {
             fault(
                 "spool.segment_bytes".into(),
                 format!("{} does not do", self.spool.segment_bytes),

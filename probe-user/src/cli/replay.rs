@@ -172,7 +172,6 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
         let batch = source.receive(Duration::ZERO)?;
         worker.process(&batch, &intercepts, ClockOffset::sample());
         let last = batch.is_last();
-        drop(batch);
         for outlet in &mut outlets {
             outlet.drain()?;
         }

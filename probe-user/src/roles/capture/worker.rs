@@ -93,7 +93,6 @@ fn work(
                 horizon = ns;
             }
         }
-        drop(batch);
         progress.violations.store(worker.violations(), Ordering::Relaxed);
         progress.statistics.store(source.statistics());
         progress.horizon_ns.store(horizon, Ordering::Release);
