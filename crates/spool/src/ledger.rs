@@ -10,7 +10,7 @@ mod slot;
 mod stream;
 
 pub use loss::LossReason;
-pub use slot::{DeliverySnapshot, MAX_DELIVERIES, SlotAccount, SlotSnapshot};
+pub use slot::{DeliverySnapshot, FORMER_FIGURES, MAX_DELIVERIES, SlotAccount, SlotSnapshot};
 pub use stream::{SessionState, StreamAccount, StreamSnapshot};
 
 use crate::map::{Map, MapError};
@@ -30,7 +30,7 @@ const AT_VERSION: usize = 8;
 const AT_SLOTS: usize = 16;
 const AT_STREAMS: usize = 24;
 
-/// The table. Every figure is an atomic: any role may read at any time, and each has one role that writes it.
+/// The table. Every figure is an atomic: any role may read at any time, and each figure has one role that writes it.
 pub struct Ledger {
     map: Map,
     slots: usize,

@@ -17,8 +17,8 @@ mod wake;
 
 pub use consumer::Consumer;
 pub use ledger::{
-    DeliverySnapshot, Ledger, LossReason, MAX_DELIVERIES, SessionState, SlotAccount, SlotSnapshot, StreamAccount,
-    StreamSnapshot,
+    DeliverySnapshot, FORMER_FIGURES, Ledger, LossReason, MAX_DELIVERIES, SessionState, SlotAccount, SlotSnapshot,
+    StreamAccount, StreamSnapshot,
 };
 pub use map::MapError;
 pub use producer::{AppendError, Producer};

@@ -360,3 +360,21 @@ fn figures_and_marks_are_seen_through_another_mapping() {
     other.stream(0).unwrap().delivered(3, 30);
     assert_eq!(one.stream(0).unwrap().snapshot().delivered_records, 3);
 }
+
+#[test]
+fn an_account_remembers_its_owner_and_its_earliest_stop() {
+    let memory = Ledger::create(1, 0).unwrap();
+    let ledger = Ledger::open(&memory).unwrap();
+    let slot = ledger.slot(0).unwrap();
+    assert_eq!(slot.owner(), None);
+    slot.reset(1, 1);
+    slot.set_owner(u128::MAX - 5);
+    assert_eq!((slot.stop_no_later(900), slot.stop_no_later(700), slot.stop_no_later(800)), (900, 700, 700));
+    let again = Ledger::open(&memory).unwrap();
+    let slot = again.slot(0).unwrap();
+    assert_eq!((slot.owner(), slot.stop_no_later(u64::MAX)), (Some(u128::MAX - 5), 700));
+    slot.give_back();
+    assert_eq!((slot.owner(), slot.generation()), (None, Some(1)));
+    slot.reset(2, 1);
+    assert_eq!(slot.stop_no_later(950), 950);
+}

@@ -1,4 +1,5 @@
-//! The account of one intercept: written by the capture role, its delivered figures by the deliver role.
+//! The account of one intercept: written by the capture role, its delivered figures by the deliver role, and the
+//! kernel's figures of capture roles that are gone by the control role.
 
 use super::loss::LossReason;
 use crate::stream::RecordKind;
@@ -13,14 +14,20 @@ const DELIVERIES: usize = 1;
 const MARKS: usize = 2;
 const RECEIVED: usize = 3;
 const RECEIVED_BYTES: usize = 4;
+/// Two words.
+const OWNER: usize = 5;
+const STOP: usize = 7;
 /// From here on [`DELIVERY_WORDS`] for each delivery.
 const FIRST_DELIVERY: usize = 8;
-const DELIVERY_WORDS: usize = 30;
+const DELIVERY_WORDS: usize = 27;
 const NEXT_SEQUENCE: usize = 0;
 pub(super) const APPENDED: usize = 1;
 pub(super) const DELIVERED: usize = 4;
 const LOST: usize = 7;
-const _: () = assert!(FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS <= SLOT_WORDS);
+const FORMER: usize = FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS;
+/// How many figures of former capture roles are kept.
+pub const FORMER_FIGURES: usize = 9;
+const _: () = assert!(FORMER + FORMER_FIGURES <= SLOT_WORDS);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
 /// Marks a slot that nobody owns; generations are 16 bits.
@@ -49,6 +56,7 @@ impl<'a> SlotAccount<'a> {
             word.store(0, Ordering::Relaxed);
         }
         self.words[DELIVERIES].store(deliveries.min(MAX_DELIVERIES) as u64, Ordering::Relaxed);
+        self.words[STOP].store(u64::MAX, Ordering::Relaxed);
         self.words[GENERATION].store(u64::from(generation), Ordering::Release);
     }
 
@@ -61,6 +69,32 @@ impl<'a> SlotAccount<'a> {
     #[inline]
     pub fn is_owned_by(&self, generation: u16) -> bool {
         self.words[GENERATION].load(Ordering::Acquire) == u64::from(generation)
+    }
+
+    /// Notes for whom the slot is kept, by a number of the caller's that is not 0. A control role that has lost its
+    /// memory finds here whose the slot is.
+    pub fn set_owner(&self, owner: u128) {
+        self.words[OWNER].store(owner as u64, Ordering::Relaxed);
+        self.words[OWNER + 1].store((owner >> 64) as u64, Ordering::Release);
+    }
+
+    /// For whom the slot is kept; none once it was given back.
+    pub fn owner(&self) -> Option<u128> {
+        let high = self.words[OWNER + 1].load(Ordering::Acquire);
+        let owner = u128::from(high) << 64 | u128::from(self.words[OWNER].load(Ordering::Relaxed));
+        (owner != 0).then_some(owner)
+    }
+
+    /// The slot is kept for nobody any more. Its figures and its generation stay until the next owner's
+    /// [`SlotAccount::reset`]. By the control role, once the owner's final figures are recorded and nothing waits.
+    pub fn give_back(&self) {
+        self.set_owner(0);
+    }
+
+    /// Notes a stop (`CLOCK_BOOTTIME`, nanoseconds) of this owner's, and gives the earliest ever noted. It outlives the
+    /// capture role, so a clock that was set back does not lengthen an order when that role comes back.
+    pub fn stop_no_later(&self, stop_ns: u64) -> u64 {
+        self.words[STOP].fetch_min(stop_ns, Ordering::AcqRel).min(stop_ns)
     }
 
     /// How many deliveries the owner has.
@@ -92,6 +126,19 @@ impl<'a> SlotAccount<'a> {
     /// Packets that workers took from the rings for this slot.
     pub fn received(&self) -> u64 {
         self.words[RECEIVED].load(Ordering::Relaxed)
+    }
+
+    /// Keeps what the kernel counted for capture roles that are gone, whose tables went with them: a control role that
+    /// comes back finds it here. What each figure is, is the caller's. By the control role alone.
+    pub fn keep_former(&self, figures: [u64; FORMER_FIGURES]) {
+        for (word, figure) in self.words[FORMER..].iter().zip(figures) {
+            word.store(figure, Ordering::Relaxed);
+        }
+    }
+
+    /// What [`SlotAccount::keep_former`] kept for this owner; zeros if nothing.
+    pub fn former(&self) -> [u64; FORMER_FIGURES] {
+        std::array::from_fn(|figure| self.words[FORMER + figure].load(Ordering::Relaxed))
     }
 
     /// Reserves `count` sequence numbers of one delivery and returns the first; none if there is no such delivery.

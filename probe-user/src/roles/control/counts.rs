@@ -6,7 +6,7 @@ use crate::ipc::{ArmedIntercept, DeliveryCounts, InterceptCounts, SlotFigures};
 use std::collections::BTreeMap;
 use writ_abi::SlotCounters;
 use writ_capture::CounterView;
-use writ_spool::{Ledger, LossReason, RecordKind};
+use writ_spool::{FORMER_FIGURES, Ledger, LossReason, RecordKind};
 
 /// How long a frame may be on its way from the program to the ring.
 const FLUSH_NS: u64 = 100_000_000;
@@ -30,12 +30,30 @@ impl KernelCount {
         Self { baseline: view.map(|view| view.slot(slot)).unwrap_or_default(), ..Self::default() }
     }
 
-    /// An intercept that a capture role has had since before this control role's start. What capture roles before that
-    /// one counted is known by what their workers received.
-    pub(super) fn resume(slot: u16, baseline: SlotFigures, view: Option<&CounterView>, received: u64) -> Self {
-        let mut count = Self { baseline: zerocopy::transmute!(baseline), ..Self::default() };
-        count.closed.matched = received.saturating_sub(before_receipt(&count.now(slot, view)));
+    /// An intercept that a capture role has had since before this control role's start. `former` is what the control
+    /// role before this one kept ([`KernelCount::former`]); `received` was read before the counters are.
+    pub(super) fn resume(
+        slot: u16,
+        baseline: SlotFigures,
+        former: [u64; FORMER_FIGURES],
+        view: Option<&CounterView>,
+        received: u64,
+    ) -> Self {
+        let [ring_lost, closed @ ..] = former;
+        let (closed, baseline) = (zerocopy::transmute!(closed), zerocopy::transmute!(baseline));
+        let mut count = Self { closed, baseline, ring_lost, mark: None };
+        // A capture role that died while there was no control role is known by what its workers received.
+        let known = before_receipt(&count.now(slot, view));
+        count.closed.matched += (received + ring_lost).saturating_sub(known);
         count
+    }
+
+    /// What former lives of the capture role counted, to outlive this control role.
+    pub(super) fn former(&self) -> [u64; FORMER_FIGURES] {
+        let closed: SlotFigures = zerocopy::transmute!(self.closed);
+        let mut figures = [self.ring_lost; FORMER_FIGURES];
+        figures[1..].copy_from_slice(&closed);
+        figures
     }
 
     /// The counters so far.
@@ -178,6 +196,17 @@ mod tests {
         let mut kernel = KernelCount { closed: counters(100), ..KernelCount::default() };
         kernel.close_life(0, None, 90);
         assert_eq!(kernel.ring_lost, 10);
+    }
+
+    #[test]
+    fn a_control_role_that_comes_back_knows_what_was_lost_before() {
+        let mut kernel = KernelCount { closed: counters(100), ..KernelCount::default() };
+        kernel.close_life(0, None, 90);
+        let resumed = KernelCount::resume(0, [0; 8], kernel.former(), None, 90);
+        assert_eq!((resumed.closed.matched, resumed.ring_lost), (100, 10));
+        // Twenty more were received from a capture role that nobody's figures tell of.
+        let resumed = KernelCount::resume(0, [0; 8], kernel.former(), None, 110);
+        assert_eq!((resumed.closed.matched, resumed.ring_lost), (120, 10));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use writ_abi::SlotRef;
 use writ_authority::{ApprovedWarrant, Scope, StoredWarrant, Warrant};
 use writ_capture::{CounterView, boot_now_ns};
 use writ_identity::{Change, Desired, FixedAddresses, SlotTable, Tenant, difference, reconcile};
-use writ_spool::Ledger;
+use writ_spool::{FORMER_FIGURES, Ledger};
 
 /// Bytes of instructions in one message, about: safely below the limit of a channel.
 const MESSAGE_BYTES: usize = 60_000;
@@ -170,8 +170,10 @@ impl Intercepts {
                         let view = self.view.as_ref();
                         let kernel = match self.adopted.remove(&slot.slot) {
                             Some(baseline) => {
-                                let received = ledger.slot(slot.slot).map_or(0, |account| account.received());
-                                KernelCount::resume(slot.slot, baseline, view, received)
+                                let account = ledger.slot(slot.slot);
+                                let received = account.map_or(0, |account| account.received());
+                                let former = account.map_or([0; FORMER_FIGURES], |account| account.former());
+                                KernelCount::resume(slot.slot, baseline, former, view, received)
                             }
                             None => KernelCount::begin(slot.slot, view),
                         };
@@ -259,8 +261,9 @@ impl Intercepts {
         if view.is_some() {
             if self.life.is_some_and(|before| before != life) {
                 for (slot, tenancy) in &mut self.tenancies {
-                    let received = ledger.slot(*slot).map_or(0, |account| account.received());
-                    tenancy.kernel.close_life(*slot, self.view.as_ref(), received);
+                    let Some(account) = ledger.slot(*slot) else { continue };
+                    tenancy.kernel.close_life(*slot, self.view.as_ref(), account.received());
+                    account.keep_former(tenancy.kernel.former());
                 }
             }
             self.view = view;
