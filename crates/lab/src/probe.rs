@@ -64,7 +64,7 @@ impl Counts {
 }
 
 impl Probe {
-    /// Starts `writ run` inside the namespace and waits until it answers. Its log goes to `writ.log` under `evidence`,
+    /// Starts `writ run` inside the namespace and waits until all its roles are ready. Its log goes to `writ.log` under `evidence`,
     /// behind what is there.
     pub fn start(
         namespace: &Namespace,
@@ -78,6 +78,7 @@ impl Probe {
             .append(true)
             .open(&log)
             .map_err(LabError::io(log.display().to_string()))?;
+        let said_before = fs::metadata(&log).map_err(LabError::io(log.display().to_string()))?.len() as usize;
         let mut command = namespace.command(binary);
         command.args(["run", "--config"]).arg(configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let mut probe = Probe {
@@ -87,12 +88,15 @@ impl Probe {
             evidence: evidence.to_owned(),
             namespace: namespace.path(),
         };
-        until("writ run answers", Duration::from_secs(30), || {
+        until("writ run is ready", Duration::from_secs(30), || {
             if let Some(status) = probe.run.status()? {
                 let stderr = fs::read_to_string(&log).unwrap_or_default();
                 return Err(LabError::Command { command: "writ run".into(), status, stderr });
             }
-            Ok(probe.status().ok().map(drop))
+            // The command line is answered earlier than that: by the control role, before there is a capture role.
+            let said = fs::read(&log).map_err(LabError::io(log.display().to_string()))?;
+            let said = String::from_utf8_lossy(said.get(said_before..).unwrap_or_default()).into_owned();
+            Ok(said.contains("probe is running").then_some(()))
         })?;
         Ok(probe)
     }
