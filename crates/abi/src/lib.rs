@@ -11,7 +11,7 @@ mod key;
 mod policy;
 
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
-pub use frame::{FrameFlags, FrameHeader, OptionSpan, MAX_OPTION_SPANS};
+pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
 pub use key::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, NO_SLOT, Port, SLOTS_PER_ADDRESS, SlotRef};
 pub use policy::{PolicyFlags, SlotPolicy};
 
