@@ -276,6 +276,11 @@ impl WarrantStore {
         Ok(uuids)
     }
 
+    /// Ends a warrant whose window is over by another clock than that of `now`: one that was not set back since.
+    pub fn expire_one(&mut self, uuid: Uuid, now: Timestamp) -> Result<&StoredWarrant, StoreError> {
+        self.end(uuid, Ending::Expired { at: now })
+    }
+
     /// A warrant.
     pub fn get(&self, uuid: Uuid) -> Option<&StoredWarrant> {
         self.warrants.get(&uuid)

@@ -98,7 +98,10 @@ impl Channel {
             ) {
                 Ok(_) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return Err(ChannelError::Full),
+                // Short of memory is as good as full: the sender keeps the message and tries again.
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::NOBUFS | rustix::io::Errno::NOMEM) => {
+                    return Err(ChannelError::Full);
+                }
                 Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => return Err(ChannelError::Closed),
                 Err(error) => return Err(error.into()),
             }

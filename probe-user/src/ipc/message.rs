@@ -1,5 +1,6 @@
 //! The messages between the roles. Who may know what is decided here: nothing that control sends to capture names a
-//! person or a document, and nothing that capture or deliver sends back names an address.
+//! person or a document, and nothing that capture or deliver sends back names an address, but for the inventory by which a
+//! control role that has lost its memory finds the kernel's tables again.
 
 use crate::roles::Role;
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,12 @@ pub enum Instruction {
         /// Once a target's address.
         address: IpAddr,
     },
-    /// The slot takes nothing from this moment on.
+    /// Comes behind the last address of a slot: say `Armed` if all of it is in the kernel.
+    Confirm {
+        /// The slot.
+        slot: SlotName,
+    },
+    /// The slot takes nothing from this moment on. One that takes nothing already stays so.
     Disarm {
         /// The slot.
         slot: SlotName,
@@ -126,7 +132,13 @@ pub enum ToCapture {
     /// Control has come (back): say what is in force, and hand over the counters.
     Hello,
     /// Do these steps, in this order.
-    Apply(Vec<Instruction>),
+    Apply {
+        /// For which capture process they were worked out. Another one leaves them: what it holds is not what they
+        /// start from, and it is told all as soon as it has said `Hello`.
+        life: u32,
+        /// The steps.
+        steps: Vec<Instruction>,
+    },
 }
 
 /// A slot in use, as a capture role reports it to a control role that may know nothing yet.
@@ -143,22 +155,28 @@ pub struct FoundSlot {
 /// [`SlotCounters`](writ_abi::SlotCounters), in the order of its fields.
 pub type SlotFigures = [u64; 8];
 
+/// What the kernel's tables hold, in as many parts as it takes: a message has a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// How many capture processes there were before this one; another value: the counters begin anew.
+    pub life: u32,
+    /// Whether this part is the first.
+    pub first: bool,
+    /// Whether this part is the last.
+    pub last: bool,
+    /// Slots in use.
+    pub slots: Vec<FoundSlot>,
+    /// Addresses in the kernel's tables.
+    pub addresses: Vec<IpAddr>,
+}
+
 /// From capture to control.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromCapture {
-    /// What is in force. Beside it come the two counter maps (slots, probe).
-    Hello {
-        /// How many capture processes there were before this one; another value: the counters begin anew.
-        life: u32,
-        /// Slots in use.
-        slots: Vec<FoundSlot>,
-        /// Addresses in the kernel's tables with their slots.
-        addresses: Vec<(IpAddr, Vec<SlotName>)>,
-        /// Whether more `Hello` parts follow, because one message could not hold all.
-        more: bool,
-    },
-    /// The policy is in the kernel.
+    /// What is in force. Beside its first part come the two counter maps (slots, probe).
+    Hello(Inventory),
+    /// The policy and all addresses are in the kernel.
     Armed {
         /// The slot.
         slot: SlotName,
@@ -168,10 +186,10 @@ pub enum FromCapture {
         /// The slot.
         slot: SlotName,
     },
-    /// A step could not be done; the steps before it were.
+    /// A step could not be done; the steps before it were, and those behind it are.
     Refused {
-        /// The intercept it concerns, where it concerns one.
-        slot: Option<SlotName>,
+        /// The intercepts it concerns.
+        slots: Vec<SlotName>,
         /// Why, without an address in it.
         what: String,
     },
@@ -205,7 +223,8 @@ pub enum FromCapture {
 pub struct CaptureReport {
     /// A line for each queue of each interface.
     pub queues: Vec<QueueReport>,
-    /// Every frame stamped before this moment (`CLOCK_BOOTTIME`, nanoseconds) has been worked through.
+    /// Every frame stamped before this moment (`CLOCK_BOOTTIME`, nanoseconds) has been worked through. `u64::MAX`: the
+    /// program is detached, and the rings are read empty.
     pub read_until_ns: u64,
     /// Hits whose frame did not bear out what the kernel claimed: destroyed. Must be 0.
     pub isolation_violations: u64,

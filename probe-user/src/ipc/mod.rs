@@ -7,7 +7,7 @@ mod request;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromRole, Instruction,
+    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromRole, Instruction, Inventory,
     KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
 };
 pub use request::{

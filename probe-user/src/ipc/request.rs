@@ -73,7 +73,7 @@ pub struct NamedSignature {
 pub enum Reply {
     /// To `Status`.
     Status(Box<StatusReport>),
-    /// To `WarrantSubmit`: accepted, and on its way to the kernel.
+    /// To `WarrantSubmit`: accepted, and in the kernel with all its addresses.
     Submitted {
         /// Which.
         uuid: Uuid,

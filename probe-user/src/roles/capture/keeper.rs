@@ -3,11 +3,11 @@
 
 use super::worker::{Common, WorkerThread};
 use crate::ipc::{
-    ArmedIntercept, CaptureReport, Channel, ChannelError, EndReason, FoundSlot, FromCapture, Instruction,
+    ArmedIntercept, CaptureReport, Channel, ChannelError, EndReason, FoundSlot, FromCapture, Instruction, Inventory,
     KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture,
 };
 use crate::pipeline::{Intercept, Intercepts, Outlets};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -24,12 +24,13 @@ use writ_spool::Ledger;
 const TICK: Duration = Duration::from_millis(10);
 /// How often control gets figures.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// A wall clock that moves by more than this between two looks was set, not slewed: NTP slews 0.5 ms a second.
+/// A wall clock that is off by more than this from the one that the windows were reckoned with was set. Slewing does
+/// not show here: it moves boot time alike.
 const STEP_NS: u64 = 1_000_000;
 /// How long a frame may take from the program's judgement to the ring, at most: an interrupt's work can be preempted.
 const FLUSH_NS: u64 = 100_000_000;
-/// Addresses in one part of an inventory.
-const INVENTORY_PART: usize = 1000;
+/// Slots and addresses in one part of an inventory: at some 300 and 45 bytes each at most, below a channel's limit.
+const INVENTORY_PART: (usize, usize) = (300, 1000);
 
 /// Where an intercept stands.
 enum Phase {
@@ -46,26 +47,10 @@ struct Armed {
     policy: SlotPolicy,
     phase: Phase,
     begun_told: bool,
+    /// No address of its was refused.
+    whole: bool,
     /// Where the slot's counters stood before.
     baseline: SlotFigures,
-}
-
-/// See the module.
-pub(super) struct Keeper {
-    pub(super) probe_id: String,
-    pub(super) life: u32,
-    pub(super) kernel: Kernel,
-    pub(super) counters: CounterFds,
-    pub(super) view: CounterView,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) outlets: Arc<Outlets>,
-    pub(super) common: Arc<Common>,
-    pub(super) workers: Vec<WorkerThread>,
-    pub(super) control: Channel,
-    armed: HashMap<u16, Armed>,
-    addresses: HashMap<IpAddr, Vec<SlotName>>,
-    /// Messages that control has not taken yet, with whether the counters travel beside them.
-    unsent: VecDeque<(FromCapture, bool)>,
 }
 
 /// What the keeper is made of.
@@ -82,25 +67,21 @@ pub(super) struct Parts {
     pub(super) control: Channel,
 }
 
+/// See the module.
+pub(super) struct Keeper {
+    parts: Parts,
+    armed: HashMap<u16, Armed>,
+    addresses: HashSet<IpAddr>,
+    /// The clock by which the windows in the kernel were reckoned.
+    reckoned: ClockOffset,
+    /// Messages that control has not taken yet, with whether the counters travel beside them.
+    unsent: VecDeque<(FromCapture, bool)>,
+}
+
 impl Keeper {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { probe_id, life, kernel, counters, view, ledger, outlets, common, workers, control } = parts;
-        let (armed, addresses, unsent) = (HashMap::new(), HashMap::new(), VecDeque::new());
-        Self {
-            probe_id,
-            life,
-            kernel,
-            counters,
-            view,
-            ledger,
-            outlets,
-            common,
-            workers,
-            control,
-            armed,
-            addresses,
-            unsent,
-        }
+        let reckoned = parts.common.clock.load();
+        Self { parts, armed: HashMap::new(), addresses: HashSet::new(), reckoned, unsent: VecDeque::new() }
     }
 
     /// Keeps until told to stop.
@@ -111,7 +92,7 @@ impl Keeper {
         self.inventory();
         let mut reported = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            match self.control.receive::<ToCapture>(TICK) {
+            match self.parts.control.receive::<ToCapture>(TICK) {
                 Ok(Some((message, _))) => self.obey(message),
                 Ok(None) => {}
                 Err(error @ ChannelError::Unreadable(_)) => {
@@ -121,21 +102,21 @@ impl Keeper {
             }
             self.watch_clock();
             self.watch_windows();
-            self.watch_drains();
+            self.end_drained(self.read_until_ns());
             if reported.elapsed() >= REPORT_EVERY {
                 reported = Instant::now();
                 // Figures are worth nothing when they are old: one that cannot be sent now is not kept.
                 let report = FromCapture::Report(self.report());
                 self.flush();
                 if self.unsent.is_empty()
-                    && let Err(error) = self.control.send(&report, &[])
+                    && let Err(error) = self.parts.control.send(&report, &[])
                 {
                     tracing::debug!(%error, "control takes no report");
                 }
             }
             self.flush();
-            if let Some(worker) = self.workers.iter().position(WorkerThread::is_finished) {
-                let worker = self.workers.swap_remove(worker);
+            if let Some(worker) = self.parts.workers.iter().position(WorkerThread::is_finished) {
+                let worker = self.parts.workers.swap_remove(worker);
                 anyhow::bail!(worker.join().err().unwrap_or_else(|| "a worker ended unasked".to_owned()));
             }
         }
@@ -144,15 +125,19 @@ impl Keeper {
 
     /// Detaches the program, lets the workers read what is in the rings, and ends them.
     pub(super) fn finish(mut self) {
-        self.kernel.detach();
-        self.common.stop.store(true, Ordering::Release);
-        for worker in self.workers.drain(..) {
+        self.parts.kernel.detach();
+        self.parts.common.stop.store(true, Ordering::Release);
+        while !self.parts.workers.iter().all(WorkerThread::is_finished) {
+            std::thread::sleep(TICK);
+        }
+        self.end_drained(u64::MAX);
+        let report = CaptureReport { read_until_ns: u64::MAX, ..self.report() };
+        self.tell(FromCapture::Report(report));
+        for worker in self.parts.workers.drain(..) {
             if let Err(error) = worker.join() {
                 tracing::error!(%error, "a worker ended badly");
             }
         }
-        let report = FromCapture::Report(self.report());
-        self.tell(report);
         self.flush();
     }
 
@@ -163,10 +148,11 @@ impl Keeper {
     /// Sends what control has room for. A control that does not read loses nothing but time.
     fn flush(&mut self) {
         while let Some((message, with_counters)) = self.unsent.front() {
-            let beside = [self.counters.slots.as_fd(), self.counters.probe.as_fd()];
-            match self.control.send(message, if *with_counters { &beside } else { &[] }) {
+            let beside = [self.parts.counters.slots.as_fd(), self.parts.counters.probe.as_fd()];
+            match self.parts.control.send(message, if *with_counters { &beside } else { &[] }) {
                 Ok(()) => drop(self.unsent.pop_front()),
                 Err(ChannelError::Full) => return,
+                // One that can never be sent must not hold up the others.
                 Err(error) => {
                     tracing::error!(%error, "a message to control is lost");
                     self.unsent.pop_front();
@@ -182,31 +168,19 @@ impl Keeper {
             .values()
             .map(|armed| FoundSlot { slot: armed.order.slot, warrant: armed.order.warrant, baseline: armed.baseline })
             .collect();
-        let addresses: Vec<_> = self.addresses.iter().map(|(address, slots)| (*address, slots.clone())).collect();
-        let mut parts = addresses.chunks(INVENTORY_PART).map(<[_]>::to_vec).collect::<VecDeque<_>>();
-        let mut slots = slots.chunks(INVENTORY_PART).map(<[_]>::to_vec).collect::<VecDeque<_>>();
-        let mut first = true;
-        loop {
-            let (slots_part, addresses_part) = (slots.pop_front(), parts.pop_front());
-            let more = !slots.is_empty() || !parts.is_empty();
-            let part = FromCapture::Hello {
-                life: self.life,
-                slots: slots_part.unwrap_or_default(),
-                addresses: addresses_part.unwrap_or_default(),
-                more,
-            };
-            self.unsent.push_back((part, first));
-            first = false;
-            if !more {
-                return;
-            }
-        }
+        let addresses: Vec<_> = self.addresses.iter().copied().collect();
+        let parts = inventory_parts(self.parts.life, &slots, &addresses);
+        self.unsent.extend(parts.into_iter().map(|part| {
+            let first = part.first;
+            (FromCapture::Hello(part), first)
+        }));
     }
 
     fn obey(&mut self, message: ToCapture) {
         match message {
             ToCapture::Hello => self.inventory(),
-            ToCapture::Apply(instructions) => self.apply(instructions),
+            ToCapture::Apply { life, steps } if life == self.parts.life => self.apply(steps),
+            ToCapture::Apply { life, .. } => tracing::info!(life, "instructions for a former capture role are left"),
         }
     }
 
@@ -222,29 +196,35 @@ impl Keeper {
                 fresh.insert(order.slot.slot, Arc::clone(&armed.intercept));
                 continue;
             }
-            match Intercept::new(order, &self.probe_id) {
+            match Intercept::new(order, &self.parts.probe_id) {
                 Ok(intercept) => {
                     let intercept = Arc::new(intercept);
-                    let view = snapshot.get_or_insert_with(|| Intercepts::clone(&self.common.intercepts.load()));
+                    let view = snapshot.get_or_insert_with(|| Intercepts::clone(&self.parts.common.intercepts.load()));
                     view.insert(Arc::clone(&intercept));
                     view.set_targets(order.slot.into(), order.targets.iter().copied());
                     fresh.insert(order.slot.slot, intercept);
                 }
-                Err(error) => self.tell(FromCapture::Refused { slot: Some(order.slot), what: error.to_string() }),
+                Err(error) => self.tell(FromCapture::Refused { slots: vec![order.slot], what: error.to_string() }),
             }
         }
         if let Some(snapshot) = snapshot {
-            self.common.intercepts.store(Arc::new(snapshot));
+            self.parts.common.intercepts.store(Arc::new(snapshot));
         }
         for instruction in instructions {
-            let slot = match &instruction {
-                Instruction::Arm(order) => Some(order.slot),
-                Instruction::Disarm { slot, .. } => Some(*slot),
-                Instruction::SetAddress { .. } | Instruction::RemoveAddress { .. } => None,
+            let slots = match &instruction {
+                Instruction::Arm(order) => vec![order.slot],
+                Instruction::Disarm { slot, .. } | Instruction::Confirm { slot } => vec![*slot],
+                Instruction::SetAddress { slots, .. } => slots.clone(),
+                Instruction::RemoveAddress { .. } => Vec::new(),
             };
             if let Err(what) = self.step(instruction, &mut fresh) {
-                tracing::error!(slot = slot.map(|slot| slot.slot), error = %what, "an instruction failed");
-                self.tell(FromCapture::Refused { slot, what });
+                tracing::error!(slots = ?slots, error = %what, "an instruction failed");
+                for slot in &slots {
+                    if let Some(armed) = self.armed.get_mut(&slot.slot).filter(|armed| armed.order.slot == *slot) {
+                        armed.whole = false;
+                    }
+                }
+                self.tell(FromCapture::Refused { slots, what });
             }
         }
     }
@@ -258,13 +238,20 @@ impl Keeper {
             },
             Instruction::SetAddress { address, slots } => {
                 let references: Vec<SlotRef> = slots.iter().map(|slot| (*slot).into()).collect();
-                self.kernel.tables().set_address(address, &references).map_err(|error| error.to_string())?;
-                self.addresses.insert(address, slots);
+                self.parts.kernel.tables().set_address(address, &references).map_err(|error| error.to_string())?;
+                self.addresses.insert(address);
                 Ok(())
             }
             Instruction::RemoveAddress { address } => {
-                self.kernel.tables().remove_address(address).map_err(|error| error.to_string())?;
+                self.parts.kernel.tables().remove_address(address).map_err(|error| error.to_string())?;
                 self.addresses.remove(&address);
+                Ok(())
+            }
+            Instruction::Confirm { slot } => {
+                let armed = self.armed.get(&slot.slot).filter(|armed| armed.order.slot == slot && armed.whole);
+                if armed.is_some_and(|armed| matches!(armed.phase, Phase::Armed)) {
+                    self.tell(FromCapture::Armed { slot });
+                }
                 Ok(())
             }
             Instruction::Disarm { slot, reason } => self.disarm(slot, reason),
@@ -272,19 +259,20 @@ impl Keeper {
     }
 
     fn arm(&mut self, order: ArmedIntercept, intercept: Arc<Intercept>) -> Result<(), String> {
-        if let Some(armed) = self.armed.get(&order.slot.slot)
+        if let Some(armed) = self.armed.get_mut(&order.slot.slot)
             && armed.order == order
         {
             // Control came back and says all it knows: nothing is to be done, least of all to what is in force.
-            self.tell(FromCapture::Armed { slot: order.slot });
+            armed.whole = true;
             return Ok(());
         }
-        let account = self.ledger.slot(order.slot.slot).ok_or("no such slot in the ledger")?;
+        let account = self.parts.ledger.slot(order.slot.slot).ok_or("no such slot in the ledger")?;
         // The same owner again: this process took the place of one that died, and its figures go on.
         if !account.is_owned_by(order.slot.generation) {
             account.reset(order.slot.generation, order.deliveries.len());
+            account.set_owner(order.warrant.as_u128());
         }
-        let clock = self.common.clock.load();
+        let clock = self.parts.common.clock.load();
         let mut flags = 0;
         for (wanted, flag) in [
             (order.from_subject, PolicyFlags::SOURCE),
@@ -297,32 +285,31 @@ impl Keeper {
         }
         let policy = SlotPolicy {
             start_ns: start_boot_ns(clock, order.start_utc_ns, 0),
-            stop_ns: stop_boot_ns(clock, order.stop_utc_ns, 0, None),
+            stop_ns: account.stop_no_later(stop_boot_ns(clock, order.stop_utc_ns, 0, None)),
             flags,
             generation: order.slot.generation,
             reserved: 0,
         };
-        let baseline = zerocopy::transmute!(self.view.slot(order.slot.slot));
-        self.kernel.tables().arm(order.slot.slot, &policy).map_err(|error| error.to_string())?;
+        let baseline = zerocopy::transmute!(self.parts.view.slot(order.slot.slot));
+        self.parts.kernel.tables().arm(order.slot.slot, &policy).map_err(|error| error.to_string())?;
         let slot = order.slot;
         tracing::info!(slot = slot.slot, generation = slot.generation, "armed");
+        let phase = Phase::Armed;
         self.armed
-            .insert(slot.slot, Armed { intercept, order, policy, phase: Phase::Armed, begun_told: false, baseline });
-        self.tell(FromCapture::Armed { slot });
+            .insert(slot.slot, Armed { intercept, order, policy, phase, begun_told: false, whole: true, baseline });
         Ok(())
     }
 
     fn disarm(&mut self, slot: SlotName, reason: EndReason) -> Result<(), String> {
-        let Some(armed) = self.armed.get_mut(&slot.slot).filter(|armed| armed.order.slot == slot) else {
-            return Err("the slot has another owner".to_owned());
-        };
-        if matches!(armed.phase, Phase::Draining { .. }) {
+        let held = self.armed.get_mut(&slot.slot).filter(|armed| armed.order.slot == slot);
+        let Some(armed) = held.filter(|armed| matches!(armed.phase, Phase::Armed)) else {
+            // Its time was over before control said so.
             self.tell(FromCapture::Disarmed { slot });
             return Ok(());
-        }
-        self.kernel.tables().disarm(slot.slot).map_err(|error| error.to_string())?;
+        };
+        self.parts.kernel.tables().disarm(slot.slot).map_err(|error| error.to_string())?;
         let since_ns = boot_now_ns();
-        let at_utc_ns = self.common.clock.load().utc_ns(since_ns.min(armed.policy.stop_ns));
+        let at_utc_ns = self.parts.common.clock.load().utc_ns(since_ns.min(armed.policy.stop_ns));
         tracing::info!(slot = slot.slot, ?reason, "disarmed");
         armed.phase = Phase::Draining { since_ns, at_utc_ns, reason };
         self.tell(FromCapture::Disarmed { slot });
@@ -332,22 +319,27 @@ impl Keeper {
     /// Looks whether somebody set the wall clock. A start that has not come is computed anew; a stop only gets earlier.
     fn watch_clock(&mut self) {
         let now = ClockOffset::sample();
-        let by_ns = now.step_since(self.common.clock.load());
-        self.common.clock.store(now);
+        self.parts.common.clock.store(now);
+        // Against the clock that was last reckoned with, not the last look: small steps add up.
+        let by_ns = now.step_since(self.reckoned);
         if by_ns.unsigned_abs() < STEP_NS {
             return;
         }
+        self.reckoned = now;
         tracing::warn!(by_ns, "the wall clock was set");
         let boot_now = boot_now_ns();
         for armed in self.armed.values_mut().filter(|armed| matches!(armed.phase, Phase::Armed)) {
             let slot = armed.order.slot.slot;
             armed.policy.stop_ns = stop_boot_ns(now, armed.order.stop_utc_ns, 0, Some(armed.policy.stop_ns));
+            if let Some(account) = self.parts.ledger.slot(slot) {
+                account.stop_no_later(armed.policy.stop_ns);
+            }
             let adjusted = if armed.policy.start_ns > boot_now {
                 armed.policy.start_ns = start_boot_ns(now, armed.order.start_utc_ns, 0);
-                self.kernel.tables().arm(slot, &armed.policy)
+                self.parts.kernel.tables().arm(slot, &armed.policy)
             } else {
                 // One that has begun is not written anew: not a packet is missed.
-                self.kernel.tables().shorten(slot, armed.policy.stop_ns).map(drop)
+                self.parts.kernel.tables().shorten(slot, armed.policy.stop_ns).map(drop)
             };
             if let Err(error) = adjusted {
                 tracing::error!(slot, %error, "a window was not adjusted to the clock");
@@ -359,7 +351,7 @@ impl Keeper {
     /// Tells of intercepts that begin, and ends those whose time is over. The kernel has done both already.
     fn watch_windows(&mut self) {
         let now = boot_now_ns();
-        let clock = self.common.clock.load();
+        let clock = self.parts.common.clock.load();
         let mut expired = Vec::new();
         let mut begun = Vec::new();
         for armed in self.armed.values_mut().filter(|armed| matches!(armed.phase, Phase::Armed)) {
@@ -367,7 +359,7 @@ impl Keeper {
                 expired.push(armed.order.slot);
             } else if now >= armed.policy.start_ns && !armed.begun_told {
                 let at_utc_ns = clock.utc_ns(now);
-                armed.intercept.begin(&self.outlets, &self.ledger, at_utc_ns);
+                armed.intercept.begin(&self.parts.outlets, &self.parts.ledger, at_utc_ns);
                 armed.begun_told = true;
                 begun.push(FromCapture::Begun { slot: armed.order.slot, at_utc_ns });
             }
@@ -381,8 +373,7 @@ impl Keeper {
     }
 
     /// Ends intercepts that are stopped once every worker has read past that moment.
-    fn watch_drains(&mut self) {
-        let read_until = self.read_until_ns();
+    fn end_drained(&mut self, read_until: u64) {
         let drained: Vec<u16> = self
             .armed
             .iter()
@@ -394,25 +385,26 @@ impl Keeper {
         if drained.is_empty() {
             return;
         }
-        let mut snapshot = Intercepts::clone(&self.common.intercepts.load());
+        let mut snapshot = Intercepts::clone(&self.parts.common.intercepts.load());
         for slot in drained {
             let Some(armed) = self.armed.remove(&slot) else { continue };
             if let Phase::Draining { at_utc_ns, reason, .. } = armed.phase {
-                armed.intercept.end(&self.outlets, &self.ledger, at_utc_ns, reason);
+                armed.intercept.end(&self.parts.outlets, &self.parts.ledger, at_utc_ns, reason);
                 self.tell(FromCapture::Ended { slot: armed.order.slot, at_utc_ns, reason });
             }
             snapshot.remove(slot);
         }
-        self.common.intercepts.store(Arc::new(snapshot));
+        self.parts.common.intercepts.store(Arc::new(snapshot));
     }
 
     /// Every frame stamped before this moment has been worked through.
     fn read_until_ns(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.progress.horizon_ns.load(Ordering::Acquire)).min().unwrap_or(0)
+        self.parts.workers.iter().map(|worker| worker.progress.horizon_ns.load(Ordering::Acquire)).min().unwrap_or(0)
     }
 
     fn report(&self) -> CaptureReport {
         let queues = self
+            .parts
             .workers
             .iter()
             .map(|worker| {
@@ -434,7 +426,49 @@ impl Keeper {
             })
             .collect();
         let isolation_violations =
-            self.workers.iter().map(|worker| worker.progress.violations.load(Ordering::Relaxed)).sum();
+            self.parts.workers.iter().map(|worker| worker.progress.violations.load(Ordering::Relaxed)).sum();
         CaptureReport { queues, read_until_ns: self.read_until_ns(), isolation_violations }
+    }
+}
+
+/// An inventory, cut into parts that fit into messages. There is always one, if of nothing.
+fn inventory_parts(life: u32, slots: &[FoundSlot], addresses: &[IpAddr]) -> Vec<Inventory> {
+    let (mut slots, mut addresses) = (slots.chunks(INVENTORY_PART.0), addresses.chunks(INVENTORY_PART.1));
+    let count = slots.len().max(addresses.len()).max(1);
+    (0..count)
+        .map(|part| Inventory {
+            life,
+            first: part == 0,
+            last: part + 1 == count,
+            slots: slots.next().unwrap_or_default().to_vec(),
+            addresses: addresses.next().unwrap_or_default().to_vec(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv6Addr;
+    use uuid::Uuid;
+
+    #[test]
+    fn an_inventory_of_a_full_table_travels_whole() {
+        let name = SlotName { slot: u16::MAX, generation: u16::MAX };
+        let found = FoundSlot { slot: name, warrant: Uuid::from_u128(u128::MAX), baseline: [u64::MAX; 8] };
+        let address = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
+        let parts = inventory_parts(u32::MAX, &vec![found; 1024], &vec![address; 5000]);
+        let (mut slots, mut addresses) = (0, 0);
+        let (here, there) = Channel::pair().unwrap();
+        for (number, part) in parts.iter().enumerate() {
+            assert_eq!((part.first, part.last), (number == 0, number + 1 == parts.len()));
+            here.send(&FromCapture::Hello(part.clone()), &[]).unwrap();
+            let (message, _) = there.receive::<FromCapture>(Duration::ZERO).unwrap().unwrap();
+            let FromCapture::Hello(arrived) = message else { panic!("{message:?}") };
+            slots += arrived.slots.len();
+            addresses += arrived.addresses.len();
+        }
+        assert_eq!((slots, addresses), (1024, 5000));
+        assert!(matches!(&inventory_parts(0, &[], &[])[..], [Inventory { first: true, last: true, .. }]));
     }
 }

@@ -325,7 +325,6 @@ impl Authority {
             self.record_or_log(entry(Act::WarrantSubmit, Outcome::Failed, actor, subject, details));
             return Err(Reply::Failed { error: error.to_string() });
         }
-        self.record_or_log(entry(Act::WarrantArm, Outcome::Done, own_actor(), subject, [] as [(&str, String); 0]));
         Ok((uuid, Reply::Submitted { uuid, approved_by, words }))
     }
 
@@ -354,6 +353,14 @@ impl Authority {
     /// Ends warrants whose window is over.
     pub(super) fn expire(&mut self, now: Timestamp) -> Result<Vec<Uuid>, StoreError> {
         self.store.expire(now)
+    }
+
+    /// Ends a warrant whose time is over by the kernel's word, whatever the wall clock says.
+    pub(super) fn expired(&mut self, uuid: Uuid) {
+        match self.store.expire_one(uuid, Timestamp::now()) {
+            Ok(_) | Err(StoreError::Ended(_)) => {}
+            Err(error) => tracing::error!(%error, "the end of a warrant is not on disk; the kernel has ended it"),
+        }
     }
 
     pub(super) fn install_roster(

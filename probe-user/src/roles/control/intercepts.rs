@@ -4,31 +4,31 @@
 use super::counts::{KernelCount, counts};
 use crate::config::Config;
 use crate::ipc::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, Channel, ChannelError, EndReason, FoundSlot, Instruction,
-    InterceptCounts, SlotFigures, SlotName, ToCapture,
+    ArmedDelivery, ArmedIntercept, CaptureReport, Channel, ChannelError, EndReason, Instruction, InterceptCounts,
+    Inventory, SlotFigures, SlotName, ToCapture,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use writ_abi::SlotRef;
-use writ_authority::{ApprovedWarrant, Scope, StoredWarrant, Warrant};
+use writ_authority::{ApprovedWarrant, Scope, StoredWarrant, Warrant, WarrantStore};
 use writ_capture::{CounterView, boot_now_ns};
 use writ_identity::{Change, Desired, FixedAddresses, SlotTable, Tenant, difference, reconcile};
-use writ_spool::{FORMER_FIGURES, Ledger};
+use writ_spool::{Ledger, SlotAccount};
 
 /// Bytes of instructions in one message, about: safely below the limit of a channel.
 const MESSAGE_BYTES: usize = 60_000;
 /// How long the last PDUs of an ended intercept may take before its final figures are recorded as they stand.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Where an intercept stands, as far as the capture role has confirmed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where an intercept stands, as far as the capture role has confirmed it. It only ever goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Progress {
     /// Capture has been told.
     Told,
-    /// In the kernel.
+    /// In the kernel, with all its addresses.
     Armed,
     /// Its window has begun.
     Begun,
@@ -47,6 +47,22 @@ pub(super) struct Tenancy {
     ending: Option<(EndReason, Instant)>,
     /// The final figures are in the audit log; the slot waits for its last PDUs to be acknowledged.
     recorded: bool,
+    /// Found in the ledger or with the capture role, from before this control role's start.
+    recalled: bool,
+}
+
+impl Tenancy {
+    /// Whether its end is in the audit log already.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recorded
+    }
+}
+
+/// A step that capture has confirmed.
+pub(super) struct Step {
+    pub(super) warrant: Uuid,
+    /// Whether it is news, and not said again after a restart.
+    pub(super) is_new: bool,
 }
 
 /// An intercept whose final figures are due.
@@ -65,24 +81,67 @@ pub(super) struct Intercepts {
     view: Option<CounterView>,
     /// Which capture process the view and the current state belong to; none before the first word from one.
     life: Option<u32>,
-    /// Slots that a capture role had before this control role's start, with the counters that are not their owners'.
-    adopted: HashMap<u16, SlotFigures>,
+    /// What that process has said so far of what it holds. Nothing is worked out before it has said all.
+    inventory: Option<Inventory>,
+    /// Whether it has said all.
+    met: bool,
     outgoing: VecDeque<ToCapture>,
     channel: Channel,
 }
 
 impl Intercepts {
-    pub(super) fn new(slots: u16, channel: Channel) -> Self {
-        Self {
-            slots: SlotTable::new(slots),
+    /// Starts from what the ledger remembers: a control role before this one may have died.
+    pub(super) fn new(channel: Channel, ledger: &Ledger, store: &WarrantStore, config: &Config) -> Self {
+        let mut intercepts = Self {
+            slots: SlotTable::new(config.tables.slots),
             current: Desired::default(),
             tenancies: HashMap::new(),
             view: None,
             life: None,
-            adopted: HashMap::new(),
+            inventory: None,
+            met: false,
             outgoing: VecDeque::from([ToCapture::Hello]),
             channel,
+        };
+        for slot in 0..config.tables.slots {
+            let Some(account) = ledger.slot(slot) else { continue };
+            let Some(generation) = account.generation() else { continue };
+            let found = SlotRef { slot, generation };
+            let recalled = account
+                .owner()
+                .is_some_and(|owner| intercepts.recall(found, Uuid::from_u128(owner), account, store, config));
+            // The next owner must not be taken for the last one.
+            if !recalled && intercepts.slots.adopt(found, None).is_ok() {
+                intercepts.slots.drained(found);
+            }
         }
+        intercepts
+    }
+
+    /// Takes up an intercept from before this control role's start. Whether its warrant is still in force shows later;
+    /// if it is not, it is ended in due form.
+    fn recall(
+        &mut self,
+        slot: SlotRef,
+        warrant: Uuid,
+        account: SlotAccount<'_>,
+        store: &WarrantStore,
+        config: &Config,
+    ) -> bool {
+        let Some(stored) = store.get(warrant) else { return false };
+        if self.slots.adopt(slot, Some(warrant)).is_err() {
+            return false;
+        }
+        let tenancy = Tenancy {
+            order: order(stored.warrant(), slot, config),
+            progress: Progress::Told,
+            kernel: KernelCount::resume(slot.slot, SlotFigures::default(), account.former(), None, account.received()),
+            ending: None,
+            recorded: false,
+            recalled: true,
+        };
+        self.tenancies.insert(slot.slot, tenancy);
+        true
     }
 
     /// The counters, while a capture role has handed them over.
@@ -97,6 +156,11 @@ impl Intercepts {
     /// The intercept of a warrant, while it has a slot.
     pub(super) fn of_warrant(&self, warrant: Uuid) -> Option<&Tenancy> {
         self.tenancies.values().find(|tenancy| tenancy.order.warrant == warrant)
+    }
+
+    /// Whether the kernel takes nothing for a warrant, by the word of a capture role that has said all it holds.
+    pub(super) fn is_stopped(&self, warrant: Uuid) -> bool {
+        self.met && self.of_warrant(warrant).is_none_or(|tenancy| tenancy.progress >= Progress::Disarmed)
     }
 
     /// Whether one more warrant would find a slot, room in the tables and room at its addresses.
@@ -140,11 +204,10 @@ impl Intercepts {
         &mut self,
         in_force: &[&StoredWarrant],
         ended: impl Fn(Uuid) -> EndReason,
-        ledger: &Ledger,
         config: &Config,
     ) {
-        if self.life.is_none() {
-            // Whether a capture role holds anything from before is not known yet.
+        if !self.met {
+            // What the capture role holds from before is not known yet.
             return;
         }
         let gone: Vec<Uuid> = self
@@ -167,22 +230,13 @@ impl Intercepts {
             match self.slots.allocate(uuid) {
                 Ok(slot) => {
                     if !self.tenancies.contains_key(&slot.slot) {
-                        let view = self.view.as_ref();
-                        let kernel = match self.adopted.remove(&slot.slot) {
-                            Some(baseline) => {
-                                let account = ledger.slot(slot.slot);
-                                let received = account.map_or(0, |account| account.received());
-                                let former = account.map_or([0; FORMER_FIGURES], |account| account.former());
-                                KernelCount::resume(slot.slot, baseline, former, view, received)
-                            }
-                            None => KernelCount::begin(slot.slot, view),
-                        };
                         let tenancy = Tenancy {
                             order: order(stored.warrant(), slot, config),
                             progress: Progress::Told,
-                            kernel,
+                            kernel: KernelCount::begin(slot.slot, self.view.as_ref()),
                             ending: None,
                             recorded: false,
+                            recalled: false,
                         };
                         self.tenancies.insert(slot.slot, tenancy);
                     }
@@ -195,11 +249,45 @@ impl Intercepts {
         for overfull in &reconciled.left_out {
             tracing::error!(slot = overfull.slot.slot, error = %overfull, "a warrant in force is not carried out");
         }
-        let changes = difference(&self.current, &reconciled.desired);
-        self.current = reconciled.desired;
-        let instructions = changes.into_iter().filter_map(|change| self.instruction(change)).collect();
-        self.queue(instructions);
+        let desired = reconciled.desired;
+        let changes = difference(&self.current, &desired);
+        let armed = changes.iter().filter_map(|change| match change {
+            Change::Arm { slot, .. } => Some(Instruction::Confirm { slot: (*slot).into() }),
+            _ => None,
+        });
+        let confirmations: Vec<_> = armed.collect();
+        let (stops, unbinds) =
+            self.inventory.take().map(|found| self.superfluous(&found, &desired)).unwrap_or_default();
+        let changes = changes.into_iter().filter_map(|change| self.instruction(change));
+        let steps = stops.into_iter().chain(changes).chain(unbinds).chain(confirmations).collect();
+        self.current = desired;
+        self.queue(steps);
         self.flush();
+    }
+
+    /// What a capture role holds from before and must let go: slots, and addresses. Everything that it is to hold it is
+    /// told anyway; what of that it has already stays as it is, without a moment's gap.
+    fn superfluous(&self, found: &Inventory, desired: &Desired) -> (Vec<Instruction>, Vec<Instruction>) {
+        let wanted: HashSet<SlotName> = desired.slots().map(|(slot, _)| slot.into()).collect();
+        let mut stops = Vec::new();
+        for slot in found.slots.iter().map(|found| found.slot).filter(|slot| !wanted.contains(slot)) {
+            let owner = self.tenancies.get(&slot.slot).filter(|tenancy| tenancy.order.slot == slot);
+            let reason = owner.and_then(|tenancy| tenancy.ending).map_or(EndReason::Superseded, |(reason, _)| reason);
+            stops.push(Instruction::Disarm { slot, reason });
+        }
+        // Intercepts that ended while nobody held them: this capture role tells the agency. No address leads to them.
+        for tenancy in self.tenancies.values() {
+            if let Some((reason, _)) = tenancy.ending
+                && tenancy.progress != Progress::Ended
+                && !found.slots.iter().any(|found| found.slot == tenancy.order.slot)
+            {
+                stops.push(Instruction::Arm(Box::new(tenancy.order.clone())));
+                stops.push(Instruction::Disarm { slot: tenancy.order.slot, reason });
+            }
+        }
+        let bound: HashSet<IpAddr> = desired.addresses().map(|(address, _)| address).collect();
+        let unbinds = found.addresses.iter().filter(|address| !bound.contains(*address));
+        (stops, unbinds.map(|address| Instruction::RemoveAddress { address: *address }).collect())
     }
 
     fn instruction(&self, change: Change) -> Option<Instruction> {
@@ -217,6 +305,7 @@ impl Intercepts {
     }
 
     fn queue(&mut self, instructions: Vec<Instruction>) {
+        let Some(life) = self.life else { return };
         let mut part = Vec::new();
         let mut bytes = 0;
         for instruction in instructions {
@@ -226,12 +315,12 @@ impl Intercepts {
             };
             part.push(instruction);
             if bytes > MESSAGE_BYTES {
-                self.outgoing.push_back(ToCapture::Apply(std::mem::take(&mut part)));
+                self.outgoing.push_back(ToCapture::Apply { life, steps: std::mem::take(&mut part) });
                 bytes = 0;
             }
         }
         if !part.is_empty() {
-            self.outgoing.push_back(ToCapture::Apply(part));
+            self.outgoing.push_back(ToCapture::Apply { life, steps: part });
         }
     }
 
@@ -241,6 +330,7 @@ impl Intercepts {
             match self.channel.send(message, &[]) {
                 Ok(()) => drop(self.outgoing.pop_front()),
                 Err(ChannelError::Full) => return,
+                // One that can never be sent must not hold up the others.
                 Err(error) => {
                     tracing::error!(%error, "capture is not told");
                     self.outgoing.pop_front();
@@ -249,77 +339,72 @@ impl Intercepts {
         }
     }
 
-    /// A capture role says what it has. `view` comes with the first part.
+    /// A capture role says what it has, in parts; `view` comes with the first. Once all is said,
+    /// [`Intercepts::reconcile`] tells it what differs.
     pub(super) fn meet(
         &mut self,
-        life: u32,
-        found: &[FoundSlot],
-        addresses: &[(IpAddr, Vec<SlotName>)],
+        part: Inventory,
         view: Option<CounterView>,
         ledger: &Ledger,
+        store: &WarrantStore,
+        config: &Config,
     ) {
-        if view.is_some() {
-            if self.life.is_some_and(|before| before != life) {
-                for (slot, tenancy) in &mut self.tenancies {
-                    let Some(account) = ledger.slot(*slot) else { continue };
+        if part.first {
+            let is_another = self.life.is_some_and(|life| life != part.life);
+            for (slot, tenancy) in &mut self.tenancies {
+                let Some(account) = ledger.slot(*slot) else { continue };
+                if is_another {
                     tenancy.kernel.close_life(*slot, self.view.as_ref(), account.received());
                     account.keep_former(tenancy.kernel.former());
+                    tenancy.recalled = false;
+                } else if tenancy.recalled {
+                    // If this process had it, it has it no more: what its table counted is counted.
+                    let now = view.as_ref().map(|view| view.slot(*slot)).unwrap_or_default();
+                    let baseline = zerocopy::transmute!(now);
+                    let (former, received) = (account.former(), account.received());
+                    tenancy.kernel = KernelCount::resume(*slot, baseline, former, view.as_ref(), received);
                 }
             }
             self.view = view;
-            self.life = Some(life);
+            self.life = Some(part.life);
+            self.met = false;
             // Whatever it has, it is told everything again: what it has already stays untouched.
             self.current = Desired::default();
-            self.outgoing.clear();
+            self.outgoing.retain(|message| matches!(message, ToCapture::Hello));
         }
-        let mut superfluous = Vec::new();
-        for FoundSlot { slot, warrant, baseline } in found {
-            match self.tenancies.get(&slot.slot) {
-                Some(tenancy) if tenancy.order.slot == *slot => {}
-                // From before a restart of this role: its owner gets it back if its warrant is still in force.
-                _ if self.slots.adopt((*slot).into(), Some(*warrant)).is_ok() => {
-                    self.adopted.insert(slot.slot, *baseline);
-                }
-                _ => superfluous.push(Instruction::Disarm { slot: *slot, reason: EndReason::Superseded }),
+        for found in &part.slots {
+            let Some(account) = ledger.slot(found.slot.slot) else { continue };
+            if !self.tenancies.contains_key(&found.slot.slot) {
+                self.recall(found.slot.into(), found.warrant, account, store, config);
+            }
+            let tenancy = self.tenancies.get_mut(&found.slot.slot);
+            if let Some(tenancy) = tenancy.filter(|it| it.recalled && it.order.slot == found.slot) {
+                let (slot, former, received) = (found.slot.slot, account.former(), account.received());
+                tenancy.kernel = KernelCount::resume(slot, found.baseline, former, self.view.as_ref(), received);
+                tenancy.progress = tenancy.progress.max(Progress::Armed);
             }
         }
-        for (address, _) in addresses {
-            superfluous.push(Instruction::RemoveAddress { address: *address });
-        }
-        // An address that is still wanted is set again a moment later, so it is not removed first.
-        superfluous.retain(|instruction| match instruction {
-            Instruction::RemoveAddress { address } => !self.wanted(*address),
-            _ => true,
-        });
-        // Intercepts that ended while no capture role was there: the new one tells the agency.
-        for tenancy in self.tenancies.values() {
-            if let Some((reason, _)) = tenancy.ending
-                && tenancy.progress != Progress::Ended
-                && !found.iter().any(|found| found.slot == tenancy.order.slot)
-            {
-                superfluous.push(Instruction::Arm(Box::new(tenancy.order.clone())));
-                superfluous.push(Instruction::Disarm { slot: tenancy.order.slot, reason });
+        self.met = part.last;
+        match &mut self.inventory {
+            Some(inventory) if !part.first => {
+                inventory.slots.extend(part.slots);
+                inventory.addresses.extend(part.addresses);
             }
+            inventory => *inventory = Some(part),
         }
-        self.queue(superfluous);
     }
 
-    fn wanted(&self, address: IpAddr) -> bool {
-        self.tenancies.values().any(|tenancy| tenancy.ending.is_none() && tenancy.order.targets.contains(&address))
-    }
-
-    /// Capture confirms a step. Returns the warrant.
-    pub(super) fn advance(&mut self, slot: SlotName, progress: Progress, ledger: &Ledger) -> Option<Uuid> {
+    /// Capture confirms a step.
+    pub(super) fn advance(&mut self, slot: SlotName, progress: Progress, ledger: &Ledger) -> Option<Step> {
         let tenancy = self.tenancies.get_mut(&slot.slot).filter(|tenancy| tenancy.order.slot == slot)?;
+        let is_new = progress > tenancy.progress;
         // A confirmation repeated after a restart takes nothing back.
-        if !(progress == Progress::Armed && tenancy.progress == Progress::Begun) {
-            tenancy.progress = progress;
-        }
-        if progress == Progress::Ended {
+        tenancy.progress = tenancy.progress.max(progress);
+        if is_new && progress == Progress::Ended {
             let received = ledger.slot(slot.slot).map_or(0, |account| account.received());
             tenancy.kernel.finish(slot.slot, self.view.as_ref(), received);
         }
-        Some(tenancy.order.warrant)
+        Some(Step { warrant: tenancy.order.warrant, is_new })
     }
 
     /// Capture's kernel ended an intercept by itself: its time is over.
@@ -338,7 +423,11 @@ impl Intercepts {
         for (slot, tenancy) in &mut self.tenancies {
             if tenancy.progress != Progress::Ended {
                 let received = ledger.slot(*slot).map_or(0, |account| account.received());
-                tenancy.kernel.settle(*slot, self.view.as_ref(), received, now, report.read_until_ns);
+                if report.read_until_ns == u64::MAX {
+                    tenancy.kernel.finish(*slot, self.view.as_ref(), received);
+                } else {
+                    tenancy.kernel.settle(*slot, self.view.as_ref(), received, now, report.read_until_ns);
+                }
             }
         }
     }
@@ -373,6 +462,9 @@ impl Intercepts {
         for slot in free {
             if let Some(tenancy) = self.tenancies.remove(&slot) {
                 self.slots.drained(tenancy.order.slot.into());
+                if let Some(account) = ledger.slot(slot) {
+                    account.give_back();
+                }
             }
         }
         due
@@ -411,5 +503,87 @@ pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercep
             .collect(),
         subscriber_identity: subscriber,
         targets: warrant.targets().iter().flat_map(|target| target.addresses()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::FoundSlot;
+    use writ_authority::{ProbeIdentity, RosterStore};
+
+    const EXAMPLE: &str = include_str!("../../../../docs/examples/writ.toml");
+
+    struct Rig {
+        _folder: tempfile::TempDir,
+        config: Config,
+        store: WarrantStore,
+        ledger: Ledger,
+        capture: Channel,
+        control: Option<Channel>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let rosters = RosterStore::open(&folder.path().join("rosters")).unwrap();
+            let identity = ProbeIdentity { operator: "o".into(), probe: "p".into() };
+            let (store, _) = WarrantStore::open(&folder.path().join("warrants"), &rosters, &identity).unwrap();
+            let config = Config::parse(EXAMPLE).unwrap();
+            let ledger = Ledger::open(Ledger::create(config.tables.slots.into(), 4).unwrap()).unwrap();
+            let (control, capture) = Channel::pair().unwrap();
+            Self { _folder: folder, config, store, ledger, capture, control: Some(control) }
+        }
+
+        fn intercepts(&mut self) -> Intercepts {
+            Intercepts::new(self.control.take().unwrap(), &self.ledger, &self.store, &self.config)
+        }
+
+        fn told(&self) -> Vec<ToCapture> {
+            std::iter::from_fn(|| self.capture.receive(Duration::ZERO).unwrap()).map(|(message, _)| message).collect()
+        }
+    }
+
+    #[test]
+    fn a_control_role_without_memory_gives_no_slot_out_under_a_name_it_had() {
+        let mut rig = Rig::new();
+        rig.ledger.slot(0).unwrap().reset(5, 1);
+        rig.ledger.slot(1).unwrap().reset(1, 1);
+        let mut intercepts = rig.intercepts();
+        for owner in 1..=u128::from(rig.config.tables.slots) {
+            let slot = intercepts.slots.allocate(Uuid::from_u128(owner)).unwrap();
+            let former = rig.ledger.slot(slot.slot).unwrap().generation();
+            assert_ne!(former, Some(slot.generation), "slot {}", slot.slot);
+        }
+    }
+
+    #[test]
+    fn what_nobody_wants_is_let_go_once_the_inventory_is_whole() {
+        let mut rig = Rig::new();
+        let mut intercepts = rig.intercepts();
+        let slot = SlotName { slot: 3, generation: 2 };
+        let (addresses, baseline) = ([[192, 0, 2, 7], [192, 0, 2, 8]].map(IpAddr::from), SlotFigures::default());
+        let found = FoundSlot { slot, warrant: Uuid::from_u128(9), baseline };
+        let part = Inventory { life: 7, first: true, last: false, slots: vec![found], addresses: vec![addresses[0]] };
+        let rest = Inventory { life: 7, first: false, last: true, slots: vec![], addresses: vec![addresses[1]] };
+        for (part, told) in [(part, 0), (rest, 1)] {
+            intercepts.meet(part, None, &rig.ledger, &rig.store, &rig.config);
+            assert_eq!(intercepts.is_stopped(Uuid::from_u128(9)), told == 1, "no word before all is known");
+            intercepts.reconcile(&[], |_| EndReason::Expired, &rig.config);
+            let messages = rig.told();
+            let steps: Vec<_> = messages
+                .iter()
+                .filter_map(|message| match message {
+                    ToCapture::Apply { life: 7, steps } => Some(steps.clone()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(steps.len(), told, "{messages:?}");
+            for steps in steps {
+                let remove = |address| Instruction::RemoveAddress { address };
+                let disarm = Instruction::Disarm { slot, reason: EndReason::Superseded };
+                assert_eq!(steps, [disarm, remove(addresses[0]), remove(addresses[1])]);
+            }
+        }
     }
 }

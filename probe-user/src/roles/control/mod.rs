@@ -13,12 +13,15 @@ pub use intercepts::order;
 pub use socket::socket_path;
 
 use crate::config::Config;
-use crate::ipc::{Channel, ChannelError, FromCapture, FromRole, Reply, Request, SlotName, ToControl};
+use crate::ipc::{
+    Channel, ChannelError, DeliveryCounts, EndReason, FromCapture, FromRole, InterceptCounts, Reply, Request, SlotName,
+    ToControl,
+};
 use crate::roles::Inheritance;
 use anyhow::Context;
 use authority::{Authority, entry, own_actor};
 use crossbeam::channel::{RecvTimeoutError, Sender, unbounded};
-use intercepts::{Intercepts, Progress};
+use intercepts::{Intercepts, Progress, Tenancy};
 use jiff::Timestamp;
 use socket::Asked;
 use status::Observed;
@@ -57,8 +60,30 @@ struct Pending {
     until: Progress,
     asked: Sender<Reply>,
     reply: Reply,
-    late: Reply,
     deadline: Instant,
+}
+
+impl Pending {
+    fn new(warrant: Uuid, until: Progress, asked: Sender<Reply>, reply: Reply) -> Self {
+        Self { warrant, until, asked, reply, deadline: Instant::now() + CONFIRMATION }
+    }
+
+    /// Answers with what is done and what is not.
+    fn unconfirmed(self, why: &str) {
+        let warrant = self.warrant;
+        let error = if self.until == Progress::Disarmed {
+            format!(
+                "warrant {warrant} is revoked for good, but {why}; stop the probe if it must end this moment: see \
+                 `writ status`"
+            )
+        } else {
+            format!(
+                "warrant {warrant} is accepted and kept, but {why}; it is armed as soon as that role can: see `writ \
+                 status`, or revoke it"
+            )
+        };
+        answer(&self.asked, Reply::Failed { error });
+    }
 }
 
 struct Control {
@@ -85,7 +110,7 @@ pub(super) fn run(config: Config, inheritance: Inheritance, stop: &AtomicBool) -
     hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
 
     let mut control = Control {
-        intercepts: Intercepts::new(config.tables.slots, capture),
+        intercepts: Intercepts::new(capture, &ledger, authority.store(), &config),
         config,
         authority,
         ledger,
@@ -164,47 +189,55 @@ impl Control {
 
     fn hear_capture(&mut self, message: FromCapture, beside: Vec<OwnedFd>) {
         match message {
-            FromCapture::Hello { life, slots, addresses, more: _ } => {
+            FromCapture::Hello(part) => {
                 let view = <[OwnedFd; 2]>::try_from(beside).ok().and_then(|[slots, probe]| {
                     CounterView::open(&CounterFds { slots, probe })
                         .inspect_err(|error| tracing::error!(%error, "the counters cannot be read"))
                         .ok()
                 });
-                self.intercepts.meet(life, &slots, &addresses, view, &self.ledger);
+                self.intercepts.meet(part, view, &self.ledger, self.authority.store(), &self.config);
                 self.reconcile();
+                self.confirm_stops();
             }
             FromCapture::Armed { slot } => {
-                if let Some(warrant) = self.intercepts.advance(slot, Progress::Armed, &self.ledger) {
-                    self.confirm(warrant, Progress::Armed);
+                if let Some(step) = self.intercepts.advance(slot, Progress::Armed, &self.ledger) {
+                    if step.is_new {
+                        self.authority.record_of(Act::WarrantArm, step.warrant, [("slot", name(slot))]);
+                    }
+                    let armed =
+                        |pending: &mut Pending| pending.warrant == step.warrant && pending.until == Progress::Armed;
+                    for pending in self.pending.extract_if(.., armed) {
+                        answer(&pending.asked, pending.reply);
+                    }
                 }
             }
             FromCapture::Begun { slot, at_utc_ns } => {
-                if let Some(warrant) = self.intercepts.advance(slot, Progress::Begun, &self.ledger) {
-                    self.authority.record_of(
-                        Act::InterceptStart,
-                        warrant,
-                        [("slot", name(slot)), ("at", time(at_utc_ns))],
-                    );
+                if let Some(step) = self.intercepts.advance(slot, Progress::Begun, &self.ledger).filter(|it| it.is_new)
+                {
+                    let details = [("slot", name(slot)), ("at", time(at_utc_ns))];
+                    self.authority.record_of(Act::InterceptStart, step.warrant, details);
                 }
             }
             FromCapture::Disarmed { slot } => {
-                if let Some(warrant) = self.intercepts.advance(slot, Progress::Disarmed, &self.ledger) {
-                    self.confirm(warrant, Progress::Disarmed);
-                }
+                self.intercepts.advance(slot, Progress::Disarmed, &self.ledger);
+                self.confirm_stops();
             }
             FromCapture::Ended { slot, reason, .. } => {
                 self.intercepts.note_ending(slot, reason);
-                if let Some(warrant) = self.intercepts.advance(slot, Progress::Ended, &self.ledger) {
-                    self.confirm(warrant, Progress::Disarmed);
+                let ended = self.intercepts.advance(slot, Progress::Ended, &self.ledger);
+                if let Some(step) = ended.filter(|_| reason == EndReason::Expired) {
+                    // By boot time, which nobody can set back.
+                    self.authority.expired(step.warrant);
                 }
+                self.confirm_stops();
             }
-            FromCapture::Refused { slot, what } => {
-                tracing::error!(slot = slot.map(|slot| slot.slot), error = %what, "capture could not do as it was told");
-                let warrant = slot
-                    .and_then(|slot| self.intercepts.iter().find(|it| it.order.slot == slot))
-                    .map(|it| it.order.warrant);
-                for pending in self.pending.extract_if(.., |pending| Some(pending.warrant) == warrant) {
-                    answer(&pending.asked, Reply::Failed { error: what.clone() });
+            FromCapture::Refused { slots, what } => {
+                tracing::error!(slots = ?slots, error = %what, "capture could not do as it was told");
+                let concerned = |it: &Tenancy| slots.contains(&it.order.slot);
+                let warrants: Vec<_> =
+                    self.intercepts.iter().filter(|it| concerned(it)).map(|it| it.order.warrant).collect();
+                for pending in self.pending.extract_if(.., |pending| warrants.contains(&pending.warrant)) {
+                    pending.unconfirmed(&format!("the capture role cannot carry that out: {what}"));
                 }
             }
             FromCapture::ClockStepped { by_ns } => {
@@ -226,25 +259,13 @@ impl Control {
             Err(error) => tracing::error!(%error, "the end of a warrant is not on disk; the kernel has ended it"),
         }
         for last in self.intercepts.finished(&self.ledger, &self.config) {
-            let mut details = BTreeMap::from([
-                ("slot", name(last.slot)),
-                ("reason", format!("{:?}", last.reason).to_lowercase()),
-                ("matched", last.counts.matched.to_string()),
-                ("lost", last.counts.lost.values().sum::<u64>().to_string()),
-            ]);
-            for (key, value) in [
-                ("delivered", last.counts.deliveries.iter().map(|it| it.delivered).sum::<u64>()),
-                ("waiting", last.counts.deliveries.iter().map(|it| it.waiting).sum()),
-                ("lost_in_delivery", last.counts.deliveries.iter().flat_map(|it| it.lost.values()).sum()),
-            ] {
-                details.insert(key, value.to_string());
-            }
-            self.authority.record_of(Act::InterceptStop, last.warrant, details);
+            let reason = format!("{:?}", last.reason).to_lowercase();
+            self.authority.record_of(Act::InterceptStop, last.warrant, final_figures(last.slot, reason, &last.counts));
             self.observed.ended.insert(last.warrant, last.counts);
         }
         let now = Instant::now();
         for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
-            answer(&pending.asked, pending.late);
+            pending.unconfirmed("the capture role has not confirmed it");
         }
         self.intercepts.flush();
     }
@@ -252,15 +273,19 @@ impl Control {
     fn reconcile(&mut self) {
         let store = self.authority.store();
         let reason = |uuid| match store.get(uuid).and_then(|stored| stored.ending()) {
-            Some(Ending::Revoked { .. }) => crate::ipc::EndReason::Revoked,
-            _ => crate::ipc::EndReason::Expired,
+            Some(Ending::Revoked { .. }) => EndReason::Revoked,
+            _ => EndReason::Expired,
         };
         let in_force = store.in_force(Timestamp::now());
-        self.intercepts.reconcile(&in_force, reason, &self.ledger, &self.config);
+        self.intercepts.reconcile(&in_force, reason, &self.config);
     }
 
-    fn confirm(&mut self, warrant: Uuid, progress: Progress) {
-        for pending in self.pending.extract_if(.., |pending| pending.warrant == warrant && pending.until == progress) {
+    /// Answers those who wait for an intercept to stop that has stopped.
+    fn confirm_stops(&mut self) {
+        let intercepts = &self.intercepts;
+        let stopped =
+            |pending: &mut Pending| pending.until == Progress::Disarmed && intercepts.is_stopped(pending.warrant);
+        for pending in self.pending.extract_if(.., stopped) {
             answer(&pending.asked, pending.reply);
         }
     }
@@ -272,21 +297,7 @@ impl Control {
             Request::WarrantSubmit { file, document, signatures } => {
                 match self.submit(&file, &document, &signatures, actor) {
                     Ok((warrant, reply)) => {
-                        let late = Reply::Failed {
-                            error: format!(
-                                "warrant {warrant} is accepted and kept, but the capture role has not confirmed it; it \
-                                 will be armed when that role answers: see `writ status`"
-                            ),
-                        };
-                        let deadline = Instant::now() + CONFIRMATION;
-                        self.pending.push(Pending {
-                            warrant,
-                            until: Progress::Armed,
-                            asked: to,
-                            reply,
-                            late,
-                            deadline,
-                        });
+                        self.pending.push(Pending::new(warrant, Progress::Armed, to, reply));
                         self.reconcile();
                         return;
                     }
@@ -297,22 +308,10 @@ impl Control {
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::WarrantRevoke { uuid, reason } => match self.authority.revoke(uuid, &reason, actor) {
                 Ok(()) => {
-                    let reply = Reply::Revoked { uuid };
-                    let confirmed = self.intercepts.of_warrant(uuid).is_none();
-                    if !confirmed {
-                        let late = Reply::Failed {
-                            error: format!(
-                                "warrant {uuid} is revoked for good, but the capture role has not confirmed it; stop \
-                                 the probe if it must end this moment: see `writ status`"
-                            ),
-                        };
-                        let deadline = Instant::now() + CONFIRMATION;
-                        let until = Progress::Disarmed;
-                        self.pending.push(Pending { warrant: uuid, until, asked: to, reply, late, deadline });
-                        self.reconcile();
-                        return;
-                    }
-                    reply
+                    self.pending.push(Pending::new(uuid, Progress::Disarmed, to, Reply::Revoked { uuid }));
+                    self.reconcile();
+                    self.confirm_stops();
+                    return;
                 }
                 Err(reply) => reply,
             },
@@ -366,19 +365,12 @@ impl Control {
         let figures: Vec<_> = self
             .intercepts
             .iter()
+            .filter(|it| !it.is_recorded())
             .map(|it| (it.order.warrant, it.order.slot, self.intercepts.counts(it, &self.ledger, &self.config)))
             .collect();
         for (warrant, slot, counts) in figures {
-            let delivered: u64 = counts.deliveries.iter().map(|it| it.delivered).sum();
-            let waiting: u64 = counts.deliveries.iter().map(|it| it.waiting).sum();
-            tracing::info!(slot = slot.slot, matched = counts.matched, delivered, waiting, "final counts");
-            let details = [
-                ("slot", name(slot)),
-                ("reason", "probe-stop".to_owned()),
-                ("matched", counts.matched.to_string()),
-                ("delivered", delivered.to_string()),
-                ("waiting", waiting.to_string()),
-            ];
+            let details = final_figures(slot, "probe-stop".to_owned(), &counts);
+            tracing::info!(slot = slot.slot, figures = ?details, "final counts");
             self.authority.record_of(Act::InterceptStop, warrant, details);
         }
         self.authority.record_or_log(entry(
@@ -394,6 +386,20 @@ impl Control {
 fn answer(to: &Sender<Reply>, reply: Reply) {
     // Somebody who has stopped waiting does not get it.
     drop(to.send(reply));
+}
+
+/// An intercept's account, as the audit log keeps it.
+fn final_figures(slot: SlotName, reason: String, counts: &InterceptCounts) -> BTreeMap<&'static str, String> {
+    let sum = |of: fn(&DeliveryCounts) -> u64| counts.deliveries.iter().map(of).sum::<u64>();
+    let figures = [
+        ("matched", counts.matched),
+        ("lost", counts.lost.values().sum()),
+        ("delivered", sum(|it| it.delivered)),
+        ("waiting", sum(|it| it.waiting)),
+        ("lost_in_delivery", sum(|it| it.lost.values().sum())),
+    ];
+    let figures = figures.into_iter().map(|(name, figure)| (name, figure.to_string()));
+    figures.chain([("slot", name(slot)), ("reason", reason)]).collect()
 }
 
 fn name(slot: SlotName) -> String {
