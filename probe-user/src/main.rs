@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     match writ_probe::cli::run(Cli::parse()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Negative) => ExitCode::from(1),
+        Ok(Outcome::Faulty) => ExitCode::from(2),
         Err(error) => {
             writ_probe::cli::complain(&error);
             ExitCode::from(error.code())

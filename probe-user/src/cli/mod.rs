@@ -101,6 +101,8 @@ pub enum Outcome {
     Done,
     /// The work was done and its answer is no: a check failed, a request was refused.
     Negative,
+    /// The answer is no because a document is at fault, whoever signed it.
+    Faulty,
 }
 
 /// A command could not do its work.

@@ -40,7 +40,14 @@ pub(super) struct InstallArgs {
 pub(super) fn run(command: &RosterCommand) -> Result<Outcome, CommandError> {
     match command {
         RosterCommand::Check(args) => check(args),
-        RosterCommand::Install(args) => install(args),
+        RosterCommand::Install(args) => {
+            let document = read_text(&args.roster.file)?;
+            let faulty = Roster::parse(document.as_bytes(), &args.roster.file).is_err();
+            match install(args, document)? {
+                Outcome::Negative if faulty => Ok(Outcome::Faulty),
+                outcome => Ok(outcome),
+            }
+        }
         RosterCommand::Show(socket) => {
             answer(ask(&socket.path()?, &Request::RosterShow).map_err(CommandError::failed)?, socket.json)
         }
@@ -80,9 +87,8 @@ fn check(args: &CheckArgs) -> Result<Outcome, CommandError> {
     Ok(if all_good { Outcome::Done } else { Outcome::Negative })
 }
 
-fn install(args: &InstallArgs) -> Result<Outcome, CommandError> {
+fn install(args: &InstallArgs, document: String) -> Result<Outcome, CommandError> {
     let file = args.roster.file.display().to_string();
-    let document = read_text(&args.roster.file)?;
     let signatures = read_signatures(&args.roster.signatures)?;
     let request =
         Request::RosterInstall { file: file.clone(), document: document.clone(), signatures: signatures.clone() };

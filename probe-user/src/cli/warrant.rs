@@ -5,6 +5,7 @@ use crate::ipc::{NamedSignature, Reply, Request, WarrantLine, ask};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+use writ_authority::Warrant;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WarrantCommand {
@@ -51,12 +52,18 @@ pub(super) struct RevokeArgs {
 pub(super) fn run(command: &WarrantCommand) -> Result<Outcome, CommandError> {
     match command {
         WarrantCommand::Submit(args) => {
+            let document = read_text(&args.warrant)?;
+            // The probe judges, and records what it refuses; this only tells a faulty document from a refused one.
+            let faulty = Warrant::parse(document.as_bytes(), &args.warrant).is_err();
             let request = Request::WarrantSubmit {
                 file: args.warrant.display().to_string(),
-                document: read_text(&args.warrant)?,
+                document,
                 signatures: read_signatures(&args.signatures)?,
             };
-            answer(&args.socket, &request)
+            match answer(&args.socket, &request)? {
+                Outcome::Negative if faulty => Ok(Outcome::Faulty),
+                outcome => Ok(outcome),
+            }
         }
         WarrantCommand::List(socket) => answer(socket, &Request::WarrantList),
         WarrantCommand::Show(args) => answer(&args.socket, &Request::WarrantShow { uuid: args.uuid }),
