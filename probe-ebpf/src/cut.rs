@@ -1,6 +1,7 @@
 //! The cut: where every slot that wants the packet is entitled to its headers only, the content does not leave the
 //! kernel. Where another slot may have the content, user space makes the same cut from the same two numbers.
 
+use aya_ebpf::check_bounds_signed;
 use aya_ebpf::helpers::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 use writ_abi::{FrameFlags, MAX_OPTION_SPANS, ProbeCounter};
@@ -34,11 +35,13 @@ fn blank_options(ctx: &XdpContext, scratch: &Scratch) -> Option<()> {
     let zeros = WRIT_ZEROS.get_ptr_mut(0)?;
     for i in 0..MAX_OPTION_SPANS {
         let span = scratch.header.options[i];
-        let length = usize::from(span.length);
+        let length = i64::from(span.length);
         if length == 0 {
             continue;
         }
-        if length > Scratch::LONGEST_OPTIONS {
+        // As a range, in this very form: the verifier of Linux 6.1 learns no lower bound from the test above, and the
+        // compiler would turn `length < 1` into it. A length that may be 0 is refused with the whole program.
+        if !check_bounds_signed(length, 1, Scratch::LONGEST_OPTIONS as i64) {
             return None;
         }
         // SAFETY: the helper reads `length` bytes of the zeros, which are there, and writes within the frame or not

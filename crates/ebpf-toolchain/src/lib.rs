@@ -110,8 +110,11 @@ impl Toolchain {
         };
         // 0x1f separates flags, so that a linker's path may hold spaces. v3 has 32-bit arithmetic and jumps, which
         // every kernel since 5.1 knows; the verifier follows them better.
+        // Blocks stay in the order of the source: moved about, a loop may end by falling through into its own start,
+        // which the verifier of Linux 6.1 takes for an endless loop ("back-edge"). It costs no time that can be measured.
         let linker = format!("linker={}", self.linker.display());
-        let flags = ["-C", &linker, "-C", "link-arg=--btf", "-C", "target-cpu=v3"].join("\u{1f}");
+        let order = "link-arg=--llvm-args=--disable-block-placement";
+        let flags = ["-C", &linker, "-C", "link-arg=--btf", "-C", order, "-C", "target-cpu=v3"].join("\u{1f}");
         let status = command
             .current_dir(manifest)
             .env("CARGO_ENCODED_RUSTFLAGS", flags)
