@@ -30,6 +30,9 @@ pub enum PrivilegeError {
     /// The promise to gain nothing by executing programs could not be made.
     #[error("no_new_privs cannot be set")]
     NoNewPrivileges(#[source] io::Error),
+    /// The process could not be closed to others.
+    #[error("the process cannot be closed to debuggers and core dumps")]
+    Dumpable(#[source] io::Error),
     /// The kernel said yes and kept something.
     #[error("capabilities are still held after they were given up")]
     StillHeld,
@@ -37,8 +40,13 @@ pub enum PrivilegeError {
 
 /// Gives up every capability of this thread, for good, and of all threads and programs it starts from now on. Call it
 /// before any worker is spawned: threads that run already keep theirs.
+///
+/// Also closes the process to debuggers of the same user, such as another role, and to core dumps: its memory holds
+/// targets, content or keys.
 pub fn drop_all() -> Result<(), PrivilegeError> {
     rustix::thread::set_no_new_privs(true).map_err(|error| PrivilegeError::NoNewPrivileges(error.into()))?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|error| PrivilegeError::Dumpable(error.into()))?;
     let clear = |set, name| caps::clear(None, set).map_err(|source| PrivilegeError::Capabilities { set: name, source });
     // Emptying the bounding set takes CAP_SETPCAP. Without that, no_new_privs alone keeps what is given up away.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false) {

@@ -144,6 +144,8 @@ pub fn complain(error: &CommandError) {
 /// # Errors
 /// With a message for the operator, and [`CommandError::code`] for the shell.
 pub fn run(cli: Cli) -> Result<Outcome, CommandError> {
+    // Whatever `writ` writes, no other user may read: warrants, logs, replayed content.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
