@@ -162,12 +162,13 @@ impl Keeper {
             .map_err(|source| SupervisorError::Resource { what: "a process", source })?;
         let channels = shared.channels(self.role);
         let launch = Launch { config: shared.text.clone(), life: self.life, channels: channels.len() };
-        launch::send(&here, &launch, &channels, shared.ledger.as_fd(), shared.streams(self.role))?;
         self.life += 1;
         self.started = Instant::now();
         self.ready = false;
         self.failure = None;
-        self.process = Some((child, here));
+        // Before the first word to it: a child is watched from its start, whatever becomes of that word.
+        let (_, here) = self.process.insert((child, here));
+        launch::send(here, &launch, &channels, shared.ledger.as_fd(), shared.streams(self.role))?;
         Ok(())
     }
 
