@@ -12,6 +12,7 @@ use writ_authority::{
     Refusal, Roster, RosterError, RosterStore, Scope, Signature, SignatureError, StoreError, Subject, Warrant,
     WarrantStore, approve,
 };
+use writ_capture::BindMode;
 use writ_spool::MAX_DELIVERIES;
 
 /// Most addresses of one warrant: they travel to the capture role in one message.
@@ -329,14 +330,15 @@ impl Authority {
     }
 
     /// Ends a warrant for good. Stopping is never held up by what cannot be recorded.
-    pub(super) fn revoke(&mut self, uuid: Uuid, reason: &str, actor: Actor) -> Result<(), Reply> {
+    /// Gives what to answer once the kernel takes nothing more.
+    pub(super) fn revoke(&mut self, uuid: Uuid, reason: &str, actor: Actor) -> Result<Reply, Reply> {
         let sha256 = self.store.get(uuid).map(|stored| stored.warrant().digest());
         let subject = Some(Subject { uuid: Some(uuid), sha256 });
         let details = [("reason", reason.to_owned())];
         match self.store.revoke(uuid, &actor.who, reason, Timestamp::now()) {
             Ok(_) => {
                 self.record_or_log(entry(Act::WarrantRevoke, Outcome::Done, actor, subject, details));
-                Ok(())
+                Ok(Reply::Revoked { uuid })
             }
             Err(error @ (StoreError::Unknown(_) | StoreError::Ended(_))) => {
                 let reasons = vec![error.to_string()];
@@ -345,7 +347,11 @@ impl Authority {
             }
             Err(error) => {
                 self.record_or_log(entry(Act::WarrantRevoke, Outcome::Failed, actor, subject, details));
-                Err(Reply::Failed { error: error.to_string() })
+                let error = format!(
+                    "warrant {uuid} is revoked: nothing more is taken; but that is not on disk, and a restart would put \
+                     it in force again: {error}; then revoke it again"
+                );
+                Ok(Reply::Failed { error })
             }
         }
     }
@@ -405,12 +411,14 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
                 known.join(", ")
             ));
         }
-        if warrant.grant().scope() == Scope::Headers && !delivery.streams.cmii() {
-            faults.push(format!(
-                "delivery[{index}].streams: headers go out as CmII, and this delivery takes only CmC; take \"cmii\" or \
-                 leave the field out"
-            ));
-        }
+    }
+    let exposed = config.capture.iter().find(|port| port.bind == BindMode::ZeroCopy);
+    if let Some(port) = exposed.filter(|_| warrant.grant().scope() == Scope::Headers) {
+        faults.push(format!(
+            "scope: headers, and the tap port {} is bound in zero-copy mode, where content reaches user space before \
+             it is cut off; write bind = \"copy\" in the probe's configuration",
+            port.interface
+        ));
     }
     if warrant.deliveries().len() > MAX_DELIVERIES {
         faults.push(format!(
@@ -445,4 +453,32 @@ fn words(warrant: &Warrant) -> String {
         grant.authority(),
         destinations.join(" and ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = include_str!("../../../../docs/examples/writ.toml");
+    const WARRANT: &str = include_str!("../../../../docs/examples/warrant.toml");
+
+    #[test]
+    fn a_headers_only_warrant_is_refused_where_content_reaches_user_space_first() {
+        let headers = WARRANT.replacen("scope = \"content\"", "scope = \"headers\"", 1).replace(", \"cmc\"]", "]");
+        let exposed = CONFIG.replacen("bind = \"copy\" ", "bind = \"zero-copy\"\nisolation = \"descriptor\" ", 1);
+        for (document, config, refused) in [
+            (WARRANT, CONFIG, false),
+            (&headers, CONFIG, false),
+            (WARRANT, &exposed, false),
+            (&headers, &exposed, true),
+        ] {
+            let warrant = Warrant::parse(document.as_bytes(), Path::new("warrant.toml")).unwrap();
+            let faults = fit(&warrant, &Config::parse(config).unwrap());
+            assert_eq!(
+                faults.iter().any(|fault| fault.contains("ens5f0 is bound in zero-copy mode")),
+                refused,
+                "{faults:?}"
+            );
+        }
+    }
 }
