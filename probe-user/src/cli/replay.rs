@@ -6,7 +6,7 @@ use super::warrant::{read_signatures, read_text};
 use super::{CommandError, ConfigArgs, Outcome, output};
 use crate::config::Config;
 use crate::pipeline::{Intercept, Intercepts, Outlets, Worker};
-use crate::roles::control::{approve_replay, order};
+use crate::roles::control::{approve_replay, caller, order};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use writ_abi::ProbeCounter;
 use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
-use writ_authority::{Actor, ApprovedWarrant};
+use writ_authority::ApprovedWarrant;
 use writ_capture::{ClockOffset, Kernel, KernelSettings, PcapSource, Source};
 use writ_spool::{Consumer, Ledger, Producer, RecordKind, Wake, create_stream};
 
@@ -86,11 +86,9 @@ impl Outlet {
 pub(super) fn run(args: &ReplayArgs) -> Result<Outcome, CommandError> {
     let config = Config::load(&args.config.config).map_err(CommandError::input)?;
     let document = read_text(&args.warrant)?;
-    let uid = rustix::process::getuid().as_raw();
-    let actor = Actor { who: std::env::var("USER").unwrap_or_else(|_| uid.to_string()), uid, pid: std::process::id() };
     let name = args.warrant.display().to_string();
     let signatures = read_signatures(&args.signatures)?;
-    let approved = match approve_replay(&config, (&name, &document), &signatures, &args.file, actor) {
+    let approved = match approve_replay(&config, (&name, &document), &signatures, &args.file, caller()) {
         Ok(approved) => approved,
         Err(reasons) => {
             for reason in reasons {

@@ -4,11 +4,11 @@ use super::warrant::{read_signatures, read_text};
 use super::{CommandError, Outcome, SocketArgs, output};
 use crate::config::Config;
 use crate::ipc::{Reply, Request, RequestError, ask};
-use crate::roles::control::{Files, install_roster};
+use crate::roles::control::{Files, caller, install_roster};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
-use writ_authority::{Actor, AuditLog, ROSTER, Roster, RosterStore, Signature};
+use writ_authority::{AuditLog, ROSTER, Roster, RosterStore, Signature};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RosterCommand {
@@ -102,11 +102,8 @@ fn install(args: &InstallArgs, document: String) -> Result<Outcome, CommandError
                 .map_err(|error| CommandError::Failed(anyhow::anyhow!("{}: {error}", config.probe.state.display())))?;
             let mut audit = AuditLog::open(&files.audit, Timestamp::now()).map_err(CommandError::failed)?;
             let mut rosters = RosterStore::open(&files.rosters).map_err(CommandError::failed)?;
-            let uid = rustix::process::getuid().as_raw();
-            let actor =
-                Actor { who: std::env::var("USER").unwrap_or_else(|_| uid.to_string()), uid, pid: std::process::id() };
             let operator = &config.probe.operator;
-            let reply = install_roster(&mut rosters, &mut audit, operator, (&file, &document), &signatures, actor);
+            let reply = install_roster(&mut rosters, &mut audit, operator, (&file, &document), &signatures, caller());
             answer(reply, args.socket.json)
         }
         Err(error) => Err(CommandError::failed(error)),

@@ -10,7 +10,7 @@ mod status;
 
 pub use authority::{AuthorityError, Files, approve_replay, install_roster};
 pub use intercepts::order;
-pub use socket::socket_path;
+pub use socket::{caller, socket_path};
 
 use crate::config::Config;
 use crate::ipc::{
@@ -39,6 +39,8 @@ use writ_spool::Ledger;
 const TICK: Duration = Duration::from_millis(20);
 /// How long an answer waits for the capture role's word.
 const CONFIRMATION: Duration = Duration::from_secs(3);
+/// How long to wait before trying again to write down that warrants are over.
+const DISK_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the deciding thread hears.
 enum Event {
@@ -93,6 +95,8 @@ struct Control {
     ledger: Arc<Ledger>,
     observed: Observed,
     pending: Vec<Pending>,
+    /// When ends of warrants are looked for next: put off while the disk does not take them.
+    next_expiry: Instant,
 }
 
 /// The role's life.
@@ -116,6 +120,7 @@ pub(super) fn run(config: Config, inheritance: Inheritance, stop: &AtomicBool) -
         ledger,
         observed: Observed::default(),
         pending: Vec::new(),
+        next_expiry: Instant::now(),
     };
     control.note_start()?;
     supervisor.send(&FromRole::Ready, &[])?;
@@ -252,11 +257,16 @@ impl Control {
     }
 
     fn tick(&mut self) {
-        let now = Timestamp::now();
-        match self.authority.expire(now) {
-            Ok(expired) if !expired.is_empty() => self.reconcile(),
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the end of a warrant is not on disk; the kernel has ended it"),
+        if Instant::now() >= self.next_expiry {
+            match self.authority.expire(Timestamp::now()) {
+                Ok(expired) if expired.is_empty() => {}
+                Ok(_) => self.reconcile(),
+                Err(error) => {
+                    tracing::error!(%error, "the end of a warrant is not on disk; the kernel has ended it");
+                    self.next_expiry = Instant::now() + DISK_PAUSE;
+                    self.reconcile();
+                }
+            }
         }
         for last in self.intercepts.finished(&self.ledger, &self.config) {
             let reason = format!("{:?}", last.reason).to_lowercase();
@@ -307,8 +317,8 @@ impl Control {
             Request::WarrantList => self.list(actor),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::WarrantRevoke { uuid, reason } => match self.authority.revoke(uuid, &reason, actor) {
-                Ok(()) => {
-                    self.pending.push(Pending::new(uuid, Progress::Disarmed, to, Reply::Revoked { uuid }));
+                Ok(reply) => {
+                    self.pending.push(Pending::new(uuid, Progress::Disarmed, to, reply));
                     self.reconcile();
                     self.confirm_stops();
                     return;

@@ -103,6 +103,13 @@ fn answer(mut stream: &UnixStream, reply: &Reply) {
     drop(stream.write_all(&line));
 }
 
+/// Whoever runs this command, for records that are made without a probe that runs. The kernel tells who that is, not
+/// the environment.
+pub fn caller() -> Actor {
+    let uid = rustix::process::getuid().as_raw();
+    Actor { who: login_name(uid), uid, pid: std::process::id() }
+}
+
 /// The login name of a user, as /etc/passwd has it; the number where it has none.
 fn login_name(uid: u32) -> String {
     let table = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
