@@ -190,6 +190,8 @@ pub struct WarrantStore {
     folder: PathBuf,
     warrants: BTreeMap<Uuid, StoredWarrant>,
     damaged: BTreeSet<Uuid>,
+    /// Revoked, but the disk did not take it.
+    unkept: BTreeSet<Uuid>,
 }
 
 impl WarrantStore {
@@ -201,7 +203,12 @@ impl WarrantStore {
     ) -> Result<(Self, Vec<Damaged>), StoreError> {
         let io = |file: &Path, source| StoreError::Io { file: file.to_owned(), source };
         durable::make_private_folder(folder).map_err(|source| io(folder, source))?;
-        let mut store = Self { folder: folder.to_owned(), warrants: BTreeMap::new(), damaged: BTreeSet::new() };
+        let mut store = Self {
+            folder: folder.to_owned(),
+            warrants: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            unkept: BTreeSet::new(),
+        };
         let mut damaged = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(|source| io(folder, source))? {
             let file = entry.map_err(|source| io(folder, source))?.path();
@@ -262,8 +269,19 @@ impl WarrantStore {
     }
 
     /// Ends a warrant for good. It is on disk when this returns.
-    pub fn revoke(&mut self, uuid: Uuid, by: &str, reason: &str, now: Timestamp) -> Result<&StoredWarrant, StoreError> {
-        self.end(uuid, Ending::Revoked { at: now, by: by.to_owned(), reason: reason.to_owned() })
+    ///
+    /// [`StoreError::Io`]: it has ended all the same, but the disk did not take that, so a restart would find it in
+    /// force. It can be revoked again, to get it on disk.
+    pub fn revoke(&mut self, uuid: Uuid, by: &str, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+        let ending = Ending::Revoked { at: now, by: by.to_owned(), reason: reason.to_owned() };
+        let kept = self.end(uuid, ending.clone()).map(drop);
+        if let Err(StoreError::Io { .. }) = kept
+            && let Some(stored) = self.warrants.get_mut(&uuid)
+        {
+            stored.ending = Some(ending);
+            self.unkept.insert(uuid);
+        }
+        kept
     }
 
     /// Ends every warrant whose window is over at `now`, and gives their UUIDs.
@@ -301,20 +319,21 @@ impl WarrantStore {
 
     fn end(&mut self, uuid: Uuid, ending: Ending) -> Result<&StoredWarrant, StoreError> {
         let known = self.warrants.get(&uuid).ok_or(StoreError::Unknown(uuid))?;
-        if known.ending.is_some() {
+        if known.ending.is_some() && !self.unkept.contains(&uuid) {
             return Err(StoreError::Ended(uuid));
         }
         let ended = StoredWarrant { ending: Some(ending), ..known.clone() };
         self.keep(uuid, ended)
     }
 
-    /// Disk first: what the memory says is never ahead of what a restart would find.
+    /// Disk first: what the memory says is never ahead of what a restart would find. A revocation alone is.
     fn keep(&mut self, uuid: Uuid, stored: StoredWarrant) -> Result<&StoredWarrant, StoreError> {
         let file = self.folder.join(format!("{uuid}.json"));
         let mut submissions = stored.earlier.clone();
         submissions.push(Submission::new(&stored.approved, stored.submitted));
         let kept = Kept { submissions, ending: stored.ending.clone() };
         durable::write_json(&file, &kept).map_err(|source| StoreError::Io { file, source })?;
+        self.unkept.remove(&uuid);
         Ok(self.warrants.entry(uuid).insert_entry(stored).into_mut())
     }
 }
