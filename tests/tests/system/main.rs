@@ -7,13 +7,17 @@
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
+//! | [`storage`] | damaged files and a full disk stop what is new, not what is in force |
+//! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
 #![forbid(unsafe_code)]
 
 mod bad_input;
 mod ports;
+mod replay;
 mod roles;
 mod scene;
+mod storage;
 mod traffic;
 mod warrants;

@@ -1,0 +1,97 @@
+//! A capture file through the same program and the same pipeline, without a port.
+
+use crate::scene::{ALICE, BYSTANDER, Scene, ns, order, seconds_ahead, words};
+use crate::traffic::Traffic;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+use writ_encoder::stream::StreamDecoder;
+use writ_encoder::t1_ias::decode_cmcc;
+use writ_lab::documents::Order;
+use writ_lab::{IpPacket, Recorder, compare_packets};
+
+/// The content in a stream that a replay has written.
+fn packets(stream: &Path) -> Vec<IpPacket> {
+    let mut decoder = StreamDecoder::default();
+    decoder.push(&fs::read(stream).unwrap());
+    let mut packets = Vec::new();
+    while let Some(pdu) = decoder.next_pdu().unwrap() {
+        let (content, _) = decode_cmcc(pdu.bytes).unwrap();
+        assert_eq!(content.case_id.as_deref(), Some("CASE-REPLAY"));
+        assert_eq!(content.sequence, Some(packets.len() as u64), "numbered without a gap");
+        let utc_us = u64::try_from(content.timestamp.expect("a time").unix_micros()).unwrap();
+        packets.push(IpPacket { utc_ns: utc_us * 1000, bytes: content.payload.to_vec() });
+    }
+    assert_eq!(decoder.pending(), 0, "the stream ends with a whole PDU");
+    packets
+}
+
+#[test]
+fn a_replay_takes_what_the_warrant_names_within_its_window_and_asks_for_the_same_approvals() {
+    let Some(scene) = Scene::build(&[("tap0", 1)]) else { return };
+    // No probe runs: the file is recorded at the far end of a port that nobody reads.
+    scene.host.ip(&["link", "set", "tap0", "up"]).unwrap();
+    let file = scene.path("recorded.pcap");
+    let recorder = Recorder::start(&scene.far, "far0", &file, "ip").unwrap();
+    let traffic = Traffic::start(scene.senders(&["tap0"]), &[ALICE, BYSTANDER].map(|it| it.parse().unwrap()));
+    let content = Order { start: seconds_ahead(1), ..order(0, ALICE, "CASE-REPLAY") };
+    sleep(Duration::from_millis(1500));
+    traffic.stop();
+    let truth = recorder.stop().unwrap();
+    let of_alice = |packet: &&IpPacket| {
+        packet.ends().is_some_and(|ends| [ends.source, ends.destination].contains(&ALICE.parse().unwrap()))
+    };
+    let in_window: Vec<_> =
+        truth.iter().filter(of_alice).filter(|packet| packet.utc_ns >= ns(content.start)).cloned().collect();
+    let outside = truth.iter().filter(of_alice).count() - in_window.len();
+    assert!(in_window.len() > 50 && outside > 50, "{} packets inside, {outside} outside", in_window.len());
+
+    let warrant = scene.path("replay.toml");
+    fs::write(&warrant, content.warrant().unwrap()).unwrap();
+    let signatures = [0, 1].map(|at| scene.officers[at].sign(&warrant, "writ-approve").unwrap().display().to_string());
+    let replay = |signatures: &[String], output: &Path| {
+        let [file, warrant, output] = [&file, &warrant, output].map(|path: &Path| path.display().to_string());
+        let configuration = scene.path("writ.toml").display().to_string();
+        let mut arguments =
+            vec!["replay", &file, "--warrant", &warrant, "--output", &output, "--config", &configuration, "--json"];
+        for signature in signatures {
+            arguments.extend(["--signature", signature]);
+        }
+        scene.writ(&arguments)
+    };
+    let output = scene.path("replayed");
+    let done = replay(&signatures, &output);
+    assert!(done.status.success(), "{}", words(&done));
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report["frames"], truth.len());
+    assert_eq!(report["matched"], in_window.len() + outside);
+    assert_eq!(report["outside_window"], outside);
+    let replayed = packets(&output.join("agency-a-cmc.ber"));
+    let comparison = compare_packets(&in_window, &replayed);
+    assert!(comparison.holds(), "{comparison}");
+    for (truth, replayed) in in_window.iter().zip(&replayed) {
+        assert_eq!(truth.utc_ns / 1000, replayed.utc_ns / 1000, "the file's time, to the microsecond");
+    }
+    for other in ["agency-b-cmii.ber", "agency-b-cmc.ber"] {
+        assert_eq!(fs::metadata(output.join(other)).unwrap().len(), 0, "{other}: nothing is the other agency's");
+    }
+
+    // Without approval, with half of it, and with a document changed behind the signatures: refused, nothing written.
+    let refused = scene.path("refused");
+    for (signatures, wanted) in [(&signatures[..0], "nobody signed"), (&signatures[..1], "asks for 2 different people")]
+    {
+        let answer = replay(signatures, &refused);
+        assert_eq!(answer.status.code(), Some(1), "{}", words(&answer));
+        assert!(words(&answer).contains(wanted), "{}", words(&answer));
+    }
+    let other_target = content.warrant().unwrap().replace(ALICE, BYSTANDER);
+    fs::write(&warrant, other_target).unwrap();
+    let answer = replay(&signatures, &refused);
+    assert_eq!(answer.status.code(), Some(1), "{}", words(&answer));
+    assert!(words(&answer).contains("does not fit the document"), "{}", words(&answer));
+    assert!(!refused.exists());
+    let audit = fs::read_to_string(scene.path("state/audit.jsonl")).unwrap();
+    assert_eq!(audit.lines().filter(|line| line.contains("\"refused\"")).count(), 3, "refusals are recorded: {audit}");
+}
