@@ -57,6 +57,7 @@ const ROOMS: &[Room] = &[
     room("writ-lab", &[]),
     room("writ-probe", LIBRARIES),
     room("writ-bench", ALL),
+    Room { package: "bench-ebpf", uses: &["writ-abi"], unsafe_code: true },
     room("writ-tests", ALL),
     room("xtask", ALL),
 ];
@@ -102,14 +103,16 @@ pub(crate) fn command() -> Result<bool> {
     Ok(faults.is_empty())
 }
 
-/// The workspace's packages, and the eBPF half, which is a workspace of its own.
+/// The workspace's packages, and the eBPF programs, which are workspaces of their own.
 fn packages(root: &Path) -> Result<Vec<Package>> {
     let read = |manifest: PathBuf| {
         let read = MetadataCommand::new().manifest_path(&manifest).no_deps().exec();
         read.with_context(|| format!("cannot read {}", manifest.display()))
     };
     let mut packages = read(root.join("Cargo.toml"))?.packages;
-    packages.extend(read(root.join("probe-ebpf/Cargo.toml"))?.packages);
+    for own in ["probe-ebpf/Cargo.toml", "bench/ebpf/Cargo.toml"] {
+        packages.extend(read(root.join(own))?.packages);
+    }
     Ok(packages)
 }
 
@@ -159,10 +162,11 @@ fn relative(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
+/// The sources of a package; a package within it has a room of its own.
 fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("target") {
+        if path.is_dir() && !path.ends_with("target") && !path.join("Cargo.toml").exists() {
             rust_files(&path, files)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);

@@ -1,8 +1,9 @@
-//! What a person types: `cargo xtask setup`, `demo`, `test`, `layers`. A file per command.
+//! What a person types: `cargo xtask setup`, `demo`, `test`, `bench`, `layers`. A file per command.
 //!
 //! It builds on a machine that has nothing but rustup's stable toolchain and a C compiler, because `setup` brings the rest.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod layers;
 mod output;
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Build everything and run all tests.
     Test(test::Arguments),
+    /// Measure, beside references, and show one table of figures.
+    Bench(bench::Arguments),
     /// Check that the rooms use each other only as the architecture allows, and where unsafe code is.
     Layers,
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
+        Command::Bench(arguments) => bench::command(&arguments),
         Command::Layers => layers::command(),
     };
     match result {

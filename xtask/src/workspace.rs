@@ -11,6 +11,12 @@ pub(crate) fn root() -> Result<&'static Path> {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask does not lie in the workspace")
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new().manifest_path(root()?.join("Cargo.toml")).no_deps().exec();
+    Ok(metadata.context("cargo does not say where it builds")?.target_directory.into())
+}
+
 /// The cargo that runs this tool; Debian's /usr/bin/cargo may come earlier in PATH and is not meant.
 pub(crate) fn cargo() -> Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

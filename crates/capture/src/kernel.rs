@@ -10,7 +10,7 @@ use crate::ring::RingSource;
 use crate::settings::{AttachMode, BindMode, KernelSettings, OnMiss, PortSettings};
 use crate::tables::{TableError, Tables, errno, map_fd, refused, take_map};
 use aya::maps::{HashMap, MapData, XskMap};
-use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, ProgramFd, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io;
@@ -256,6 +256,13 @@ impl Kernel {
         self.sockets_used += port.queues();
         self.links.push(link);
         Ok(sources)
+    }
+
+    /// The loaded program. A bench enters it into a program array, to time it between programs of its own.
+    pub fn program(&self, on_miss: OnMiss) -> Result<&ProgramFd, KernelError> {
+        let program = program_name(on_miss);
+        let fd = xdp(&self.ebpf, program)?.fd();
+        fd.map_err(|source| KernelError::Refused { program, source: Box::new(source) })
     }
 
     /// How many instructions the kernel's verifier walked to accept a program: the measure that the kernel limits to a

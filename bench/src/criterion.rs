@@ -1,0 +1,60 @@
+//! What criterion has measured (`cargo bench -p writ-bench`), read from the files that it leaves.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::report::{Row, Section};
+
+/// Name of the reference in every group.
+const REFERENCE: &str = "memcpy";
+
+/// Nanoseconds a PDU of every bench of criterion, beside the memcpy of its group. None if criterion has not run.
+pub fn section(directory: &Path) -> Result<Option<Section>> {
+    let mut groups: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    for group in folders(directory) {
+        for function in folders(&group) {
+            if let Ok(text) = fs::read_to_string(function.join("new/benchmark.json")) {
+                let (group, name, elements) = benchmark(&serde_json::from_str(&text)?)
+                    .with_context(|| format!("{}: not as criterion writes it", function.display()))?;
+                let estimates = function.join("new/estimates.json");
+                let text = fs::read_to_string(&estimates).with_context(|| estimates.display().to_string())?;
+                let estimates: Value = serde_json::from_str(&text)?;
+                let median = estimates["median"]["point_estimate"].as_f64().context("no median")?;
+                groups.entry(group).or_default().insert(name, median / elements);
+            }
+        }
+    }
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let columns = ["Writ", "memcpy", "ratio"].map(String::from);
+    let mut section = Section::new("Encoding and the hot path, ns a PDU, beside a memcpy of the PDU", &columns);
+    for (group, functions) in groups {
+        let Some(memcpy) = functions.get(REFERENCE) else { continue };
+        for (name, time) in functions.iter().filter(|(name, _)| *name != REFERENCE) {
+            let mut row = Row::new(format!("{group}: {name}"));
+            for figure in [*time, *memcpy, time / memcpy] {
+                row.push(figure);
+            }
+            section.rows.push(row);
+        }
+    }
+    Ok(Some(section))
+}
+
+/// Group, name, and PDUs in one iteration.
+fn benchmark(benchmark: &Value) -> Option<(String, String, f64)> {
+    let group = benchmark["group_id"].as_str()?.to_owned();
+    let name = benchmark["function_id"].as_str()?.to_owned();
+    let elements = benchmark["throughput"]["Elements"].as_f64().unwrap_or(1.0);
+    Some((group, name, elements))
+}
+
+fn folders(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}

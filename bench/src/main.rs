@@ -1,0 +1,94 @@
+//! `writ-bench`: runs the load lab and shows what it found. `cargo xtask bench` builds and calls it.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use writ_bench::report::Report;
+use writ_bench::{Effort, criterion, generator, inline, kernel};
+use writ_lab::Namespace;
+
+#[derive(Parser)]
+enum Command {
+    /// Measures everything and prints the table.
+    Run(Arguments),
+    /// Sends frames until SIGTERM: the lab starts this in the sender's namespace.
+    #[command(hide = true)]
+    Generate(generator::Order),
+}
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Fewer and shorter rounds.
+    #[arg(long)]
+    quick: bool,
+    /// The figures as JSON.
+    #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
+    json: PathBuf,
+    /// The probe's binary.
+    #[arg(long, value_name = "FILE", default_value = "target/release/writ")]
+    writ: PathBuf,
+    /// Where criterion keeps its figures; they are shown with the others.
+    #[arg(long, value_name = "DIR", default_value = "target/criterion")]
+    criterion: PathBuf,
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Run(arguments) => run(&arguments),
+        Command::Generate(order) => generator::generate(&order),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    // What an earlier run left that was killed before it could clean up.
+    Namespace::sweep()?;
+    let writ =
+        arguments.writ.canonicalize().with_context(|| format!("{}: build it first", arguments.writ.display()))?;
+    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
+    let mut doing = |what: &str| eprintln!("{what}");
+
+    let mut report = Report { machine: machine(effort), ..Report::default() };
+    report.sections.extend(criterion::section(&arguments.criterion)?);
+    report.sections.push(kernel::measure(effort, &mut doing)?);
+    let directory = tempfile::Builder::new().prefix("writ-bench-").tempdir()?;
+    let inline = inline::measure(&writ, directory.path(), effort, &mut doing);
+    report.sections.extend(inline.inspect_err(|_| {
+        let log = fs::read_to_string(directory.path().join("writ.log")).unwrap_or_default();
+        eprintln!("the end of writ.log:\n{}", tail(&log, 15));
+    })?);
+
+    println!("{}", report.text());
+    fs::write(&arguments.json, serde_json::to_string_pretty(&report)?)
+        .with_context(|| arguments.json.display().to_string())
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// What the figures were taken on.
+fn machine(effort: Effort) -> Vec<String> {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = fs::read_to_string(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    vec![
+        format!(
+            "{}, {processors} processors, Linux {}",
+            name.map_or("unknown processor", |(_, name)| name),
+            kernel.trim()
+        ),
+        format!(
+            "in the kernel: least of {} x {} runs; inline: median of {} x {} s",
+            effort.rounds,
+            effort.runs,
+            effort.repeats,
+            effort.time.as_secs()
+        ),
+    ]
+}
