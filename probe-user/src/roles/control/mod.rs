@@ -100,7 +100,7 @@ struct Control {
 }
 
 /// The role's life.
-pub(super) fn run(config: Config, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
+pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
     let Inheritance { supervisor, channels, ledger, .. } = inheritance;
     let [capture] = <[_; 1]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channel to capture is missing"))?;
     privileges::drop_all()?;
@@ -122,7 +122,10 @@ pub(super) fn run(config: Config, inheritance: Inheritance, stop: &AtomicBool) -
         pending: Vec::new(),
         next_expiry: Instant::now(),
     };
-    control.note_start()?;
+    // A control role that comes back is no start of the probe: the supervisor tells of it.
+    if life == 0 {
+        control.note_start()?;
+    }
     supervisor.send(&FromRole::Ready, &[])?;
     while !stop.load(Ordering::Relaxed) {
         match events.recv_timeout(TICK) {
