@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use writ_abi::ProbeCounter;
-use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_abi::{SlotPolicy, SlotRef};
 use writ_authority::ApprovedWarrant;
 use writ_capture::{ClockOffset, Kernel, KernelSettings, PcapSource, Source};
 use writ_spool::{Consumer, Ledger, Producer, RecordKind, Wake, create_stream};
@@ -144,14 +144,11 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
     let (streams, _) = Outlets::settle(producers, &ledger)?;
 
     let mut kernel = Kernel::load(&KernelSettings { slots: 1, ..config.tables })?;
-    let flag = |wanted: bool, flag: u32| if wanted { flag } else { 0 };
     // The kernel judges by its own clock, which is not the file's: it takes all, and the worker judges by the stamps.
     let policy = SlotPolicy {
         start_ns: 0,
         stop_ns: u64::MAX,
-        flags: flag(order.from_subject, PolicyFlags::SOURCE)
-            | flag(order.to_subject, PolicyFlags::DESTINATION)
-            | flag(order.headers_only, PolicyFlags::HEADERS_ONLY),
+        flags: order.policy_flags(),
         generation: SLOT.generation,
         reserved: 0,
     };

@@ -6,7 +6,7 @@ use crate::roles::Role;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use uuid::Uuid;
-use writ_abi::SlotRef;
+use writ_abi::{PolicyFlags, SlotRef};
 
 /// A slot and its generation on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -52,6 +52,20 @@ pub struct ArmedIntercept {
     pub subscriber_identity: String,
     /// Its addresses: what the worker holds each hit against, and what is announced as sessions.
     pub targets: Vec<IpAddr>,
+}
+
+impl ArmedIntercept {
+    /// What the kernel may take for it: [`PolicyFlags`].
+    pub fn policy_flags(&self) -> u32 {
+        [
+            (self.from_subject, PolicyFlags::SOURCE),
+            (self.to_subject, PolicyFlags::DESTINATION),
+            (self.headers_only, PolicyFlags::HEADERS_ONLY),
+        ]
+        .into_iter()
+        .filter(|(wanted, _)| *wanted)
+        .fold(0, |flags, (_, flag)| flags | flag)
+    }
 }
 
 /// Why an intercept ends.

@@ -7,5 +7,8 @@ pub mod deliver;
 mod launch;
 mod supervisor;
 
+/// How long a frame may take from the program's judgement to the ring, at most: an interrupt's work can be preempted.
+const FLUSH_NS: u64 = 100_000_000;
+
 pub use launch::{Inheritance, Launch, Role, StreamDescriptors, enter};
 pub use supervisor::{SupervisorError, supervise};

@@ -7,6 +7,7 @@ use crate::ipc::{
     KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture,
 };
 use crate::pipeline::{Intercept, Intercepts, Outlets};
+use crate::roles::FLUSH_NS;
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_abi::{SlotPolicy, SlotRef};
 use writ_capture::Kernel;
 use writ_capture::{ClockOffset, boot_now_ns, start_boot_ns, stop_boot_ns};
 use writ_capture::{CounterFds, CounterView};
@@ -27,8 +28,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// A wall clock that is off by more than this from the one that the windows were reckoned with was set. Slewing does
 /// not show here: it moves boot time alike.
 const STEP_NS: u64 = 1_000_000;
-/// How long a frame may take from the program's judgement to the ring, at most: an interrupt's work can be preempted.
-const FLUSH_NS: u64 = 100_000_000;
 /// Slots and addresses in one part of an inventory: at some 300 and 45 bytes each at most, below a channel's limit.
 const INVENTORY_PART: (usize, usize) = (300, 1000);
 
@@ -273,20 +272,10 @@ impl Keeper {
             account.set_owner(order.warrant.as_u128());
         }
         let clock = self.parts.common.clock.load();
-        let mut flags = 0;
-        for (wanted, flag) in [
-            (order.from_subject, PolicyFlags::SOURCE),
-            (order.to_subject, PolicyFlags::DESTINATION),
-            (order.headers_only, PolicyFlags::HEADERS_ONLY),
-        ] {
-            if wanted {
-                flags |= flag;
-            }
-        }
         let policy = SlotPolicy {
             start_ns: start_boot_ns(clock, order.start_utc_ns, 0),
             stop_ns: account.stop_no_later(stop_boot_ns(clock, order.stop_utc_ns, 0, None)),
-            flags,
+            flags: order.policy_flags(),
             generation: order.slot.generation,
             reserved: 0,
         };

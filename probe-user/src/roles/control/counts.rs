@@ -3,13 +3,11 @@
 
 use crate::config::Config;
 use crate::ipc::{ArmedIntercept, DeliveryCounts, InterceptCounts, SlotFigures};
+use crate::roles::FLUSH_NS;
 use std::collections::BTreeMap;
 use writ_abi::SlotCounters;
 use writ_capture::CounterView;
 use writ_spool::{FORMER_FIGURES, Ledger, LossReason, RecordKind};
-
-/// How long a frame may be on its way from the program to the ring.
-const FLUSH_NS: u64 = 100_000_000;
 
 /// The kernel's side of an intercept's account.
 #[derive(Clone, Debug, Default)]
