@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask setup`, `demo`, `test`, `bench`, `layers`. A file per command.
+//! What a person types: `cargo xtask setup`, `demo`, `test`, `vm-test`, `bench`, `layers`. A file per command.
 //!
 //! It builds on a machine that has nothing but rustup's stable toolchain and a C compiler, because `setup` brings the rest.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@ mod layers;
 mod output;
 mod setup;
 mod test;
+mod vm_test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Build everything and run all tests.
     Test(test::Arguments),
+    /// The tests of the kernel half, and the demo, on Debian's own kernel in a virtual machine.
+    VmTest(vm_test::Arguments),
     /// Measure, beside references, and show one table of figures.
     Bench(bench::Arguments),
     /// Check that the rooms use each other only as the architecture allows, and where unsafe code is.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
+        Command::VmTest(arguments) => vm_test::command(&arguments),
         Command::Bench(arguments) => bench::command(&arguments),
         Command::Layers => layers::command(),
     };

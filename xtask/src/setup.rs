@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Also install what only CI needs (cargo-deny).
     #[arg(long)]
     ci: bool,
+    /// Also install what `cargo xtask vm-test` needs to boot another kernel (qemu).
+    #[arg(long)]
+    vm: bool,
 }
 
 /// Debian packages by what needs them.
@@ -33,6 +36,12 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("to send real traffic and to record it", &["nginx-light", "curl", "iputils-ping", "tcpdump", "tshark"]),
     ("to sign orders and to check certificates", &["openssh-client", "openssl"]),
     ("to check the handover with another ASN.1 implementation", &["python3", "python3-venv"]),
+];
+
+/// Debian packages for `cargo xtask vm-test` only, and what needs them.
+const VM_PACKAGES: &[(&str, &[&str])] = &[
+    ("to boot another kernel", &["qemu-system-x86", "util-linux", "kmod"]),
+    ("to make the root that it boots into", &["busybox-static", "cpio", "binutils"]),
 ];
 
 /// The eBPF compiler, unless rustup has a nightly with rust-src: a compiler and its sources from one build.
@@ -68,7 +77,7 @@ impl Missing {
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
-    let missing = missing(arguments.ci)?;
+    let missing = missing(arguments)?;
     if missing.is_empty() {
         output::line(format!("setup: nothing is missing; eBPF toolchain: {}", Toolchain::find()?.describe()));
         return Ok(true);
@@ -81,7 +90,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
         return Ok(false);
     }
     install(&missing)?;
-    let left = self::missing(arguments.ci)?;
+    let left = self::missing(arguments)?;
     if !left.is_empty() {
         let left: Vec<_> = left.iter().map(Missing::describe).collect();
         bail!("still missing after the installation:\n  {}", left.join("\n  "));
@@ -92,15 +101,25 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
 
 /// For the other commands: sets up if something is missing, says nothing otherwise.
 pub(crate) fn ensure() -> Result<()> {
-    if missing(false)?.is_empty() {
-        return Ok(());
-    }
-    command(&Arguments { check: false, ci: false }).map(drop)
+    ensure_with(&Arguments { check: false, ci: false, vm: false })
 }
 
-fn missing(ci: bool) -> Result<Vec<Missing>> {
+/// For `cargo xtask vm-test`.
+pub(crate) fn ensure_vm() -> Result<()> {
+    ensure_with(&Arguments { check: false, ci: false, vm: true })
+}
+
+fn ensure_with(arguments: &Arguments) -> Result<()> {
+    if missing(arguments)?.is_empty() {
+        return Ok(());
+    }
+    command(arguments).map(drop)
+}
+
+fn missing(arguments: &Arguments) -> Result<Vec<Missing>> {
     let mut wanted: Vec<(String, &'static str)> = Vec::new();
-    for (why, names) in PACKAGES {
+    let vm_packages = if arguments.vm { VM_PACKAGES } else { &[] };
+    for (why, names) in PACKAGES.iter().chain(vm_packages) {
         wanted.extend(names.iter().map(|name| ((*name).to_owned(), *why)));
     }
     let toolchain = Toolchain::find();
@@ -122,7 +141,7 @@ fn missing(ci: bool) -> Result<Vec<Missing>> {
     if linker {
         missing.push(Missing::Linker);
     }
-    if ci && workspace::find("cargo-deny").is_none() {
+    if arguments.ci && workspace::find("cargo-deny").is_none() {
         missing.push(Missing::Deny);
     }
     let venv = workspace::root()?.join("target/venv");
