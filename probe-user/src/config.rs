@@ -13,6 +13,9 @@ use writ_delivery::Destination;
 /// Where `writ` looks for its configuration unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/writ/writ.toml";
 
+/// Longest configuration file, in bytes. As JSON, with every character escaped, it still fits into one message.
+const LONGEST: usize = 64 << 10;
+
 /// Most destinations: a role is handed two descriptors for each of their two endpoints in one message.
 const MOST_DESTINATIONS: usize = 60;
 
@@ -175,6 +178,14 @@ impl Config {
     pub fn read(file: &Path) -> Result<(Self, String), ConfigError> {
         let text =
             std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        if text.len() > LONGEST {
+            let fault = ConfigFault {
+                field: "document".to_owned(),
+                what: format!("{} bytes", text.len()),
+                remedy: format!("shorten it to {LONGEST} bytes: the roles are handed it in one message"),
+            };
+            return Err(ConfigError::Faults { file: file.to_owned(), faults: vec![fault] });
+        }
         match Self::parse(&text) {
             Ok(config) => Ok((config, text)),
             Err(faults) => Err(ConfigError::Faults { file: file.to_owned(), faults }),

@@ -101,6 +101,25 @@ pub struct PortState {
     pub ipv6: Option<bool>,
 }
 
+impl PortState {
+    /// How an interface is now.
+    pub fn read(interface: &str) -> Result<Self, PortError> {
+        Self::of(&find(interface)?, interface)
+    }
+
+    fn of(interface: &Interface, name: &str) -> Result<Self, PortError> {
+        let flags = interface.flags().map_err(failed(name, "reading its flags"))?;
+        Ok(Self {
+            interface: name.to_owned(),
+            ifindex: interface.index().map_err(failed(name, "reading its index"))?,
+            up: flags & UP != 0,
+            arp: flags & NO_ARP == 0,
+            multicast: flags & MULTICAST != 0,
+            ipv6: ipv6(name),
+        })
+    }
+}
+
 /// Makes a port silent and, if the settings say so, brings its link up: in this order. A shared port
 /// (`on_miss = "pass"`) belongs to the host too and is not made silent.
 ///
@@ -108,15 +127,7 @@ pub struct PortState {
 pub fn quiet(settings: &PortSettings) -> Result<PortState, PortError> {
     let name = settings.interface.as_str();
     let interface = find(name)?;
-    let flags = interface.flags().map_err(failed(name, "reading its flags"))?;
-    let state = PortState {
-        interface: settings.interface.clone(),
-        ifindex: interface.index().map_err(failed(name, "reading its index"))?,
-        up: flags & UP != 0,
-        arp: flags & NO_ARP == 0,
-        multicast: flags & MULTICAST != 0,
-        ipv6: ipv6(&settings.interface),
-    };
+    let state = PortState::of(&interface, name)?;
     if !state.up && !settings.bring_up {
         return Err(PortError::Down { interface: name.to_owned() });
     }

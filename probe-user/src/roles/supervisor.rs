@@ -221,10 +221,20 @@ impl Keeper {
             std::thread::sleep(TICK);
         }
         tracing::error!(role = self.role.name(), "role does not end by itself: killed");
+        self.kill();
+        self.process = None;
+    }
+
+    /// Whether the role was started and is not ready although it had its time.
+    fn hangs(&self) -> bool {
+        self.process.is_some() && !self.ready && self.started.elapsed() > READY_LIMIT
+    }
+
+    fn kill(&mut self) {
+        let Some((child, _)) = &mut self.process else { return };
         if let Err(error) = child.kill().and_then(|()| child.wait().map(drop)) {
             tracing::error!(role = self.role.name(), %error, "role cannot be killed");
         }
-        self.process = None;
     }
 }
 
@@ -311,6 +321,10 @@ fn watch(keepers: &mut [Keeper], shared: &Shared, stop: &AtomicBool) -> Result<(
     while !stop.load(Ordering::Relaxed) {
         for keeper in keepers.iter_mut() {
             keeper.listen();
+            if keeper.hangs() {
+                tracing::error!(role = keeper.role.name(), "role does not get ready: killed");
+                keeper.kill();
+            }
             if let Some(status) = keeper.ended() {
                 let status = keeper.failure.take().unwrap_or_else(|| status.to_string());
                 tracing::error!(role = keeper.role.name(), %status, wait_ms = keeper.wait.as_millis(), "role ended: starting it again");
@@ -365,16 +379,22 @@ impl Ports {
         self.runtime.join(format!("port-{interface}.json"))
     }
 
+    /// Makes a port quiet; before that it writes down how the port was, whole or not at all.
     fn prepare(&mut self, settings: &PortSettings) -> Result<(), SupervisorError> {
         let file = self.file(&settings.interface);
         let before = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<PortState>(&bytes).ok());
-        let found = port::quiet(settings)?;
+        let found = PortState::read(&settings.interface)?;
         // An interface made anew since then (another index) has nothing to do with the old record.
         let state = before.filter(|before| before.ifindex == found.ifindex).unwrap_or(found);
-        let written =
-            serde_json::to_vec(&state).map_err(std::io::Error::from).and_then(|text| std::fs::write(&file, text));
+        let unfinished = file.with_extension("new");
+        serde_json::to_vec(&state)
+            .map_err(std::io::Error::from)
+            .and_then(|text| std::fs::write(&unfinished, text))
+            .and_then(|()| std::fs::rename(&unfinished, &file))
+            .map_err(|source| SupervisorError::File { path: file, source })?;
         self.states.push(state);
-        written.map_err(|source| SupervisorError::File { path: file, source })
+        port::quiet(settings)?;
+        Ok(())
     }
 }
 
