@@ -57,7 +57,7 @@ pub(super) fn all(settings: &Settings, watcher: &mut dyn Watcher) -> Result<Repo
     let mut log = Log { report: Report::default(), watcher, step: 1 };
     let refused = one_signature_is_refused(&stage, &mut log)?;
     log.step = 2;
-    let content = Order { start: second_ahead(2), ..refused };
+    let content = Order { start: second_ahead(3), ..refused };
     let truth = two_signatures_arm_it(&stage, &mut log, &content)?;
     log.step = 3;
     let (target_marker, from_ns) = (marker("target")?, ns(content.start));
@@ -120,7 +120,8 @@ fn two_signatures_arm_it(stage: &Stage, log: &mut Log<'_>, order: &Order) -> Res
         return Ok(truth);
     }
     log.doing("its start comes while the subscriber sends");
-    wait_for("the moment before the start", ns(order.start).saturating_sub(300_000_000))?;
+    // Long enough before it that a slow machine has the answer in time.
+    wait_for("the moment before the start", ns(order.start).saturating_sub(1_000_000_000))?;
     let counts = stage.probe.counts(order)?;
     let seen = format!("{} packets seen too early, {} taken", counts.early, counts.matched);
     log.check("before its start nothing is taken", counts.early > 0 && counts.matched == 0, seen);
