@@ -10,7 +10,7 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{FillQueue, FrameDesc, RxQueue, Socket, Umem};
 
@@ -26,6 +26,7 @@ pub struct RingSource {
     rings: XskRings,
     umem: Umem,
     located: Vec<Located>,
+    spin: Duration,
     next_number: u64,
     counts: SourceStatistics,
 }
@@ -116,6 +117,7 @@ impl RingSource {
             rings: XskRings { receive, fill },
             umem,
             located: Vec::with_capacity(ring.batch as usize),
+            spin: Duration::from_micros(ring.spin_us.into()),
             next_number: 0,
             counts: SourceStatistics::default(),
         };
@@ -150,7 +152,7 @@ impl RingSource {
         if self.rings.fill.needs_wakeup() {
             self.rings.receive.poll(0)?;
         }
-        if self.pool.receive(&mut self.rings)? == 0 {
+        if self.pool.receive(&mut self.rings)? == 0 && !self.spin(wait)? {
             if wait.is_zero() || !self.rings.receive.poll(milliseconds(wait))? {
                 return Ok(());
             }
@@ -173,6 +175,24 @@ impl RingSource {
             }
         }
         Ok(())
+    }
+}
+
+impl RingSource {
+    /// Looks for frames for a moment before the thread goes to sleep. Says whether any came.
+    fn spin(&mut self, wait: Duration) -> io::Result<bool> {
+        let limit = self.spin.min(wait);
+        if limit.is_zero() {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if self.pool.receive(&mut self.rings)? > 0 {
+                return Ok(true);
+            }
+            std::hint::spin_loop();
+        }
+        Ok(false)
     }
 }
 

@@ -14,6 +14,9 @@ use writ_capture::{FrameTime, Source, SourceError, SourceStatistics};
 /// How long a worker waits for frames before it looks at its orders again.
 const WAIT: Duration = Duration::from_millis(20);
 
+/// Batches between two looks at the socket's figures while the queue is busy.
+const FIGURES_EVERY: u32 = 256;
+
 /// What all workers read and the keeper writes.
 pub(super) struct Common {
     /// What is in force.
@@ -81,6 +84,7 @@ fn work(
     common: &Common,
     progress: &Progress,
 ) -> Result<(), SourceError> {
+    let mut batches = 0u32;
     loop {
         // Read before the ring: what is stamped earlier and not in the ring by now was read before.
         let (stop, before) = (common.stop.load(Ordering::Acquire), boot_now_ns());
@@ -94,7 +98,11 @@ fn work(
             }
         }
         progress.violations.store(worker.violations(), Ordering::Relaxed);
-        progress.statistics.store(source.statistics());
+        // The socket's own figures cost a system call: not for every batch of a busy queue.
+        if idle || batches.is_multiple_of(FIGURES_EVERY) {
+            progress.statistics.store(source.statistics());
+        }
+        batches = batches.wrapping_add(1);
         progress.horizon_ns.store(horizon, Ordering::Release);
         if stop && idle {
             return Ok(());
