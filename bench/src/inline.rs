@@ -7,7 +7,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
@@ -87,10 +87,24 @@ struct Outcome {
     lost: f64,
 }
 
-/// Measures; `writ` is the probe's binary, `directory` an empty directory for its files.
-pub fn measure(writ: &Path, directory: &Path, effort: Effort, doing: &mut dyn FnMut(&str)) -> Result<Vec<Section>> {
+/// What is tried.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The probe's binary.
+    pub writ: PathBuf,
+    /// Frames that can wait for its worker; none: as it comes.
+    pub ring: Option<u32>,
+}
+
+/// Measures; `directory` is an empty directory for the probe's files.
+pub fn measure(
+    subject: &Subject,
+    directory: &Path,
+    effort: Effort,
+    doing: &mut dyn FnMut(&str),
+) -> Result<Vec<Section>> {
     pin(1)?;
-    let lab = Lab::build(writ, directory)?;
+    let lab = Lab::build(subject, directory)?;
     let mut sections = Vec::new();
     for length in LENGTHS {
         let mut rounds: Vec<Vec<Outcome>> = Vec::new();
@@ -138,7 +152,7 @@ struct Lab {
 }
 
 impl Lab {
-    fn build(writ: &Path, directory: &Path) -> Result<Self> {
+    fn build(subject: &Subject, directory: &Path) -> Result<Self> {
         let (sender, receiver) = (Namespace::new("sender")?, Namespace::new("receiver")?);
         for taker in [Receiver::Drop, Receiver::Tcpdump { hits: 0 }, Receiver::Writ { hits: 0 }] {
             let (from, to) = taker.link();
@@ -155,7 +169,7 @@ impl Lab {
             receiver.enter(|| program.attach(taker.link().1, XdpMode::Driver))??;
         }
         let sink = Sink::start(&receiver)?;
-        let (probe, warrant) = start_probe(writ, directory, &receiver, &sink)?;
+        let (probe, warrant) = start_probe(subject, directory, &receiver, &sink)?;
         Ok(Self { probe, warrant, sink, _receivers: receivers, sender, receiver })
     }
 
@@ -235,12 +249,15 @@ fn outcome(sent: Sent, arrived: u64, delivered: u64, hits: u64) -> Outcome {
 }
 
 /// A probe on the tap with one content order in force on one address.
-fn start_probe(writ: &Path, directory: &Path, namespace: &Namespace, sink: &Sink) -> Result<(Probe, Warrant)> {
+fn start_probe(subject: &Subject, directory: &Path, namespace: &Namespace, sink: &Sink) -> Result<(Probe, Warrant)> {
     let (state, runtime, tap) = (directory.join("state"), directory.join("run"), Receiver::Writ { hits: 0 }.link().1);
     let configuration = directory.join("writ.toml");
+    // A frame for each place in the ring, and as many on their way.
+    let ring = subject.ring.map(|places| format!("ring = {{ receive = {places}, frames = {} }}\n", places * 2));
+    let ring = ring.unwrap_or_default();
     let text = format!(
         "[probe]\nid = \"{}\"\noperator = \"{}\"\nstate = {state:?}\nruntime = {runtime:?}\n\n\
-         [[capture]]\ninterface = \"{tap}\"\nmode = \"driver\"\nbind = \"copy\"\non_miss = \"drop\"\n\n\
+         [[capture]]\ninterface = \"{tap}\"\nmode = \"driver\"\nbind = \"copy\"\non_miss = \"drop\"\n{ring}\n\
          [[destination]]\nname = \"agency\"\nformat = \"t1-ias\"\ncmii = \"127.0.0.1:{}\"\ncmc = \"127.0.0.1:{}\"\n\
          plain = {{}}\n",
         documents::PROBE,
@@ -254,9 +271,9 @@ fn start_probe(writ: &Path, directory: &Path, namespace: &Namespace, sink: &Sink
     let roster = directory.join("roster.toml");
     documents::write(&roster, &documents::roster(&officers))?;
     let both = [&officers[0], &officers[1]];
-    let installed = install_roster(&namespace.path(), writ, &configuration, &roster, &both)?;
+    let installed = install_roster(&namespace.path(), &subject.writ, &configuration, &roster, &both)?;
     ensure!(installed.status.success(), "roster: {}", String::from_utf8_lossy(&installed.stderr).trim());
-    let probe = Probe::start(namespace, writ, &configuration, directory)?;
+    let probe = Probe::start(namespace, &subject.writ, &configuration, directory)?;
 
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
     let warrant = Warrant {

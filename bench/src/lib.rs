@@ -36,7 +36,7 @@ impl Effort {
     /// What figures are quoted by.
     pub const FULL: Self = Self { rounds: 7, runs: 1_000_000, repeats: 5, time: Duration::from_secs(3) };
     /// For a first look.
-    pub const QUICK: Self = Self { rounds: 5, runs: 200_000, repeats: 3, time: Duration::from_secs(1) };
+    pub const QUICK: Self = Self { rounds: 7, runs: 200_000, repeats: 3, time: Duration::from_secs(1) };
 }
 
 /// Keeps this thread, and what it starts, on the n-th of the processors that it may use.

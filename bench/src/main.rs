@@ -4,12 +4,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use writ_bench::inline::Subject;
 use writ_bench::report::Report;
 use writ_bench::{Effort, criterion, generator, inline, kernel};
-use writ_lab::Namespace;
+use writ_lab::{INTERRUPTED, Namespace};
 
 #[derive(Parser)]
 enum Command {
@@ -31,6 +34,9 @@ struct Arguments {
     /// The probe's binary.
     #[arg(long, value_name = "FILE", default_value = "target/release/writ")]
     writ: PathBuf,
+    /// Frames that can wait for the probe's worker, a power of two, in place of the probe's own default.
+    #[arg(long, value_name = "FRAMES")]
+    ring: Option<u32>,
     /// Where criterion keeps its figures; they are shown with the others.
     #[arg(long, value_name = "DIR", default_value = "target/criterion")]
     criterion: PathBuf,
@@ -44,6 +50,9 @@ fn main() -> Result<()> {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&INTERRUPTED))?;
+    }
     // What an earlier run left that was killed before it could clean up.
     Namespace::sweep()?;
     let writ =
@@ -51,11 +60,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     let mut doing = |what: &str| eprintln!("{what}");
 
-    let mut report = Report { machine: machine(effort), ..Report::default() };
+    let mut report = Report { machine: machine(effort, arguments.ring), ..Report::default() };
     report.sections.extend(criterion::section(&arguments.criterion)?);
     report.sections.push(kernel::measure(effort, &mut doing)?);
     let directory = tempfile::Builder::new().prefix("writ-bench-").tempdir()?;
-    let inline = inline::measure(&writ, directory.path(), effort, &mut doing);
+    let subject = Subject { writ, ring: arguments.ring };
+    let inline = inline::measure(&subject, directory.path(), effort, &mut doing);
     report.sections.extend(inline.inspect_err(|_| {
         let log = fs::read_to_string(directory.path().join("writ.log")).unwrap_or_default();
         eprintln!("the end of writ.log:\n{}", tail(&log, 15));
@@ -72,11 +82,12 @@ fn tail(text: &str, lines: usize) -> String {
 }
 
 /// What the figures were taken on.
-fn machine(effort: Effort) -> Vec<String> {
+fn machine(effort: Effort, ring: Option<u32>) -> Vec<String> {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let kernel = fs::read_to_string(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let ring = ring.map_or("the probe's default".to_owned(), |places| format!("{places} places"));
     vec![
         format!(
             "{}, {processors} processors, Linux {}",
@@ -84,7 +95,7 @@ fn machine(effort: Effort) -> Vec<String> {
             kernel.trim()
         ),
         format!(
-            "in the kernel: least of {} x {} runs; inline: median of {} x {} s",
+            "in the kernel: least of {} x {} runs; inline: median of {} x {} s, receive ring: {ring}",
             effort.rounds,
             effort.runs,
             effort.repeats,

@@ -55,8 +55,8 @@ impl Row {
 impl Report {
     /// The table.
     pub fn text(&self) -> String {
-        const NAME: usize = 44;
-        const FIGURE: usize = 15;
+        const NAME: usize = 56;
+        const FIGURE: usize = 14;
         let mut text = self.machine.join("\n");
         text.push('\n');
         for section in &self.sections {

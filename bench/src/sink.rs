@@ -88,8 +88,8 @@ fn serve(mut connection: TcpStream, counts: &Counts) -> io::Result<()> {
 fn value(bytes: &[u8]) -> io::Result<Option<(u8, &[u8], &[u8])>> {
     let [identifier, first, rest @ ..] = bytes else { return Ok(None) };
     let (length, rest) = match first {
-        0..0x80 => (usize::from(*first), rest),
-        0x81..0x84 => {
+        0..=0x7f => (usize::from(*first), rest),
+        0x81..=0x83 => {
             let Some((octets, rest)) = rest.split_at_checked(usize::from(first & 0x7f)) else { return Ok(None) };
             (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
         }

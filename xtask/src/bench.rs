@@ -14,6 +14,9 @@ pub(crate) struct Arguments {
     /// The figures as JSON [default: target/bench.json].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Frames that can wait for the probe's worker, a power of two, in place of the probe's own default.
+    #[arg(long, value_name = "FRAMES")]
+    ring: Option<u32>,
     /// Leave out encoding and the hot path (criterion); figures of an earlier run are shown again.
     #[arg(long)]
     no_criterion: bool,
@@ -39,6 +42,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     bench.arg("run").arg("--writ").arg(target.join("release/writ"));
     bench.arg("--criterion").arg(target.join("criterion"));
     bench.arg("--json").arg(arguments.json.clone().unwrap_or_else(|| target.join("bench.json")));
+    if let Some(ring) = arguments.ring {
+        bench.arg("--ring").arg(ring.to_string());
+    }
     if arguments.quick {
         bench.arg("--quick");
     }

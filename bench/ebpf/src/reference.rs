@@ -30,8 +30,8 @@ pub fn bench_parse(ctx: XdpContext) -> u32 {
         Some([0x86, 0xdd]) => word::<40>(&ctx, ETHERNET).map(|header| fold(&header[8..])),
         _ => None,
     };
-    // The comparison keeps the compiler from leaving out the reads; no packet of the bench has this sum.
-    if seen == Some(u32::MAX) { XDP_PASS } else { XDP_DROP }
+    // An answer that depends on every byte keeps the compiler from leaving out the reads.
+    if seen == Some(0) { XDP_PASS } else { XDP_DROP }
 }
 
 /// Does to the frame what a hit does, and no more: makes room for the FrameHeader. What a hit is compared with.
@@ -49,11 +49,9 @@ fn word<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<[u8; N]> {
     (start + N <= ctx.data_end()).then(|| unsafe { ptr::read(start as *const [u8; N]) })
 }
 
+/// All addresses folded to one word.
 #[inline(always)]
-fn fold(bytes: &[u8]) -> u32 {
-    let mut sum = 0;
-    for byte in bytes {
-        sum += u32::from(*byte);
-    }
-    sum
+fn fold(addresses: &[u8]) -> u32 {
+    let words = addresses.chunks_exact(4);
+    words.fold(0, |sum, word| sum ^ u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
 }
