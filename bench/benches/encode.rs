@@ -4,6 +4,8 @@
 //! the other into 1 MiB, as into a segment of the spool. The copy has the same source, the same target and the same
 //! length. `fast` is what the capture role uses, `reference` the same PDU through the rasn types.
 
+#![expect(missing_docs, reason = "criterion's macro makes a public function")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

@@ -68,7 +68,7 @@ fn serve(mut connection: TcpStream, counts: &Counts) -> io::Result<()> {
         }
         filled += read;
         let (mut rest, mut pdus) = (&buffer[..filled], 0);
-        while let Some((_, contents, behind)) = value(rest)? {
+        while let Some(Value { contents, behind, .. }) = value(rest)? {
             if let Some(number) = sequence(contents)? {
                 counts.out_of_order.fetch_add(u64::from(number != next), Ordering::Relaxed);
                 next = number + 1;
@@ -84,8 +84,16 @@ fn serve(mut connection: TcpStream, counts: &Counts) -> io::Result<()> {
     }
 }
 
-/// Identifier, contents and what follows, of the first BER value of definite length; none if it is not all there.
-fn value(bytes: &[u8]) -> io::Result<Option<(u8, &[u8], &[u8])>> {
+/// A BER value.
+struct Value<'a> {
+    identifier: u8,
+    contents: &'a [u8],
+    /// What follows it.
+    behind: &'a [u8],
+}
+
+/// The first value of definite length; none if it is not all there.
+fn value(bytes: &[u8]) -> io::Result<Option<Value<'_>>> {
     let [identifier, first, rest @ ..] = bytes else { return Ok(None) };
     let (length, rest) = match first {
         0..=0x7f => (usize::from(*first), rest),
@@ -95,13 +103,14 @@ fn value(bytes: &[u8]) -> io::Result<Option<(u8, &[u8], &[u8])>> {
         }
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
-    Ok(rest.split_at_checked(length).map(|(contents, behind)| (*identifier, contents, behind)))
+    let parts = rest.split_at_checked(length);
+    Ok(parts.map(|(contents, behind)| Value { identifier: *identifier, contents, behind }))
 }
 
 /// sequenceNumber \[3\] in cCDeliveryHeader \[0\] of a CmCC; none of what is sent on CmII.
 fn sequence(pdu: &[u8]) -> io::Result<Option<u64>> {
-    let Some((0xa0, mut header, _)) = value(pdu)? else { return Ok(None) };
-    while let Some((identifier, contents, behind)) = value(header)? {
+    let Some(Value { identifier: 0xa0, contents: mut header, .. }) = value(pdu)? else { return Ok(None) };
+    while let Some(Value { identifier, contents, behind }) = value(header)? {
         if identifier == 0x83 {
             return Ok(Some(contents.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))));
         }
@@ -130,7 +139,7 @@ mod tests {
         let time = UtcMicros::from_unix_nanos(1_795_291_200_123_456_000);
         for number in [0, 200, 70_000] {
             let length = intercept.content(&mut pdu, time, Direction::ToSubject, number, &[7; 1000]).unwrap();
-            let (_, contents, behind) = value(&pdu[..length]).unwrap().unwrap();
+            let Value { contents, behind, .. } = value(&pdu[..length]).unwrap().unwrap();
             assert_eq!((sequence(contents).unwrap(), behind.len()), (Some(number), 0));
             assert!(value(&pdu[..length - 1]).unwrap().is_none());
         }
