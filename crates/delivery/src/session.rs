@@ -43,6 +43,9 @@ pub struct Timing {
     pub hold: Duration,
     /// At most so many acknowledged bytes are held (and never more than a quarter of the stream's memory).
     pub hold_bytes: u64,
+    /// How long the first PDU after a silence waits for others to go with it. Without it a session is woken for every
+    /// batch of a worker, and the wake-ups cost more than the PDUs.
+    pub gather: Duration,
     /// Before the second attempt; doubles from then on.
     pub retry_first: Duration,
     /// At most, between attempts.
@@ -57,6 +60,7 @@ impl Default for Timing {
             hold: Duration::from_millis(500),
             // A receive buffer's usual limit (net.ipv4.tcp_rmem is 6 MiB, with the kernel's own overhead).
             hold_bytes: 4 << 20,
+            gather: Duration::from_millis(1),
             retry_first: Duration::from_millis(250),
             retry_most: Duration::from_secs(30),
         }
@@ -310,6 +314,9 @@ impl Session {
             let waited = wait_for(&*link, blocked, self.setup.consumer.wake(), timeout);
             self.setup.consumer.awake()?;
             waited.map_err(io::Error::from)?;
+            if !blocked && stop.is_none() && self.setup.consumer.unsent(1)?.is_some() {
+                thread::sleep(self.setup.timing.gather);
+            }
         }
     }
 
