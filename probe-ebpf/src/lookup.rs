@@ -4,8 +4,8 @@
 
 use core::ptr;
 use writ_abi::{
-    FilterMark, FrameHeader, Intercepts, MOST_LENGTHS, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6,
-    PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
+    FilterMark, FrameHeader, Intercepts, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4,
+    PrefixKey6, PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
 };
 
 use crate::count::Counters;
@@ -17,14 +17,21 @@ use crate::scratch::Scratch;
 const TRIES: usize = 2;
 
 /// An address in network order, as it stands in the packet.
-pub trait Address: Copy {
+pub trait Address {
     const FAMILY: u32;
+    type Number: Copy;
+    type Prefix: Copy;
     type Key;
     type Entry;
 
-    fn key(self, length: u8) -> Self::Key;
+    /// Read once: the packet has it byte for byte.
+    fn number(self) -> Self::Number;
 
-    fn mark(key: &Self::Key) -> FilterMark;
+    fn prefix(number: Self::Number, length: u8) -> Self::Prefix;
+
+    fn mark(prefix: Self::Prefix) -> FilterMark;
+
+    fn key(prefix: Self::Prefix) -> Self::Key;
 
     fn find(key: &Self::Key) -> Option<*const Self::Entry>;
 
@@ -34,17 +41,29 @@ pub trait Address: Copy {
 
 impl Address for [u8; 4] {
     const FAMILY: u32 = PrefixLengths::V4;
+    type Number = u32;
+    type Prefix = Prefix4;
     type Key = PrefixKey4;
     type Entry = PrefixEntry4;
 
     #[inline(always)]
-    fn key(self, length: u8) -> PrefixKey4 {
-        PrefixKey4::new(self, length)
+    fn number(self) -> u32 {
+        u32::from_be_bytes(self)
     }
 
     #[inline(always)]
-    fn mark(key: &PrefixKey4) -> FilterMark {
-        key.mark()
+    fn prefix(number: u32, length: u8) -> Prefix4 {
+        Prefix4::new(number, length)
+    }
+
+    #[inline(always)]
+    fn mark(prefix: Prefix4) -> FilterMark {
+        prefix.mark()
+    }
+
+    #[inline(always)]
+    fn key(prefix: Prefix4) -> PrefixKey4 {
+        prefix.key()
     }
 
     #[inline(always)]
@@ -61,17 +80,30 @@ impl Address for [u8; 4] {
 
 impl Address for [u8; 16] {
     const FAMILY: u32 = PrefixLengths::V6;
+    type Number = [u64; 2];
+    type Prefix = Prefix6;
     type Key = PrefixKey6;
     type Entry = PrefixEntry6;
 
     #[inline(always)]
-    fn key(self, length: u8) -> PrefixKey6 {
-        PrefixKey6::new(self, length)
+    fn number(self) -> [u64; 2] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self;
+        [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
     }
 
     #[inline(always)]
-    fn mark(key: &PrefixKey6) -> FilterMark {
-        key.mark()
+    fn prefix([high, low]: [u64; 2], length: u8) -> Prefix6 {
+        Prefix6::new(high, low, length)
+    }
+
+    #[inline(always)]
+    fn mark(prefix: Prefix6) -> FilterMark {
+        prefix.mark()
+    }
+
+    #[inline(always)]
+    fn key(prefix: Prefix6) -> PrefixKey6 {
+        prefix.key()
     }
 
     #[inline(always)]
@@ -116,12 +148,14 @@ fn one<A: Address>(
     side: impl Fn(&mut FrameHeader) -> &mut [SlotRef; SLOTS_PER_ADDRESS],
     counters: Counters,
 ) -> bool {
+    let number = address.number();
     for _ in 0..MOST_LENGTHS {
         let Some(length) = lengths.next() else { return false };
-        let key = address.key(length);
-        if !may_know(A::mark(&key)) {
+        let prefix = A::prefix(number, length);
+        if !may_know(A::mark(prefix)) {
             continue;
         }
+        let key = A::key(prefix);
         for _ in 0..TRIES {
             let Some(entry) = A::find(&key) else { continue };
             let Some(scratch) = Scratch::of_this_cpu() else { return false };

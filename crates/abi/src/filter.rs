@@ -64,9 +64,13 @@ pub struct FilterMark {
 }
 
 impl FilterMark {
+    /// Spreads two numbers over 64 bits, so that neighbours end up far apart. Two multiplications that do not wait for
+    /// each other, and one that brings the upper bits down.
     #[inline(always)]
-    pub(crate) const fn of_hash(hash: u64) -> Self {
-        Self { hash }
+    pub(crate) const fn of(one: u64, other: u64) -> Self {
+        let sum = one.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(other.wrapping_mul(0xc2b2_ae3d_27d4_eb4f));
+        let hash = (sum ^ sum >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        Self { hash: hash ^ hash >> 32 }
     }
 
     /// Which word of the filter. `last` is the number of words, a power of two, less one.
@@ -80,12 +84,4 @@ impl FilterMark {
     pub const fn bits(self) -> u64 {
         1 << (self.hash & 63) | 1 << (self.hash >> 6 & 63) | 1 << (self.hash >> 12 & 63)
     }
-}
-
-/// Spreads a number over 64 bits, so that neighbours end up far apart.
-#[inline(always)]
-pub(crate) const fn mix(number: u64) -> u64 {
-    let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ number >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    number ^ number >> 32
 }

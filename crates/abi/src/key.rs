@@ -1,7 +1,7 @@
 //! Keys and entries of the prefix tables. The constructors here are the only ones: a key built in two places is a key
 //! built in two ways sooner or later.
 
-use crate::filter::{FilterMark, mix};
+use crate::filter::FilterMark;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// How many intercepts can want one address at once.
@@ -60,13 +60,8 @@ pub struct PrefixKey6 {
 
 impl PrefixKey4 {
     /// The key of the prefix of `length` bits (more than 32 are 32) that this address is in.
-    #[inline(always)]
     pub const fn new(address: [u8; 4], length: u8) -> Self {
-        let length = if length > 32 { 32 } else { length };
-        // In 64 bits, where a shift by all 32 is none too far.
-        let mask = (u64::MAX << (32 - length)) as u32;
-        let address = (u32::from_be_bytes(address) & mask).to_be_bytes();
-        Self { address, length, reserved: [0; 3] }
+        Prefix4::new(u32::from_be_bytes(address), length).key()
     }
 
     /// The first address of the prefix.
@@ -80,29 +75,16 @@ impl PrefixKey4 {
     }
 
     /// Where the prefix is marked in the filter.
-    #[inline(always)]
     pub const fn mark(&self) -> FilterMark {
-        let address = u32::from_be_bytes(self.address) as u64;
-        FilterMark::of_hash(mix(address | (self.length as u64) << 32))
+        Prefix4 { address: u32::from_be_bytes(self.address), length: self.length }.mark()
     }
 }
 
 impl PrefixKey6 {
     /// The key of the prefix of `length` bits (more than 128 are 128) that this address is in.
-    #[inline(always)]
     pub const fn new(address: [u8; 16], length: u8) -> Self {
-        let length = if length > 128 { 128 } else { length };
-        let (high, low) = halves(address);
-        let (high, low) = if length > 64 {
-            (high, low & u64::MAX << (128 - length))
-        } else if length > 0 {
-            (high & u64::MAX << (64 - length), 0)
-        } else {
-            (0, 0)
-        };
-        let [a, b, c, d, e, f, g, h] = high.to_be_bytes();
-        let [i, j, k, l, m, n, o, p] = low.to_be_bytes();
-        Self { address: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p], length, reserved: [0; 3] }
+        let address = u128::from_be_bytes(address);
+        Prefix6::new((address >> 64) as u64, address as u64, length).key()
     }
 
     /// The first address of the prefix.
@@ -116,18 +98,78 @@ impl PrefixKey6 {
     }
 
     /// Where the prefix is marked in the filter.
-    #[inline(always)]
     pub const fn mark(&self) -> FilterMark {
-        let (high, low) = halves(self.address);
-        FilterMark::of_hash(mix(mix(high) ^ low ^ (self.length as u64) << 56))
+        let address = u128::from_be_bytes(self.address);
+        Prefix6 { high: (address >> 64) as u64, low: address as u64, length: self.length }.mark()
     }
 }
 
-/// An address as two numbers.
-#[inline(always)]
-const fn halves(address: [u8; 16]) -> (u64, u64) {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+/// An IPv4 prefix as numbers: what is asked of the filter, before a key is made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix4 {
+    address: u32,
+    length: u8,
+}
+
+impl Prefix4 {
+    /// The prefix of `length` bits (more than 32 are 32) that this address is in.
+    #[inline(always)]
+    pub const fn new(address: u32, length: u8) -> Self {
+        let length = if length > 32 { 32 } else { length };
+        // In 64 bits, where a shift by all 32 is none too far.
+        Self { address: address & (u64::MAX << (32 - length)) as u32, length }
+    }
+
+    /// Where it is marked in the filter.
+    #[inline(always)]
+    pub const fn mark(self) -> FilterMark {
+        FilterMark::of(self.address as u64 | (self.length as u64) << 32, 0)
+    }
+
+    /// Its key.
+    #[inline(always)]
+    pub const fn key(self) -> PrefixKey4 {
+        PrefixKey4 { address: self.address.to_be_bytes(), length: self.length, reserved: [0; 3] }
+    }
+}
+
+/// An IPv6 prefix as numbers. See [`Prefix4`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix6 {
+    high: u64,
+    low: u64,
+    length: u8,
+}
+
+impl Prefix6 {
+    /// The prefix of `length` bits (more than 128 are 128) that this address is in, given by its two halves.
+    #[inline(always)]
+    pub const fn new(high: u64, low: u64, length: u8) -> Self {
+        let length = if length > 128 { 128 } else { length };
+        let (high, low) = if length > 64 {
+            (high, low & u64::MAX << (128 - length))
+        } else if length > 0 {
+            (high & u64::MAX << (64 - length), 0)
+        } else {
+            (0, 0)
+        };
+        Self { high, low, length }
+    }
+
+    /// Where it is marked in the filter.
+    #[inline(always)]
+    pub const fn mark(self) -> FilterMark {
+        FilterMark::of(self.low ^ (self.length as u64) << 56, self.high)
+    }
+
+    /// Its key.
+    #[inline(always)]
+    pub const fn key(self) -> PrefixKey6 {
+        let [a, b, c, d, e, f, g, h] = self.high.to_be_bytes();
+        let [i, j, k, l, m, n, o, p] = self.low.to_be_bytes();
+        let address = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p];
+        PrefixKey6 { address, length: self.length, reserved: [0; 3] }
+    }
 }
 
 /// What the kernel knows of an IPv4 prefix. See [`Intercepts`].

@@ -15,7 +15,8 @@ pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
 pub use filter::{FilterMark, MOST_LENGTHS, PrefixLengths};
 pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
 pub use key::{
-    Intercepts, NO_SLOT, Port, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SLOTS_PER_ADDRESS, SlotRef,
+    Intercepts, NO_SLOT, Port, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SLOTS_PER_ADDRESS,
+    SlotRef,
 };
 pub use policy::{PolicyFlags, SlotPolicy};
 
