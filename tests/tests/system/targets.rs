@@ -42,8 +42,10 @@ fn eight_warrants_overlap_a_ninth_is_refused_and_their_coming_and_going_disturbs
         assert_eq!(answer.accepted, fits, "{target}: {}", answer.words);
         assert!(fits || answer.words.contains("belong to 8 intercepts already"), "{}", answer.words);
     }
+    sleep(Duration::from_millis(300));
     // One of the middle goes, and its place is another's.
     let gone = &orders[3];
+    let before_revocation_ns = now_ns();
     let answer = scene.probe().revoke(gone).unwrap();
     let revoked_ns = now_ns();
     assert!(answer.accepted, "{}", answer.words);
@@ -60,7 +62,7 @@ fn eight_warrants_overlap_a_ninth_is_refused_and_their_coming_and_going_disturbs
     for order in rest.iter().filter(|order| order.uuid != gone.uuid) {
         hold(order.case_id, &sent, &scene.packets(order), all_ns..ended_ns, begun_ns..u64::MAX);
     }
-    hold("gone", &sent, &scene.packets(gone), all_ns..revoked_ns - 100_000_000, begun_ns..revoked_ns);
+    hold("gone", &sent, &scene.packets(gone), all_ns..before_revocation_ns, begun_ns..revoked_ns);
     hold("next", &sent, &scene.packets(&after), after_ns..ended_ns, revoked_ns..u64::MAX);
     for (order, (target, case)) in orders.iter().zip(AROUND) {
         let told = &scene.agency(order).messages(case).unwrap()[0];
