@@ -117,6 +117,9 @@ impl Order {
              [window]\nstart = \"{start}\"\nstop = \"{stop}\"\n"
         );
         for target in &self.targets {
+            // As a person writes it.
+            let is_address = target.prefix_len() == target.max_prefix_len();
+            let target = if is_address { target.addr().to_string() } else { target.to_string() };
             text.push_str(&format!(
                 "\n[[target]]\naddress = \"{target}\"\nconfirmed_by = \"C. Engineer, provisioning\"\n\
                  confirmed_on = \"{served}\"\nsubscriber = \"account 20117\"\n"
