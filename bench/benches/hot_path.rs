@@ -7,7 +7,7 @@
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::hint::black_box;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ fn intercept(number: u16, scope: Scope) -> Result<Intercept> {
             cmc: true,
         }],
         subscriber_identity: "line 42".into(),
-        targets: vec![SUBJECT.into()],
+        targets: vec![IpAddr::from(SUBJECT).into()],
     };
     Ok(Intercept::new(&order, "pop3-probe1")?)
 }
@@ -117,7 +117,7 @@ impl Rig {
         for number in 0..count {
             ledger.slot(number).context("a slot of the ledger")?.reset(1, 1);
             intercepts.insert(Arc::new(intercept(number, scope)?));
-            intercepts.set_targets(slot(number), [SUBJECT.into()]);
+            intercepts.set_targets(slot(number), [IpAddr::from(SUBJECT).into()]);
         }
         let worker = Worker::new(Arc::new(outlets), ledger, BATCH);
         Ok(Self { source, worker, intercepts, clock: ClockOffset::sample(), readers })

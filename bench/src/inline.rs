@@ -280,7 +280,7 @@ fn start_probe(subject: &Subject, directory: &Path, namespace: &Namespace, sink:
         uuid: "5a0b8c1e-6d1f-4c57-9a4e-0f2d9be0c101",
         authority: "title-iii",
         scope: "content",
-        targets: vec![IpAddr::from(TARGET)],
+        targets: vec![IpAddr::from(TARGET).into()],
         start: Timestamp::from_second(now + 1)?,
         stop: Timestamp::from_second(now + 24 * 3600)?,
         agency: "agency",

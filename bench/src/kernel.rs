@@ -132,7 +132,7 @@ fn one_table(family: Family, targets: usize, effort: Effort) -> Result<Vec<f64>>
     let hit_frame = frame::udp(bystander(0), subjects[0], LENGTH).context("addresses of one family")?;
     let mut kernel = Kernel::load(&KernelSettings::default())?;
     for address in &subjects {
-        kernel.tables().set_address(*address, &[SLOT])?;
+        kernel.tables().set_prefix((*address).into(), &[SLOT])?;
     }
     let mut timer = Timer::new(&hit_frame)?;
     let mut least = Vec::new();

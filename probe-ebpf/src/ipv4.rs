@@ -1,7 +1,7 @@
 //! IPv4: the base header, which decides, and the way behind it.
 
 use aya_ebpf::programs::XdpContext;
-use writ_abi::{AddressEntry4, AddressKey4, FrameFlags, ProbeCounter};
+use writ_abi::{FrameFlags, ProbeCounter};
 
 use crate::count::Counters;
 use crate::scratch::Scratch;
@@ -18,8 +18,8 @@ struct Base {
     _time_to_live: u8,
     _protocol: u8,
     _checksum: [u8; 2],
-    source: AddressKey4,
-    destination: AddressKey4,
+    source: [u8; 4],
+    destination: [u8; 4],
 }
 
 const BASE_LENGTH: u16 = size_of::<Base>() as u16;
@@ -39,7 +39,7 @@ pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Option<&'stat
         counters.count(ProbeCounter::BadVersion);
         return None;
     }
-    lookup::both::<AddressEntry4>(&base.source, &base.destination, counters)
+    lookup::both(base.source, base.destination, counters)
 }
 
 /// Finds where the packet and its headers end.

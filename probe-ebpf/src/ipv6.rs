@@ -1,7 +1,7 @@
 //! IPv6: the base header, which decides, and the extension headers behind it.
 
 use aya_ebpf::programs::XdpContext;
-use writ_abi::{AddressEntry6, AddressKey6, FrameFlags, MAX_OPTION_SPANS, OptionSpan, ProbeCounter};
+use writ_abi::{FrameFlags, MAX_OPTION_SPANS, OptionSpan, ProbeCounter};
 
 use crate::count::Counters;
 use crate::scratch::Scratch;
@@ -15,8 +15,8 @@ struct Base {
     _payload_length: [u8; 2],
     _next_header: u8,
     _hop_limit: u8,
-    source: AddressKey6,
-    destination: AddressKey6,
+    source: [u8; 16],
+    destination: [u8; 16],
 }
 
 const BASE_LENGTH: u16 = size_of::<Base>() as u16;
@@ -44,7 +44,7 @@ pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Option<&'stat
         counters.count(ProbeCounter::BadVersion);
         return None;
     }
-    lookup::both::<AddressEntry6>(&base.source, &base.destination, counters)
+    lookup::both(base.source, base.destination, counters)
 }
 
 /// Finds where the packet and its headers end, and which options are to be blanked.

@@ -1,62 +1,131 @@
-//! From the two addresses of a packet to the intercepts that have them. This is the only question that a bystander's
-//! packet is asked.
+//! From the two addresses of a packet to the intercepts that want them. This is the only question that a bystander's
+//! packet is asked, so the answer comes from the filter nearly always, and a table is asked only where it may know the
+//! address.
 
 use core::ptr;
 use writ_abi::{
-    AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, FrameHeader, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
+    FilterMark, FrameHeader, Intercepts, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4,
+    PrefixKey6, PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
 };
 
 use crate::count::Counters;
-use crate::maps::{WRIT_ADDR4, WRIT_ADDR6};
+use crate::maps::{WRIT_FILTER, WRIT_LENGTHS, WRIT_PREFIX4, WRIT_PREFIX6, filter_last};
 use crate::scratch::Scratch;
 
-/// An entry of an address table.
-pub trait Entry: Sized {
+/// How often a table is asked for a prefix that the filter has. More than once, because user space rewrites an entry by
+/// putting a new one in its place: a reader can come between, and find none or one that is being reused.
+const TRIES: usize = 2;
+
+/// An address in network order, as it stands in the packet.
+pub trait Address {
+    const FAMILY: u32;
+    type Number: Copy;
+    type Prefix: Copy;
     type Key;
+    type Entry;
 
-    fn find(key: &Self::Key) -> Option<*const Self>;
+    /// Read once: the packet has it byte for byte.
+    fn number(self) -> Self::Number;
 
-    /// Copies the references out. False: by then the entry was another key's.
-    fn copy(entry: *const Self, key: &Self::Key, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool;
+    fn prefix(number: Self::Number, length: u8) -> Self::Prefix;
+
+    fn mark(prefix: Self::Prefix) -> FilterMark;
+
+    fn key(prefix: Self::Prefix) -> Self::Key;
+
+    fn find(key: &Self::Key) -> Option<*const Self::Entry>;
+
+    /// Copies the references out. False: by then the entry was another one.
+    fn copy(entry: *const Self::Entry, key: &Self::Key, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool;
 }
 
-impl Entry for AddressEntry4 {
-    type Key = AddressKey4;
+impl Address for [u8; 4] {
+    const FAMILY: u32 = PrefixLengths::V4;
+    type Number = u32;
+    type Prefix = Prefix4;
+    type Key = PrefixKey4;
+    type Entry = PrefixEntry4;
 
     #[inline(always)]
-    fn find(key: &AddressKey4) -> Option<*const Self> {
-        WRIT_ADDR4.get_ptr(key)
+    fn number(self) -> u32 {
+        u32::from_be_bytes(self)
     }
 
     #[inline(always)]
-    fn copy(entry: *const Self, key: &AddressKey4, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
+    fn prefix(number: u32, length: u8) -> Prefix4 {
+        Prefix4::new(number, length)
+    }
+
+    #[inline(always)]
+    fn mark(prefix: Prefix4) -> FilterMark {
+        prefix.mark()
+    }
+
+    #[inline(always)]
+    fn key(prefix: Prefix4) -> PrefixKey4 {
+        prefix.key()
+    }
+
+    #[inline(always)]
+    fn find(key: &PrefixKey4) -> Option<*const PrefixEntry4> {
+        WRIT_PREFIX4.get_ptr(key)
+    }
+
+    #[inline(always)]
+    fn copy(entry: *const PrefixEntry4, key: &PrefixKey4, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
         // SAFETY: the entry is map memory, which outlives the program's run.
-        unsafe { copy(&raw const (*entry).slots, &raw const (*entry).key.0, &key.0, to) }
+        unsafe { copy(&raw const (*entry).intercepts, to) && is_same(&raw const (*entry).key, key) }
     }
 }
 
-impl Entry for AddressEntry6 {
-    type Key = AddressKey6;
+impl Address for [u8; 16] {
+    const FAMILY: u32 = PrefixLengths::V6;
+    type Number = [u64; 2];
+    type Prefix = Prefix6;
+    type Key = PrefixKey6;
+    type Entry = PrefixEntry6;
 
     #[inline(always)]
-    fn find(key: &AddressKey6) -> Option<*const Self> {
-        WRIT_ADDR6.get_ptr(key)
+    fn number(self) -> [u64; 2] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self;
+        [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
     }
 
     #[inline(always)]
-    fn copy(entry: *const Self, key: &AddressKey6, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
+    fn prefix([high, low]: [u64; 2], length: u8) -> Prefix6 {
+        Prefix6::new(high, low, length)
+    }
+
+    #[inline(always)]
+    fn mark(prefix: Prefix6) -> FilterMark {
+        prefix.mark()
+    }
+
+    #[inline(always)]
+    fn key(prefix: Prefix6) -> PrefixKey6 {
+        prefix.key()
+    }
+
+    #[inline(always)]
+    fn find(key: &PrefixKey6) -> Option<*const PrefixEntry6> {
+        WRIT_PREFIX6.get_ptr(key)
+    }
+
+    #[inline(always)]
+    fn copy(entry: *const PrefixEntry6, key: &PrefixKey6, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
         // SAFETY: the entry is map memory, which outlives the program's run.
-        unsafe { copy(&raw const (*entry).slots, &raw const (*entry).key.0, &key.0, to) }
+        unsafe { copy(&raw const (*entry).intercepts, to) && is_same(&raw const (*entry).key, key) }
     }
 }
 
 /// Looks up the source and the destination. `None`: no intercept has either, which has been counted.
 #[inline(always)]
-pub fn both<E: Entry>(source: &E::Key, destination: &E::Key, counters: Counters) -> Option<&'static mut Scratch> {
+pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> Option<&'static mut Scratch> {
+    let lengths = lengths(A::FAMILY);
     // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
     // by an `or`, which the verifier refuses.
-    let source_hit = one::<E>(source, |header| &mut header.source, counters);
-    let destination_hit = one::<E>(destination, |header| &mut header.destination, counters);
+    let source_hit = one(source, lengths, |header| &mut header.source, counters);
+    let destination_hit = one(destination, lengths, |header| &mut header.destination, counters);
     if !source_hit && !destination_hit {
         counters.count(ProbeCounter::Misses);
         return None;
@@ -71,42 +140,80 @@ pub fn both<E: Entry>(source: &E::Key, destination: &E::Key, counters: Counters)
     Some(scratch)
 }
 
-/// Looks up one address and copies its references to their side of the header.
+/// Looks up one address and copies the references of the longest prefix that holds it to their side of the header.
 #[inline(always)]
-fn one<E: Entry>(
-    key: &E::Key,
+fn one<A: Address>(
+    address: A,
+    mut lengths: PrefixLengths,
     side: impl Fn(&mut FrameHeader) -> &mut [SlotRef; SLOTS_PER_ADDRESS],
     counters: Counters,
 ) -> bool {
-    let Some(entry) = E::find(key) else { return false };
-    let Some(scratch) = Scratch::of_this_cpu() else { return false };
-    let whole = E::copy(entry, key, side(&mut scratch.header));
-    if !whole {
-        counters.count(ProbeCounter::Torn);
+    let number = address.number();
+    for _ in 0..MOST_LENGTHS {
+        let Some(length) = lengths.next() else { return false };
+        let prefix = A::prefix(number, length);
+        if !may_know(A::mark(prefix)) {
+            continue;
+        }
+        let key = A::key(prefix);
+        for _ in 0..TRIES {
+            let Some(entry) = A::find(&key) else { continue };
+            let Some(scratch) = Scratch::of_this_cpu() else { return false };
+            if A::copy(entry, &key, side(&mut scratch.header)) {
+                return true;
+            }
+            counters.count(ProbeCounter::Torn);
+        }
     }
-    whole
+    false
 }
 
-/// Volatile, so that the key is read after the references: the kernel gives the elements of a hash map to other keys
-/// under a reader.
+/// The prefix lengths in use.
+#[inline(always)]
+fn lengths(family: u32) -> PrefixLengths {
+    let Some(word) = WRIT_LENGTHS.get_ptr(family) else { return PrefixLengths::default() };
+    // SAFETY: map memory, which outlives the program's run; user space may be writing it, whole.
+    PrefixLengths::from_word(unsafe { ptr::read_volatile(word) })
+}
+
+/// Whether a table may hold what is so marked.
+#[inline(always)]
+fn may_know(mark: FilterMark) -> bool {
+    let Some(word) = WRIT_FILTER.get_ptr(mark.word(filter_last())) else { return true };
+    // SAFETY: as above.
+    let word = unsafe { ptr::read_volatile(word) };
+    word & mark.bits() == mark.bits()
+}
+
+/// Copies the references. False: they are not those of one entry.
 ///
 /// # Safety
-/// `slots` and `found` are parts of an entry in map memory.
+/// `found` is part of an entry in map memory.
 #[inline(always)]
-unsafe fn copy<const N: usize>(
-    slots: *const [SlotRef; SLOTS_PER_ADDRESS],
-    found: *const [u8; N],
-    wanted: &[u8; N],
-    to: &mut [SlotRef; SLOTS_PER_ADDRESS],
-) -> bool {
+unsafe fn copy(found: *const Intercepts, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
     for (i, to) in to.iter_mut().enumerate() {
         // SAFETY: within the array. Map values are aligned to 8 bytes, and the references in them to 4.
-        *to = unsafe { ptr::read_volatile(slots.cast::<SlotRef>().add(i)) };
+        *to = unsafe { ptr::read_volatile((&raw const (*found).slots).cast::<SlotRef>().add(i)) };
     }
+    // SAFETY: within the entry, and aligned.
+    let sum = unsafe { ptr::read_volatile(&raw const (*found).sum) };
+    sum == Intercepts::sum_of(to)
+}
+
+/// Whether an entry is the key's own. Volatile, so that it is read after the references.
+///
+/// # Safety
+/// `found` is part of an entry in map memory.
+#[inline(always)]
+unsafe fn is_same<K>(found: *const K, wanted: &K) -> bool {
+    const { assert!(size_of::<K>().is_multiple_of(4) && align_of::<K>() == 1) };
+    let (found, wanted) = (found.cast::<u32>(), ptr::from_ref(wanted).cast::<u32>());
     let mut difference = 0;
-    for (i, wanted) in wanted.iter().enumerate() {
-        // SAFETY: within the array.
-        difference |= unsafe { ptr::read_volatile(found.cast::<u8>().add(i)) } ^ wanted;
+    for i in 0..size_of::<K>() / 4 {
+        // SAFETY: within the key, which comes first in its entry, and so is aligned to 8 bytes.
+        let found = unsafe { ptr::read_volatile(found.add(i)) };
+        // SAFETY: within the key.
+        difference |= found ^ unsafe { ptr::read_unaligned(wanted.add(i)) };
     }
     difference == 0
 }

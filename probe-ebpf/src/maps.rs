@@ -4,7 +4,9 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
-use writ_abi::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, Port, ProbeCounters, SlotCounters, SlotPolicy};
+use writ_abi::{
+    Port, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, PrefixLengths, ProbeCounters, SlotCounters, SlotPolicy,
+};
 
 use crate::scratch::Scratch;
 
@@ -12,10 +14,16 @@ use crate::scratch::Scratch;
 const MMAPABLE: u32 = 1 << 10;
 
 #[map]
-pub static WRIT_ADDR4: HashMap<AddressKey4, AddressEntry4> = HashMap::with_max_entries(64, 0);
+pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::FAMILIES, MMAPABLE);
 
 #[map]
-pub static WRIT_ADDR6: HashMap<AddressKey6, AddressEntry6> = HashMap::with_max_entries(64, 0);
+pub static WRIT_FILTER: Array<u64> = Array::with_max_entries(512, MMAPABLE);
+
+#[map]
+pub static WRIT_PREFIX4: HashMap<PrefixKey4, PrefixEntry4> = HashMap::with_max_entries(64, 0);
+
+#[map]
+pub static WRIT_PREFIX6: HashMap<PrefixKey6, PrefixEntry6> = HashMap::with_max_entries(64, 0);
 
 #[map]
 pub static WRIT_SLOTS: Array<SlotPolicy> = Array::with_max_entries(16, MMAPABLE);
@@ -52,4 +60,15 @@ static WRIT_CPUS: u32 = 1;
 pub fn cpus() -> u32 {
     // SAFETY: a reference to a static is good for a read.
     unsafe { core::ptr::read_volatile(&raw const WRIT_CPUS) }
+}
+
+/// How many words the filter has, less one; set at load.
+#[unsafe(no_mangle)]
+static WRIT_FILTERLAST: u32 = 511;
+
+/// [`WRIT_FILTERLAST`], as it is at run time.
+#[inline(always)]
+pub fn filter_last() -> u32 {
+    // SAFETY: a reference to a static is good for a read.
+    unsafe { core::ptr::read_volatile(&raw const WRIT_FILTERLAST) }
 }

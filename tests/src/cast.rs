@@ -1,6 +1,7 @@
 //! Who plays in the packet tests: parties, each with an IPv4 and an IPv6 address, and the intercepts against them.
 
 use crate::reference::World;
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
 
@@ -36,6 +37,14 @@ pub const NOWHERE: Party = Party(100);
 pub const CROWD: Party = Party(110);
 /// Two orders, one of them ended: content, and expired.
 pub const HALF: Party = Party(120);
+/// In a prefix under an order: [`BLOCK`].
+pub const RESIDENT: Party = Party(131);
+/// In a prefix within that prefix, under another: [`BLOCK`] and [`INNER_BLOCK`].
+pub const LODGER: Party = Party(195);
+/// In both, and under an order of its own: [`BLOCK`], [`INNER_BLOCK`] and [`HEADERS`].
+pub const ROOM: Party = Party(196);
+/// The last address before the prefixes.
+pub const NEIGHBOUR: Party = Party(127);
 
 /// Slot of a content order.
 pub const CONTENT: u16 = 0;
@@ -55,9 +64,13 @@ pub const HALTED: u16 = 6;
 pub const REUSED: u16 = 7;
 /// First of the eight slots of [`CROWD`].
 pub const CROWDED: u16 = 8;
+/// Slot of a headers-only order over the prefixes of [`blocks`].
+pub const BLOCK: u16 = 16;
+/// Slot of a content order over prefixes within those.
+pub const INNER_BLOCK: u16 = 17;
 
 /// Every party.
-pub const ALL: [Party; 14] = [
+pub const ALL: [Party; 18] = [
     BYSTANDER,
     SUBJECT,
     SUBJECT_AGAIN,
@@ -72,6 +85,10 @@ pub const ALL: [Party; 14] = [
     NOWHERE,
     CROWD,
     HALF,
+    RESIDENT,
+    LODGER,
+    ROOM,
+    NEIGHBOUR,
 ];
 
 impl Party {
@@ -88,7 +105,7 @@ impl Party {
     fn slots(self) -> Vec<u16> {
         match self {
             SUBJECT | SUBJECT_AGAIN => vec![CONTENT],
-            PEN => vec![HEADERS],
+            PEN | ROOM => vec![HEADERS],
             SENDER => vec![SENT],
             RECEIVER => vec![RECEIVED],
             MIXED => vec![CONTENT, HEADERS],
@@ -104,7 +121,20 @@ impl Party {
     }
 }
 
-/// A reference to a slot, as the address tables hold it.
+/// The prefixes that are targets whole, from [`RESIDENT`] on, and their orders.
+fn blocks() -> [(IpNet, SlotRef); 4] {
+    let net = |party: Party, (v4, v6)| [(party.v4().into(), v4), (party.v6().into(), v6)];
+    let [outer, outer6] = net(Party(128), (25, 121));
+    let [inner, inner6] = net(Party(192), (26, 122));
+    [(outer, BLOCK), (outer6, BLOCK), (inner, INNER_BLOCK), (inner6, INNER_BLOCK)]
+        .map(|((address, length), slot)| (prefix(address, length), reference(slot)))
+}
+
+fn prefix(address: IpAddr, length: u8) -> IpNet {
+    IpNet::new(address, length).expect("no longer than an address")
+}
+
+/// A reference to a slot, as the prefix tables hold it.
 pub fn reference(slot: u16) -> SlotRef {
     SlotRef { slot, generation: 3 + slot }
 }
@@ -114,7 +144,7 @@ pub fn world() -> World {
     const BOTH: u32 = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
     // In nanoseconds since the machine started: it has been up for longer than the one and for less than the other.
     let (past, future) = (1, u64::MAX / 2);
-    let slots = (0..CROWDED + 8).map(|slot| {
+    let slots = (0..=INNER_BLOCK).map(|slot| {
         let (start_ns, stop_ns, flags) = match slot {
             CONTENT => (past, future, BOTH),
             HEADERS => (past, future, BOTH | PolicyFlags::HEADERS_ONLY),
@@ -124,7 +154,7 @@ pub fn world() -> World {
             PAST => (past, past + 1, BOTH),
             HALTED => (past, 0, BOTH),
             REUSED => (past, future, BOTH),
-            15 => (past, future, BOTH),
+            15 | INNER_BLOCK => (past, future, BOTH),
             _ => (past, future, BOTH | PolicyFlags::HEADERS_ONLY),
         };
         let generation = reference(slot).generation + u16::from(slot == REUSED);
@@ -133,7 +163,8 @@ pub fn world() -> World {
     let targets = ALL.iter().flat_map(|party| {
         let slots: Vec<_> = party.slots().into_iter().map(reference).collect();
         let addresses = [IpAddr::from(party.v4()), IpAddr::from(party.v6())];
-        addresses.into_iter().filter(|_| !party.slots().is_empty()).map(move |address| (address, slots.clone()))
+        addresses.into_iter().filter(|_| !party.slots().is_empty()).map(move |address| (address.into(), slots.clone()))
     });
-    World { targets: targets.collect(), slots: slots.collect() }
+    let blocks = blocks().into_iter().map(|(prefix, slot)| (prefix, vec![slot]));
+    World { targets: targets.chain(blocks).collect(), slots: slots.collect() }
 }

@@ -41,7 +41,7 @@ impl Trial {
     /// Loads the program and its tables. Needs root.
     pub fn load(world: &World) -> Self {
         let slots = world.slots.len() as u16;
-        let settings = KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, sockets: 4 };
+        let settings = KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, filter_bytes: 4096, sockets: 4 };
         let mut kernel = match env::var_os("WRIT_OBJECT") {
             None => Kernel::load(&settings),
             Some(file) => Kernel::load_object(&fs::read(file).expect("a readable file"), &settings),
@@ -50,8 +50,8 @@ impl Trial {
         for (slot, policy) in world.slots.iter().enumerate() {
             kernel.tables().arm(slot as u16, policy).expect("a slot of the table");
         }
-        for (address, references) in &world.targets {
-            kernel.tables().set_address(*address, references).expect("room in the table");
+        for (prefix, references) in world.entries() {
+            kernel.tables().set_prefix(prefix, &references).expect("room in the table");
         }
         let counters = kernel.counters().expect("the counters can be mapped");
         Self { kernel, counters, slots }

@@ -5,6 +5,7 @@
 //! 6946 (atomic fragments); RFC 9293, 768, 792, 4443. Which of it is header and which content is the law's; the rule
 //! is told in the FrameHeader's documentation.
 
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -13,8 +14,8 @@ use writ_abi::{FrameFlags, MAX_OPTION_SPANS, PolicyFlags, ProbeCounter, SLOTS_PE
 /// Who is a target, and of what.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Each target's address and the intercepts that want it, at most [`SLOTS_PER_ADDRESS`].
-    pub targets: BTreeMap<IpAddr, Vec<SlotRef>>,
+    /// Each target's prefix and the intercepts that want it; at most [`SLOTS_PER_ADDRESS`] want one address.
+    pub targets: BTreeMap<IpNet, Vec<SlotRef>>,
     /// The slots' policies, by index.
     pub slots: Vec<SlotPolicy>,
 }
@@ -97,11 +98,23 @@ impl World {
         }
     }
 
+    /// The intercepts that want a prefix, in the order of their prefixes from wide to narrow.
+    fn wanting(&self, prefix: IpNet) -> Vec<SlotRef> {
+        let mut holders: Vec<_> = self.targets.iter().filter(|(target, _)| target.contains(&prefix)).collect();
+        holders.sort_by_key(|(target, _)| target.prefix_len());
+        holders.into_iter().flat_map(|(_, slots)| slots).copied().collect()
+    }
+
+    /// The prefixes, each with all intercepts that want it: what the program's tables are to hold.
+    pub fn entries(&self) -> impl Iterator<Item = (IpNet, Vec<SlotRef>)> {
+        self.targets.keys().map(|prefix| (*prefix, self.wanting(*prefix)))
+    }
+
     fn judge_packet(&self, frame: &[u8], offset: usize, addresses: [IpAddr; 2], now: u64) -> Judgement {
         let mut accounts = BTreeMap::new();
         let mut wanting = Vec::new();
         let [source, destination] = [(0, PolicyFlags::SOURCE), (1, PolicyFlags::DESTINATION)].map(|(side, flag)| {
-            let slots = self.targets.get(&addresses[side]).cloned().unwrap_or_default();
+            let slots = self.wanting(addresses[side].into());
             let mut live = 0;
             for (i, reference) in slots.iter().enumerate() {
                 let entry = self.ask(*reference, flag, now);

@@ -7,11 +7,11 @@ use aya::{Ebpf, EbpfLoader};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::os::fd::{AsRawFd, OwnedFd};
 use writ_abi::{
-    AddressEntry4, AddressKey4, FrameHeader, NO_SLOT, PROGRAM_PASS, PolicyFlags, Port, ProbeCounter, ProbeCounters,
-    SLOTS_PER_ADDRESS, SlotCounters, SlotPolicy, SlotRef, maps,
+    FrameHeader, Intercepts, NO_SLOT, PROGRAM_PASS, PolicyFlags, Port, PrefixEntry4, PrefixKey4, PrefixLengths,
+    ProbeCounter, ProbeCounters, SLOTS_PER_ADDRESS, SlotCounters, SlotPolicy, SlotRef, maps,
 };
 use writ_capture::object;
-use writ_tests::cast::{BYSTANDER, SUBJECT};
+use writ_tests::cast::{BYSTANDER, Party, SUBJECT};
 use writ_tests::stack::{IPV4, ethernet, ipv4, protocol::UDP, udp};
 
 const DROP: u32 = 1;
@@ -27,8 +27,8 @@ struct Program {
 }
 
 impl Program {
-    /// `key` is what the entry of the subject's address says it was written for.
-    fn load(key: AddressKey4) -> Self {
+    /// `entry` is what the table says of the subject's address.
+    fn load(entry: PrefixEntry4) -> Self {
         let cpus = aya::util::nr_cpus().expect("CPUs can be counted") as u32;
         let mut ebpf = EbpfLoader::new()
             .override_global(maps::CPUS, &cpus, true)
@@ -43,11 +43,14 @@ impl Program {
         let policy = SlotPolicy { start_ns: 0, stop_ns: u64::MAX, flags, generation: 1, reserved: 0 };
         let mut slots = Array::try_from(ebpf.map_mut(maps::SLOTS).expect("it is there")).expect("an array");
         slots.set(0, policy, 0).expect("a slot");
-        let mut references = [SlotRef { slot: NO_SLOT, generation: 0 }; SLOTS_PER_ADDRESS];
-        references[0] = OWNER;
-        let mut addresses = HashMap::try_from(ebpf.map_mut(maps::ADDRESSES_V4).expect("it is there")).expect("a hash");
-        let entry = AddressEntry4 { key, slots: references };
-        addresses.insert(AddressKey4(SUBJECT.v4().octets()), entry, 0).expect("room");
+        let mut lengths = Array::try_from(ebpf.map_mut(maps::PREFIX_LENGTHS).expect("it is there")).expect("an array");
+        lengths.set(PrefixLengths::V4, PrefixLengths::new([32]).expect("one").word(), 0).expect("a family");
+        let mut filter = Array::try_from(ebpf.map_mut(maps::FILTER).expect("it is there")).expect("an array");
+        for word in 0..filter.len() {
+            filter.set(word, u64::MAX, 0).expect("a word");
+        }
+        let mut prefixes = HashMap::try_from(ebpf.map_mut(maps::PREFIXES_V4).expect("it is there")).expect("a hash");
+        prefixes.insert(key(SUBJECT), entry, 0).expect("room");
         Self { ebpf, cpus }
     }
 
@@ -99,13 +102,20 @@ impl Program {
     }
 }
 
-fn own_key() -> AddressKey4 {
-    AddressKey4(SUBJECT.v4().octets())
+fn key(party: Party) -> PrefixKey4 {
+    PrefixKey4::new(party.v4().octets(), 32)
+}
+
+/// An entry that says it was written for this party.
+fn entry_of(party: Party) -> PrefixEntry4 {
+    let mut slots = [SlotRef { slot: NO_SLOT, generation: 0 }; SLOTS_PER_ADDRESS];
+    slots[0] = OWNER;
+    PrefixEntry4 { key: key(party), intercepts: Intercepts::new(slots) }
 }
 
 #[test]
 fn an_interface_outside_the_port_table() {
-    let program = Program::load(own_key());
+    let program = Program::load(entry_of(SUBJECT));
     assert_eq!(program.run(0), DROP);
     assert_eq!((program.count(ProbeCounter::Hits), program.count(ProbeCounter::NoPort)), (1, 1));
     assert_eq!(program.account(), (1, 1, 0));
@@ -113,7 +123,7 @@ fn an_interface_outside_the_port_table() {
 
 #[test]
 fn a_queue_without_a_socket() {
-    let mut program = Program::load(own_key());
+    let mut program = Program::load(entry_of(SUBJECT));
     program.set_port(Port { first_socket: 0, queues: 1 });
     assert_eq!(program.run(0), DROP);
     assert_eq!((program.count(ProbeCounter::Hits), program.count(ProbeCounter::NoSocket)), (1, 1));
@@ -122,7 +132,7 @@ fn a_queue_without_a_socket() {
 
 #[test]
 fn a_queue_outside_the_port() {
-    let mut program = Program::load(own_key());
+    let mut program = Program::load(entry_of(SUBJECT));
     let _socket = program.set_socket();
     program.set_port(Port { first_socket: 0, queues: 0 });
     assert_eq!(program.run(0), DROP);
@@ -132,7 +142,7 @@ fn a_queue_outside_the_port() {
 
 #[test]
 fn a_frame_without_room_in_front() {
-    let mut program = Program::load(own_key());
+    let mut program = Program::load(entry_of(SUBJECT));
     let _socket = program.set_socket();
     program.set_port(Port { first_socket: 0, queues: 1 });
     // A driver's metadata lies where the header is to go. 256 bytes of room less these, less what the kernel keeps.
@@ -142,10 +152,15 @@ fn a_frame_without_room_in_front() {
 }
 
 #[test]
-fn an_entry_that_was_written_for_another_address() {
-    let program = Program::load(AddressKey4(BYSTANDER.v4().octets()));
-    assert_eq!(program.run(0), PASS);
-    let counts = [ProbeCounter::Torn, ProbeCounter::Misses, ProbeCounter::Hits].map(|counter| program.count(counter));
-    assert_eq!(counts, [1, 1, 0]);
-    assert_eq!(program.account(), (0, 0, 0));
+fn an_entry_that_is_another_one_by_now() {
+    let mut of_two = entry_of(SUBJECT);
+    of_two.intercepts.slots[1] = SlotRef { slot: 0, generation: 2 };
+    for entry in [entry_of(BYSTANDER), of_two] {
+        let program = Program::load(entry);
+        assert_eq!(program.run(0), PASS);
+        let counters = [ProbeCounter::Torn, ProbeCounter::Misses, ProbeCounter::Hits];
+        // It is looked at twice.
+        assert_eq!(counters.map(|counter| program.count(counter)), [2, 1, 0]);
+        assert_eq!(program.account(), (0, 0, 0));
+    }
 }

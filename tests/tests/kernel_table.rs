@@ -4,8 +4,9 @@ use std::ops::Range;
 use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef};
 use writ_capture::{OnMiss, boot_now_ns};
 use writ_tests::cast::{
-    self, BYSTANDER, CONTENT, CROWD, CROWDED, EARLY, EXPIRED, FUTURE, HALF, HALTED, HEADERS, MIXED, NOWHERE, PAST, PEN,
-    Party, RECEIVED, RECEIVER, REUSED, SENDER, SENT, STALE, STOPPED, SUBJECT, SUBJECT_AGAIN,
+    self, BLOCK, BYSTANDER, CONTENT, CROWD, CROWDED, EARLY, EXPIRED, FUTURE, HALF, HALTED, HEADERS, INNER_BLOCK,
+    LODGER, MIXED, NEIGHBOUR, NOWHERE, PAST, PEN, Party, RECEIVED, RECEIVER, RESIDENT, REUSED, ROOM, SENDER, SENT,
+    STALE, STOPPED, SUBJECT, SUBJECT_AGAIN,
 };
 use writ_tests::kernel::{Counts, Outcome, Trial};
 use writ_tests::reference::Entry;
@@ -163,7 +164,7 @@ fn six(source: Party, destination: Party, next: u8, payload: &[u8]) -> Vec<u8> {
 const SECRET: &[u8] = b"SECRETWORD";
 
 fn rows() -> Vec<Row> {
-    [directions(), windows(), link_layer(), ipv4_headers(), ipv6_headers(), transports()]
+    [directions(), prefixes(), windows(), link_layer(), ipv4_headers(), ipv6_headers(), transports()]
         .into_iter()
         .flatten()
         .collect()
@@ -223,6 +224,30 @@ fn directions() -> Vec<Row> {
             v6(CROWD, CROWD),
             t6().from(&(CROWDED..CROWDED + 8).collect::<Vec<_>>()).to(&(CROWDED..CROWDED + 8).collect::<Vec<_>>()),
         ),
+    ]
+}
+
+/// Prefixes in prefixes: each order gets the packet once, whatever the lengths.
+fn prefixes() -> Vec<Row> {
+    let segment = tcp(&[], SECRET);
+    let v4 = |a, b| four(a, b, TCP, &segment);
+    let v6 = |a, b| six(a, b, TCP, &segment);
+    let t4 = || taken(14..64).transport(TCP, 34..54);
+    let t6 = || taken(14..84).transport(TCP, 54..74).v6();
+    let (first, last, before) = (Party(128), Party(255), NEIGHBOUR);
+    vec![
+        row("v4 from a prefix", v4(RESIDENT, BYSTANDER), t4().from(&[BLOCK]).cut()),
+        row("v6 to a prefix", v6(BYSTANDER, RESIDENT), t6().to(&[BLOCK]).cut()),
+        row("the first address of a prefix", v4(first, BYSTANDER), t4().from(&[BLOCK]).cut()),
+        row("the last address of two prefixes", v6(last, BYSTANDER), t6().from(&[BLOCK, INNER_BLOCK])),
+        row("the address before a prefix", v4(before, BYSTANDER), not_taken(ProbeCounter::Misses)),
+        row("the address before a prefix, v6", v6(BYSTANDER, before), not_taken(ProbeCounter::Misses)),
+        row("a prefix in a prefix", v4(LODGER, BYSTANDER), t4().from(&[BLOCK, INNER_BLOCK])),
+        row("a prefix in a prefix, v6", v6(BYSTANDER, LODGER), t6().to(&[BLOCK, INNER_BLOCK])),
+        row("an address in both", v4(ROOM, BYSTANDER), t4().from(&[BLOCK, INNER_BLOCK, HEADERS])),
+        row("an address in both, v6", v6(BYSTANDER, ROOM), t6().to(&[BLOCK, INNER_BLOCK, HEADERS])),
+        row("within a prefix", v4(RESIDENT, first), t4().from(&[BLOCK]).to(&[BLOCK]).cut()),
+        row("from the one to the other", v6(LODGER, SUBJECT), t6().from(&[BLOCK, INNER_BLOCK]).to(&[CONTENT])),
     ]
 }
 

@@ -28,8 +28,10 @@ fn the_verifier_has_little_to_do() {
 fn the_object_has_every_map_of_the_border() {
     let ebpf = EbpfLoader::new().load(object()).expect("the object loads");
     let names = [
-        maps::ADDRESSES_V4,
-        maps::ADDRESSES_V6,
+        maps::PREFIX_LENGTHS,
+        maps::FILTER,
+        maps::PREFIXES_V4,
+        maps::PREFIXES_V6,
         maps::SLOTS,
         maps::SLOT_COUNTERS,
         maps::PROBE_COUNTERS,

@@ -97,7 +97,7 @@ probe_counters! {
     NoSocket = "no_socket",
     /// Of the hits: destroyed because the interface is not in the port table.
     NoPort = "no_port",
-    /// Look-ups whose entry belonged to another key by the time it was read: taken for misses.
+    /// Entries that were rewritten while they were read, and were looked up again.
     Torn = "torn",
 }
 

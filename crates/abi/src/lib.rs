@@ -6,19 +6,24 @@
 #![no_std]
 
 mod counters;
+mod filter;
 mod frame;
 mod key;
 mod policy;
 
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
+pub use filter::{FilterMark, MOST_LENGTHS, PrefixLengths};
 pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
-pub use key::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, NO_SLOT, Port, SLOTS_PER_ADDRESS, SlotRef};
+pub use key::{
+    Intercepts, NO_SLOT, Port, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SLOTS_PER_ADDRESS,
+    SlotRef,
+};
 pub use policy::{PolicyFlags, SlotPolicy};
 
 /// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
 ///
 /// The eBPF object carries it in its section [`ABI_SECTION`] (little-endian `u32`), and in every [`FrameHeader`].
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// ELF section of the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SECTION: &str = "writ_abi";
@@ -30,10 +35,14 @@ pub const PROGRAM_PASS: &str = "writ_pass";
 
 /// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
 pub mod maps {
-    /// Hash: [`AddressKey4`](crate::AddressKey4) to [`AddressEntry4`](crate::AddressEntry4).
-    pub const ADDRESSES_V4: &str = "WRIT_ADDR4";
-    /// Hash: [`AddressKey6`](crate::AddressKey6) to [`AddressEntry6`](crate::AddressEntry6).
-    pub const ADDRESSES_V6: &str = "WRIT_ADDR6";
+    /// Array, mmapable, indexed by family: the word of its [`PrefixLengths`](crate::PrefixLengths).
+    pub const PREFIX_LENGTHS: &str = "WRIT_LENGTHS";
+    /// Array, mmapable: the words of the filter, as many as a power of two; see [`FilterMark`](crate::FilterMark).
+    pub const FILTER: &str = "WRIT_FILTER";
+    /// Hash: [`PrefixKey4`](crate::PrefixKey4) to [`PrefixEntry4`](crate::PrefixEntry4).
+    pub const PREFIXES_V4: &str = "WRIT_PREFIX4";
+    /// Hash: [`PrefixKey6`](crate::PrefixKey6) to [`PrefixEntry6`](crate::PrefixEntry6).
+    pub const PREFIXES_V6: &str = "WRIT_PREFIX6";
     /// Array, mmapable, indexed by slot: [`SlotPolicy`](crate::SlotPolicy).
     pub const SLOTS: &str = "WRIT_SLOTS";
     /// Array, mmapable, indexed by `slot * cpus + cpu`: [`SlotCounters`](crate::SlotCounters).
@@ -50,4 +59,6 @@ pub mod maps {
     pub const SCRATCH: &str = "WRIT_SCRATCH";
     /// The object's read-only global: how many CPUs [`SLOT_COUNTERS`] and [`PROBE_COUNTERS`] are laid out for (`u32`).
     pub const CPUS: &str = "WRIT_CPUS";
+    /// The object's read-only global: how many words [`FILTER`] has, less one (`u32`).
+    pub const FILTER_LAST: &str = "WRIT_FILTERLAST";
 }

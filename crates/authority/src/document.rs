@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use toml_parser::lexer::TokenKind;
 
 /// Longest document that is read, in bytes: far above any order, far below what would hurt.
-const LONGEST_DOCUMENT: usize = 256 * 1024;
+const LONGEST_DOCUMENT: usize = 4 << 20;
 /// Longest text in one field, in characters: a public key of 8192 bits RSA, the longest there is use for, fits.
 const LONGEST_TEXT: usize = 2000;
 

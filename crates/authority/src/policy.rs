@@ -3,9 +3,8 @@
 use crate::document::{Section, Wrong};
 use crate::error::Fault;
 use crate::grant::Authority;
-use crate::target::WIDEST_V4;
 use crate::warrant::Warrant;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 /// Fewest people that must sign: nobody starts an intercept alone.
 const FEWEST_APPROVALS: u32 = 2;
@@ -52,12 +51,11 @@ impl Policy {
     pub fn faults(&self, warrant: &Warrant) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (i, target) in warrant.targets().iter().enumerate() {
-            let IpNet::V4(net) = target.prefix else { continue };
-            let named = self.wide_prefixes.iter().any(|wide| wide.prefix.contains(&target.prefix));
-            if net.prefix_len() < WIDEST_V4 && !named {
+            let Some(widest) = target.wider_than_usual() else { continue };
+            if !self.wide_prefixes.iter().any(|wide| wide.prefix.contains(&target.prefix)) {
                 faults.push(Fault::new(
                     format!("target[{}].address", i + 1),
-                    format!("wider than /{WIDEST_V4}, and the policy does not name it"),
+                    format!("wider than /{widest}, and the policy does not name it"),
                     "name a narrower prefix, or have it named in the roster's policy.wide_prefix",
                 ));
             }
@@ -111,13 +109,13 @@ impl Policy {
 impl WidePrefix {
     fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
         let prefix = section.parsed("prefix", "198.51.0.0/20", faults, |text| {
-            let wrong = || Wrong::new("not an IPv4 prefix", "write a prefix such as \"198.51.0.0/20\"");
-            let net: Ipv4Net = text.parse().map_err(|_| wrong())?;
+            let wrong = || Wrong::new("not a prefix", "write a prefix such as \"198.51.0.0/20\" or \"2001:db8::/40\"");
+            let net: IpNet = text.parse().map_err(|_| wrong())?;
             if net != net.trunc() {
                 let problem = "the address has bits set outside its prefix";
                 return Err(Wrong::new(problem, format!("write \"{}\"", net.trunc())));
             }
-            Ok(IpNet::V4(net))
+            Ok(net)
         });
         let reason = section.text("reason", "one customer holds it whole", faults);
         section.finish(faults);

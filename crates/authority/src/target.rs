@@ -5,16 +5,20 @@
 
 use crate::document::{Section, Wrong, date};
 use crate::error::Fault;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::civil::Date;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Widest IPv4 prefix of a target that needs no permission of the policy.
 pub(crate) const WIDEST_V4: u8 = 24;
-/// Widest IPv4 prefix at all: the kernel holds each of its addresses.
-const WIDEST_EXPANDED_V4: u8 = 16;
+/// Widest IPv6 prefix of a target that needs no permission of the policy: what a site is given (RFC 6177).
+pub(crate) const WIDEST_V6: u8 = 48;
+/// Widest IPv4 prefix at all: wider than a whole customer base is no subscriber's.
+const WIDEST_OF_ALL_V4: u8 = 16;
+/// Widest IPv6 prefix at all: what a registry gives a whole provider.
+const WIDEST_OF_ALL_V6: u8 = 32;
 
-/// A target: one address, or an IPv4 prefix, that is fixed to a subscriber.
+/// A target: one address or prefix that is fixed to a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The address or prefix; host bits are zero.
@@ -42,31 +46,27 @@ pub enum TargetError {
     /// An IPv6 address that only stands for an IPv4 one.
     #[error("an IPv4 address in IPv6 form, which is on no wire")]
     Mapped(Ipv4Addr),
-    /// An IPv6 prefix: single addresses only.
-    #[error("an IPv6 prefix; this release matches single IPv6 addresses (/128)")]
-    Ipv6Prefix,
-    /// An IPv4 prefix too wide to be held address by address.
-    #[error("wider than /{WIDEST_EXPANDED_V4}; this release matches every address of a prefix singly")]
-    TooWide,
+    /// A prefix that is wider than any subscriber's, whatever the policy says.
+    #[error("wider than /{0}, which no policy can allow")]
+    TooWide(u8),
 }
 
 impl TargetError {
     fn remedy(&self) -> String {
         match self {
             Self::NotAnAddress => {
-                "write an address such as \"192.0.2.7\", \"192.0.2.0/28\" or \"2001:db8::7\"".to_owned()
+                "write an address or prefix such as \"192.0.2.7\", \"192.0.2.0/28\" or \"2001:db8:20::/56\"".to_owned()
             }
             Self::HostBits(right) => format!("write \"{right}\", or a single address"),
             Self::NotASubscribers(_) => "write the address that the subscriber has".to_owned(),
             Self::Mapped(address) => format!("write \"{address}\""),
-            Self::Ipv6Prefix => "name each address of the subscriber as a target of its own".to_owned(),
-            Self::TooWide => "name narrower prefixes".to_owned(),
+            Self::TooWide(_) => "name narrower prefixes".to_owned(),
         }
     }
 }
 
 impl Target {
-    /// Reads an address (`192.0.2.7`, `2001:db8::7`) or an IPv4 prefix (`192.0.2.0/28`).
+    /// Reads an address (`192.0.2.7`, `2001:db8::7`) or a prefix (`192.0.2.0/28`, `2001:db8:20::/56`).
     pub fn parse_address(text: &str) -> Result<IpNet, TargetError> {
         let net: IpNet = match text.parse::<IpAddr>() {
             Ok(address) => address.into(),
@@ -77,20 +77,18 @@ impl Target {
         }
         match net {
             IpNet::V4(net) => check_v4(net)?,
-            IpNet::V6(net) if net.prefix_len() < 128 => return Err(TargetError::Ipv6Prefix),
-            IpNet::V6(net) => check_v6(net.addr())?,
+            IpNet::V6(net) => check_v6(net)?,
         }
         Ok(net)
     }
 
-    /// Every address of it, in order; network and broadcast address included, which in an access network are
-    /// addresses like others.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        let (v4, v6) = match self.prefix {
-            IpNet::V4(net) => (Some(u32::from(net.network())..=u32::from(net.broadcast())), None),
-            IpNet::V6(net) => (None, Some(IpAddr::V6(net.addr()))),
+    /// Whether it is wider than a target may be that the policy does not name; if so, how wide that is.
+    pub(crate) fn wider_than_usual(&self) -> Option<u8> {
+        let widest = match self.prefix {
+            IpNet::V4(_) => WIDEST_V4,
+            IpNet::V6(_) => WIDEST_V6,
         };
-        v4.into_iter().flatten().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))).chain(v6)
+        (self.prefix.prefix_len() < widest).then_some(widest)
     }
 
     pub(crate) fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
@@ -126,24 +124,32 @@ fn check_v4(net: Ipv4Net) -> Result<(), TargetError> {
     if overlaps([240, 0, 0, 0], 4) {
         return Err(TargetError::NotASubscribers("broadcast and reserved"));
     }
-    if net.prefix_len() < WIDEST_EXPANDED_V4 {
-        return Err(TargetError::TooWide);
+    if net.prefix_len() < WIDEST_OF_ALL_V4 {
+        return Err(TargetError::TooWide(WIDEST_OF_ALL_V4));
     }
     Ok(())
 }
 
-fn check_v6(address: Ipv6Addr) -> Result<(), TargetError> {
-    if address.is_unspecified() {
-        return Err(TargetError::NotASubscribers("unspecified"));
+fn check_v6(net: Ipv6Net) -> Result<(), TargetError> {
+    if net.prefix_len() < WIDEST_OF_ALL_V6 {
+        return Err(TargetError::TooWide(WIDEST_OF_ALL_V6));
     }
-    if address.is_loopback() {
+    let lies_in = |address: Ipv6Addr, length| Ipv6Net::new(address, length).is_ok_and(|other| other.contains(&net));
+    if let Some(mapped) = net.addr().to_ipv4_mapped()
+        && net.prefix_len() == 128
+    {
+        return Err(TargetError::Mapped(mapped));
+    }
+    if net.addr().is_loopback() {
         return Err(TargetError::NotASubscribers("loopback"));
     }
-    if address.is_multicast() {
+    // RFC 4291: nothing that begins with eight zero bits is anybody's on a network; the unspecified, the loopback and
+    // the mapped addresses lie there.
+    if lies_in(Ipv6Addr::UNSPECIFIED, 8) {
+        return Err(TargetError::NotASubscribers("unspecified and reserved"));
+    }
+    if lies_in(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8) {
         return Err(TargetError::NotASubscribers("multicast"));
     }
-    match address.to_ipv4_mapped() {
-        Some(mapped) => Err(TargetError::Mapped(mapped)),
-        None => Ok(()),
-    }
+    Ok(())
 }

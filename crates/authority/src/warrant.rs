@@ -8,7 +8,9 @@ use crate::grant::{Authority, Directions, Grant, GrantError, Scope};
 use crate::order::Order;
 use crate::target::Target;
 use crate::window::{Window, WindowError};
+use ipnet::IpNet;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -265,12 +267,17 @@ fn grant(authority: Authority, scope: Scope, directions: Directions, faults: &mu
 
 fn read_targets(root: &mut Section, faults: &mut Vec<Fault>) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
+    // Apart from each other and in order: a new one can only lie in the one before it, or hold the one behind it.
+    let mut known = BTreeSet::<IpNet>::new();
     for (i, section) in root.sections("target", faults).into_iter().enumerate() {
         let Some(target) = Target::read(section, faults) else { continue };
-        let overlap = |other: &Target| other.prefix.contains(&target.prefix) || target.prefix.contains(&other.prefix);
-        if targets.iter().any(overlap) {
+        let before = known.range(..=target.prefix).next_back().is_some_and(|other| other.contains(&target.prefix));
+        let behind = known.range(target.prefix..).next().is_some_and(|other| target.prefix.contains(other));
+        if before || behind {
             let field = format!("target[{}].address", i + 1);
             faults.push(Fault::new(field, "overlaps with another target of this warrant", "name each address once"));
+        } else {
+            known.insert(target.prefix);
         }
         targets.push(target);
     }

@@ -1,19 +1,21 @@
-//! The kernel's tables, written: which addresses belong to which slots, and what each slot may take. Whoever reconciles
+//! The kernel's tables, written: which prefixes belong to which slots, and what each slot may take. Whoever reconciles
 //! warrants with the kernel calls this, and nothing else writes there.
 //!
 //! A slot's policy is memory shared with the kernel, so that a revocation is one store. Writing goes in the order of
-//! the design: to add, policy before address; to remove, policy first, then address.
+//! the design: to add, policy before prefix; to remove, policy first, then prefix.
+
+mod filter;
+mod prefixes;
 
 use crate::shared::{Access, SharedWords};
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{Map, MapError};
+use ipnet::IpNet;
+use prefixes::Prefixes;
 use std::io;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
-use writ_abi::{
-    AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef, maps,
-};
+use writ_abi::{MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef, maps};
 
 /// Why a table could not be made or changed. No address is ever named here.
 #[derive(Debug, Error)]
@@ -32,7 +34,13 @@ pub enum TableError {
     /// Too many intercepts of one address.
     #[error("{0} intercepts want one address; at most {SLOTS_PER_ADDRESS} can")]
     TooManySlots(usize),
-    /// The address table is full.
+    /// Too many different prefix lengths.
+    #[error(
+        "prefixes of {MOST_LENGTHS} different lengths are targets in this address family, the most that can be; write \
+         the new one as prefixes of lengths that are in use"
+    )]
+    TooManyLengths,
+    /// The prefix table is full.
     #[error("the table {table} is full; raise `{field}` in [tables] and restart")]
     Full {
         /// The map.
@@ -70,10 +78,9 @@ const START: usize = 0;
 const STOP: usize = 1;
 const FLAGS: usize = 2;
 
-/// The address tables and the slot table.
+/// The prefix tables and the slot table.
 pub struct Tables {
-    v4: HashMap<MapData, AddressKey4, AddressEntry4>,
-    v6: HashMap<MapData, AddressKey6, AddressEntry6>,
+    prefixes: Prefixes,
     slots: SharedWords,
     /// A port is bound in zero-copy mode: content reaches the memory of user space before the kernel can cut it off.
     exposed: bool,
@@ -81,10 +88,9 @@ pub struct Tables {
 
 impl Tables {
     pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, TableError> {
-        let v4 = HashMap::try_from(take_map(ebpf, maps::ADDRESSES_V4)?).map_err(refused(maps::ADDRESSES_V4))?;
-        let v6 = HashMap::try_from(take_map(ebpf, maps::ADDRESSES_V6)?).map_err(refused(maps::ADDRESSES_V6))?;
+        let prefixes = Prefixes::take(ebpf)?;
         let slots = map_array(ebpf, maps::SLOTS, size_of::<SlotPolicy>())?;
-        Ok(Self { v4, v6, slots, exposed: false })
+        Ok(Self { prefixes, slots, exposed: false })
     }
 
     /// How many slots there are.
@@ -142,58 +148,33 @@ impl Tables {
         })
     }
 
-    /// Sets which intercepts want an address, in place of those that did. None at all removes the address.
-    pub fn set_address(&mut self, address: IpAddr, slots: &[SlotRef]) -> Result<(), TableError> {
+    /// Sets which intercepts want a prefix, in place of those that did: its own, and those of every shorter prefix that
+    /// it lies in, since the longest prefix has the last word over an address. None at all removes the prefix.
+    ///
+    /// If it is refused, everything is as it was.
+    pub fn set_prefix(&mut self, prefix: IpNet, slots: &[SlotRef]) -> Result<(), TableError> {
         if slots.len() > SLOTS_PER_ADDRESS {
             return Err(TableError::TooManySlots(slots.len()));
         }
         if slots.is_empty() {
-            return self.remove_address(address);
+            return self.remove_prefix(prefix);
         }
         let mut places = [SlotRef::NONE; SLOTS_PER_ADDRESS];
         for (place, slot) in places.iter_mut().zip(slots) {
             *place = *slot;
         }
-        match address {
-            IpAddr::V4(address) => {
-                let key = AddressKey4(address.octets());
-                let entry = AddressEntry4 { key, slots: places };
-                self.v4.insert(key, entry, 0).map_err(|error| full(maps::ADDRESSES_V4, "addresses_v4", error))
-            }
-            IpAddr::V6(address) => {
-                let key = AddressKey6(address.octets());
-                let entry = AddressEntry6 { key, slots: places };
-                self.v6.insert(key, entry, 0).map_err(|error| full(maps::ADDRESSES_V6, "addresses_v6", error))
-            }
-        }
+        self.prefixes.set(prefix, places)
     }
 
-    /// Removes an address. One that is not there is no error.
-    pub fn remove_address(&mut self, address: IpAddr) -> Result<(), TableError> {
-        let (table, removed) = match address {
-            IpAddr::V4(address) => (maps::ADDRESSES_V4, self.v4.remove(&AddressKey4(address.octets()))),
-            IpAddr::V6(address) => (maps::ADDRESSES_V6, self.v6.remove(&AddressKey6(address.octets()))),
-        };
-        match removed {
-            Err(error) if errno(&error) != Some(libc::ENOENT) => Err(TableError::Refused { table, source: error }),
-            _ => Ok(()),
-        }
+    /// Removes a prefix: its addresses are the shorter prefixes' from now on. One that is not there is no error.
+    pub fn remove_prefix(&mut self, prefix: IpNet) -> Result<(), TableError> {
+        self.prefixes.remove(prefix)
     }
 
-    /// All addresses that the kernel holds, with their intercepts, for a comparison with what it should hold. In no
+    /// All prefixes that the kernel holds, with their intercepts, for a comparison with what it should hold. In no
     /// order; a change during the walk can hide or repeat an entry.
-    pub fn addresses(&self) -> Result<Vec<(IpAddr, Vec<SlotRef>)>, TableError> {
-        let used = |slots: [SlotRef; SLOTS_PER_ADDRESS]| slots.into_iter().filter(|slot| slot.is_some()).collect();
-        let mut all = Vec::new();
-        for entry in self.v4.iter() {
-            let (key, entry) = entry.map_err(refused(maps::ADDRESSES_V4))?;
-            all.push((IpAddr::from(key.0), used(entry.slots)));
-        }
-        for entry in self.v6.iter() {
-            let (key, entry) = entry.map_err(refused(maps::ADDRESSES_V6))?;
-            all.push((IpAddr::from(key.0), used(entry.slots)));
-        }
-        Ok(all)
+    pub fn prefixes(&self) -> Result<Vec<(IpNet, Vec<SlotRef>)>, TableError> {
+        self.prefixes.all()
     }
 
     fn word(&self, slot: u16, word: usize) -> Result<&AtomicU64, TableError> {
@@ -232,14 +213,6 @@ pub(crate) fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<std::os::
 
 pub(crate) fn refused(table: &'static str) -> impl Fn(MapError) -> TableError {
     move |source| TableError::Refused { table, source }
-}
-
-fn full(table: &'static str, field: &'static str, error: MapError) -> TableError {
-    // A hash map without room answers E2BIG; one that cannot get memory ENOMEM.
-    match errno(&error) {
-        Some(libc::E2BIG | libc::ENOMEM) => TableError::Full { table, field },
-        _ => TableError::Refused { table, source: error },
-    }
 }
 
 /// The system's error number, somewhere below an error.

@@ -2,7 +2,9 @@
 //! that the kernel named. A kernel hash map reuses its elements under a reader, so the program could have read the
 //! entry of another address; what does not stand this comparison is destroyed, and counted.
 
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use writ_abi::{FrameFlags, FrameHeader, SLOTS_PER_ADDRESS, SlotRef};
 
 /// Which way a packet goes, seen from the subject of the intercept.
@@ -32,8 +34,14 @@ pub struct TargetView {
 #[derive(Clone, Debug)]
 struct SlotTargets {
     generation: u16,
-    /// Sorted.
-    addresses: Box<[IpAddr]>,
+    ranges: Arc<[Range]>,
+}
+
+/// Addresses from the first to the last. The ranges of a slot are sorted and apart from each other.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    first: IpAddr,
+    last: IpAddr,
 }
 
 impl TargetView {
@@ -43,7 +51,7 @@ impl TargetView {
     }
 
     /// Sets the targets of a slot, in place of those it had.
-    pub fn set(&mut self, slot: SlotRef, addresses: impl IntoIterator<Item = IpAddr>) {
+    pub fn set(&mut self, slot: SlotRef, targets: impl IntoIterator<Item = IpNet>) {
         if !slot.is_some() {
             return;
         }
@@ -51,9 +59,18 @@ impl TargetView {
         if self.slots.len() <= index {
             self.slots.resize(index + 1, None);
         }
-        let mut addresses: Box<[IpAddr]> = addresses.into_iter().collect();
-        addresses.sort_unstable();
-        self.slots[index] = Some(SlotTargets { generation: slot.generation, addresses });
+        let mut ranges: Vec<_> =
+            targets.into_iter().map(|net| Range { first: net.network(), last: net.broadcast() }).collect();
+        ranges.sort_unstable_by_key(|range| (range.first, range.last));
+        // Prefixes are apart from each other or one lies in the other.
+        ranges.dedup_by(|next, kept| {
+            let meet = next.first <= kept.last;
+            if meet {
+                kept.last = kept.last.max(next.last);
+            }
+            meet
+        });
+        self.slots[index] = Some(SlotTargets { generation: slot.generation, ranges: ranges.into() });
     }
 
     /// Empties a slot.
@@ -65,7 +82,11 @@ impl TargetView {
 
     fn wants(&self, slot: SlotRef, address: IpAddr) -> bool {
         let targets = self.slots.get(usize::from(slot.slot)).and_then(Option::as_ref);
-        targets.is_some_and(|t| t.generation == slot.generation && t.addresses.binary_search(&address).is_ok())
+        targets.is_some_and(|targets| {
+            let begun = targets.ranges.partition_point(|range| range.first <= address);
+            let range = begun.checked_sub(1).and_then(|before| targets.ranges.get(before));
+            targets.generation == slot.generation && range.is_some_and(|range| address <= range.last)
+        })
     }
 }
 
@@ -169,8 +190,8 @@ mod tests {
 
     fn targets() -> TargetView {
         let mut targets = TargetView::new();
-        targets.set(SUBJECT, [IpAddr::from([10, 0, 0, 2]), IpAddr::from([10, 0, 0, 1])]);
-        targets.set(OTHER, [IpAddr::from([10, 0, 0, 1])]);
+        targets.set(SUBJECT, [IpAddr::from([10, 0, 0, 2]).into(), IpAddr::from([10, 0, 0, 1]).into()]);
+        targets.set(OTHER, [IpAddr::from([10, 0, 0, 1]).into()]);
         targets
     }
 
@@ -194,6 +215,31 @@ mod tests {
         let verified = verify(&header, &frame, &targets());
         assert_eq!(verified.hits(), [Hit { slot: SUBJECT, direction: Direction::FromSubject }]);
         assert_eq!(verified.violations(), 2);
+    }
+
+    #[test]
+    fn an_address_in_a_prefix_is_a_target() {
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
+        let mut targets = TargetView::new();
+        // In no order, one inside another, and two side by side.
+        let prefixes = ["10.0.8.0/22", "2001:db8::/32", "10.0.9.0/24", "10.0.0.0/30", "10.0.0.4/31"];
+        targets.set(SUBJECT, prefixes.map(net));
+        for (address, is_target) in [
+            ("9.255.255.255", false),
+            ("10.0.0.0", true),
+            ("10.0.0.5", true),
+            ("10.0.0.6", false),
+            ("10.0.8.0", true),
+            ("10.0.11.255", true),
+            ("10.0.12.0", false),
+            ("2001:db8::", true),
+            ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", true),
+            ("2001:db9::", false),
+            ("::10.0.0.1", false),
+        ] {
+            assert_eq!(targets.wants(SUBJECT, address.parse().unwrap()), is_target, "{address}");
+            assert!(!targets.wants(OTHER, address.parse().unwrap()), "{address}");
+        }
     }
 
     #[test]

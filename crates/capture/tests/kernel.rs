@@ -2,6 +2,7 @@
 
 mod support;
 
+use ipnet::IpNet;
 use object::{Object, ObjectSection};
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
@@ -11,12 +12,13 @@ use pcap_file::{DataLink, TsResolution};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
-use support::{BOTH, BYSTANDER, SMALL, TARGET, in_force, intercept, udp};
+use support::{BOTH, BYSTANDER, SMALL, TARGET, in_force, intercept, net, udp};
 use writ_abi::{FrameHeader, PolicyFlags, ProbeCounter, SlotPolicy, SlotRef};
 use writ_capture::{
     AbiMismatch, Action, CounterView, FrameTime, Kernel, KernelError, KernelSettings, OnMiss, PcapSource, Source,
     SourceError, TableError, boot_now_ns, object, privileges,
 };
+use zerocopy::FromBytes;
 
 const SLOT: SlotRef = SlotRef { slot: 3, generation: 9 };
 
@@ -36,10 +38,10 @@ fn only_what_the_tables_name_is_handed_over() {
     assert_eq!(verdict.action, Action::Redirect);
     assert_eq!(&verdict.data[FrameHeader::SIZE..], wanted);
 
-    kernel.tables().remove_address(TARGET.parse().unwrap()).unwrap();
+    kernel.tables().remove_prefix(net(TARGET)).unwrap();
     assert_eq!(action(&mut kernel, &wanted), Action::Drop);
     // Not there any more is no error.
-    kernel.tables().remove_address(TARGET.parse().unwrap()).unwrap();
+    kernel.tables().remove_prefix(net(TARGET)).unwrap();
 }
 
 #[test]
@@ -89,27 +91,153 @@ fn headers_only_leaves_no_content() {
 fn the_tables_can_be_read_back() {
     let mut kernel = Kernel::load(&SMALL).unwrap();
     let other = SlotRef { slot: 4, generation: 1 };
-    let addresses = [(TARGET.parse().unwrap(), vec![SLOT, other]), ("2001:db8::7".parse().unwrap(), vec![other])];
-    for (address, slots) in &addresses {
-        kernel.tables().set_address(*address, slots).unwrap();
+    let prefixes = [
+        (net("198.51.100.0/29"), vec![SLOT]),
+        (net(TARGET), vec![SLOT, other]),
+        (net("2001:db8:7::/48"), vec![other]),
+        (net("2001:db8::7"), vec![other]),
+    ];
+    for (prefix, slots) in &prefixes {
+        kernel.tables().set_prefix(*prefix, slots).unwrap();
     }
-    let mut held = kernel.tables().addresses().unwrap();
-    held.sort_unstable_by_key(|(address, _)| *address);
-    assert_eq!(held, addresses);
-    kernel.tables().set_address(TARGET.parse().unwrap(), &[other]).unwrap();
-    kernel.tables().set_address("2001:db8::7".parse().unwrap(), &[]).unwrap();
-    assert_eq!(kernel.tables().addresses().unwrap(), [(TARGET.parse().unwrap(), vec![other])]);
+    let mut held = kernel.tables().prefixes().unwrap();
+    held.sort_unstable_by_key(|(prefix, _)| *prefix);
+    let mut expected = prefixes.to_vec();
+    expected.sort_unstable_by_key(|(prefix, _)| *prefix);
+    assert_eq!(held, expected);
+    for text in ["198.51.100.0/29", "2001:db8:7::/48"] {
+        kernel.tables().remove_prefix(net(text)).unwrap();
+    }
+    kernel.tables().set_prefix(net(TARGET), &[other]).unwrap();
+    kernel.tables().set_prefix(net("2001:db8::7"), &[]).unwrap();
+    assert_eq!(kernel.tables().prefixes().unwrap(), [(net(TARGET), vec![other])]);
+}
+
+/// The slots that the program names for a source address.
+fn found(kernel: &mut Kernel, source: &str) -> Vec<u16> {
+    let other = if source.contains(':') { "2001:db8:ffff::9" } else { BYSTANDER };
+    let verdict = kernel.try_frame(OnMiss::Drop, &udp(source, other, 1, b"whose")).unwrap();
+    if verdict.action != Action::Redirect {
+        return Vec::new();
+    }
+    let (header, _) = FrameHeader::read_from_prefix(verdict.data).unwrap();
+    header.source.iter().filter(|slot| slot.is_some()).map(|slot| slot.slot).collect()
+}
+
+#[test]
+fn the_longest_prefix_has_the_last_word_while_it_is_there() {
+    let mut kernel = Kernel::load(&SMALL).unwrap();
+    let slots = [0, 1, 2].map(|slot| SlotRef { slot, generation: 1 });
+    for slot in slots {
+        kernel.tables().arm(slot.slot, &in_force(1, BOTH)).unwrap();
+    }
+    // {wide, narrow, single, in all three, in two, in one, in none}
+    for [wide, narrow, single, all, two, one, none] in [
+        ["10.1.0.0/16", "10.1.2.0/23", "10.1.3.4", "10.1.3.4", "10.1.2.255", "10.1.4.0", "10.2.0.0"],
+        [
+            "2001:db8::/32",
+            "2001:db8:7::/48",
+            "2001:db8:7::4",
+            "2001:db8:7::4",
+            "2001:db8:7:ffff::",
+            "2001:db8:8::",
+            "2001:db9::",
+        ],
+        [
+            "2001:da0::/29",
+            "2001:da0:0:fffe::/63",
+            "2001:da0:0:ffff::/65",
+            "2001:da0:0:ffff:7fff::",
+            "2001:da0:0:ffff:8000::",
+            "2001:da0:0:fffd:ffff::",
+            "2001:da8::",
+        ],
+    ] {
+        assert_eq!(found(&mut kernel, all), []);
+        kernel.tables().set_prefix(net(wide), &slots[..1]).unwrap();
+        assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [1, 1, 1, 0]);
+        kernel.tables().set_prefix(net(single), &slots).unwrap();
+        assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [3, 1, 1, 0]);
+        kernel.tables().set_prefix(net(narrow), &slots[..2]).unwrap();
+        assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [3, 2, 1, 0]);
+        kernel.tables().remove_prefix(net(single)).unwrap();
+        assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [2, 2, 1, 0]);
+        kernel.tables().remove_prefix(net(wide)).unwrap();
+        assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [2, 2, 0, 0]);
+        kernel.tables().remove_prefix(net(narrow)).unwrap();
+        assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [0; 4]);
+    }
+}
+
+#[test]
+fn eight_lengths_of_a_family_and_no_ninth() {
+    let mut kernel = Kernel::load(&SMALL).unwrap();
+    kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
+    let prefix = |length| net(&format!("10.{length}.0.0/{length}"));
+    for length in [32, 16, 31, 17, 30, 18, 29, 19] {
+        kernel.tables().set_prefix(prefix(length), &[SLOT]).unwrap();
+    }
+    let refused = kernel.tables().set_prefix(prefix(20), &[SLOT]).unwrap_err();
+    assert!(refused.to_string().contains("8 different lengths"), "{refused}");
+    assert_eq!(kernel.tables().prefixes().unwrap().len(), 8);
+    for length in [32, 16, 31, 17, 30, 18, 29, 19] {
+        assert_eq!(found(&mut kernel, &format!("10.{length}.0.0")), [SLOT.slot], "/{length}");
+    }
+    assert_eq!(found(&mut kernel, "10.20.0.0"), []);
+    // The other family has lengths of its own, and one that is no longer used makes room.
+    kernel.tables().set_prefix(net("2001:db8::/33"), &[SLOT]).unwrap();
+    kernel.tables().remove_prefix(prefix(18)).unwrap();
+    kernel.tables().set_prefix(prefix(20), &[SLOT]).unwrap();
+    assert_eq!(found(&mut kernel, "10.20.0.0"), [SLOT.slot]);
+    assert_eq!(found(&mut kernel, "10.18.0.0"), []);
+}
+
+#[test]
+fn prefixes_that_come_and_go_leave_the_others_found() {
+    // The smallest filter, so that hundreds of prefixes share its bits.
+    let mut kernel = Kernel::load(&KernelSettings { addresses_v4: 2000, addresses_v6: 2000, ..SMALL }).unwrap();
+    kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
+    let address = |number: u32, v6: bool| {
+        if v6 { format!("2001:db8:{number:x}::7") } else { format!("10.{}.{}.7", number / 256, number % 256) }
+    };
+    let prefix = |number: u32, v6: bool| {
+        let address = address(number, v6);
+        let lengths = if v6 { [128, 64, 56] } else { [32, 30, 24] };
+        let length = lengths[number as usize % lengths.len()];
+        IpNet::new(address.parse().unwrap(), length).unwrap().trunc()
+    };
+    for v6 in [false, true] {
+        for number in 0..1000 {
+            kernel.tables().set_prefix(prefix(number, v6), &[SLOT]).unwrap();
+        }
+        for number in (0..1000).filter(|number| number % 7 != 0) {
+            kernel.tables().remove_prefix(prefix(number, v6)).unwrap();
+        }
+        for number in 0..1000 {
+            let expected: &[u16] = if number % 7 == 0 { &[SLOT.slot] } else { &[] };
+            assert_eq!(found(&mut kernel, &address(number, v6)), expected, "{}", prefix(number, v6));
+        }
+        // Set twice is set once.
+        kernel.tables().set_prefix(prefix(0, v6), &[SLOT]).unwrap();
+        kernel.tables().remove_prefix(prefix(0, v6)).unwrap();
+        assert_eq!(found(&mut kernel, &address(0, v6)), []);
+    }
 }
 
 #[test]
 fn what_does_not_fit_is_refused_with_the_setting() {
     let mut kernel = Kernel::load(&KernelSettings { addresses_v4: 1, ..SMALL }).unwrap();
     assert!(matches!(kernel.tables().arm(16, &in_force(1, BOTH)), Err(TableError::NoSuchSlot { slot: 16, slots: 16 })));
-    kernel.tables().set_address("192.0.2.1".parse().unwrap(), &[SLOT]).unwrap();
-    let full = kernel.tables().set_address("192.0.2.2".parse().unwrap(), &[SLOT]).unwrap_err();
+    kernel.tables().set_prefix(net("192.0.2.1"), &[SLOT]).unwrap();
+    let full = kernel.tables().set_prefix(net("192.0.2.2"), &[SLOT]).unwrap_err();
     assert!(full.to_string().contains("addresses_v4") && !full.to_string().contains("192.0.2.2"), "{full}");
-    let many = kernel.tables().set_address("192.0.2.1".parse().unwrap(), &[SLOT; 9]).unwrap_err();
+    let many = kernel.tables().set_prefix(net("192.0.2.1"), &[SLOT; 9]).unwrap_err();
     assert!(matches!(many, TableError::TooManySlots(9)));
+    // What was there is as it was, and what was refused left nothing behind.
+    assert_eq!(found(&mut kernel, "192.0.2.2"), []);
+    assert_eq!(kernel.tables().prefixes().unwrap(), [(net("192.0.2.1"), vec![SLOT])]);
+    kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
+    assert_eq!(found(&mut kernel, "192.0.2.1"), [SLOT.slot]);
 }
 
 #[test]
@@ -157,9 +285,9 @@ fn the_tables_can_be_changed_without_any_capability() {
             privileges::drop_all().unwrap();
             assert_eq!(privileges::missing().len(), privileges::NEEDED.len());
             kernel.tables().arm(5, &in_force(1, BOTH)).unwrap();
-            kernel.tables().set_address("192.0.2.5".parse().unwrap(), &[SlotRef { slot: 5, generation: 1 }]).unwrap();
-            kernel.tables().remove_address(TARGET.parse().unwrap()).unwrap();
-            assert_eq!(kernel.tables().addresses().unwrap().len(), 1);
+            kernel.tables().set_prefix(net("192.0.2.5"), &[SlotRef { slot: 5, generation: 1 }]).unwrap();
+            kernel.tables().remove_prefix(net(TARGET)).unwrap();
+            assert_eq!(kernel.tables().prefixes().unwrap().len(), 1);
             CounterView::open(&fds).unwrap();
             assert!(matches!(Kernel::load(&SMALL), Err(KernelError::NotPermitted { .. })));
         });

@@ -2,13 +2,14 @@
 
 mod support;
 
+use ipnet::IpNet;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, udp};
+use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, net, udp};
 use writ_abi::{PolicyFlags, ProbeCounter, SlotRef};
 use writ_capture::{
     AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Port, PortError, PortSettings,
@@ -367,8 +368,8 @@ fn no_bystander_stands_the_second_look_while_the_tables_churn() {
     let (_port, mut kernel, mut sources) = wire.capture(&tap());
     let mut sender = wire.sender();
     let mut targets = TargetView::new();
-    let second = IpAddr::from([192, 0, 2, 200]);
-    targets.set(SLOT, [TARGET.parse::<IpAddr>().unwrap(), second]);
+    let second = IpNet::from(IpAddr::from([192, 0, 2, 200]));
+    targets.set(SLOT, [net(TARGET), second]);
     let stop = std::sync::atomic::AtomicBool::new(false);
     let (mut hits, mut violations) = (0, 0);
     std::thread::scope(|scope| {
@@ -378,11 +379,11 @@ fn no_bystander_stands_the_second_look_while_the_tables_churn() {
             let mut last = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 last = (last + 1) % 40;
-                let address = IpAddr::from([192, 0, 2, last]);
-                kernel.tables().set_address(address, &[SlotRef { slot: 9, generation: 1 }]).unwrap();
-                kernel.tables().remove_address(address).unwrap();
-                kernel.tables().set_address(second, &[SLOT]).unwrap();
-                kernel.tables().remove_address(second).unwrap();
+                let address = IpNet::from(IpAddr::from([192, 0, 2, last]));
+                kernel.tables().set_prefix(address, &[SlotRef { slot: 9, generation: 1 }]).unwrap();
+                kernel.tables().remove_prefix(address).unwrap();
+                kernel.tables().set_prefix(second, &[SLOT]).unwrap();
+                kernel.tables().remove_prefix(second).unwrap();
             }
         });
         for round in 0..100_u16 {

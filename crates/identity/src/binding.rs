@@ -1,13 +1,13 @@
 //! Which addresses a target has. Fixed addresses stand in the warrant itself; sources that learn leased addresses from
 //! signalling come behind the same trait.
 
-use std::net::IpAddr;
+use ipnet::IpNet;
 use writ_authority::Target;
 
 /// A source of knowledge about who has which address.
 pub trait Bindings {
-    /// All addresses that the target has now, without repeats.
-    fn addresses(&self, target: &Target) -> Vec<IpAddr>;
+    /// All addresses and prefixes that the target has now.
+    fn prefixes(&self, target: &Target) -> Vec<IpNet>;
 }
 
 /// The addresses that the warrant names and a person confirmed.
@@ -15,7 +15,7 @@ pub trait Bindings {
 pub struct FixedAddresses;
 
 impl Bindings for FixedAddresses {
-    fn addresses(&self, target: &Target) -> Vec<IpAddr> {
-        target.addresses().collect()
+    fn prefixes(&self, target: &Target) -> Vec<IpNet> {
+        vec![target.prefix]
     }
 }

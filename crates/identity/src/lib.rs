@@ -3,16 +3,18 @@
 //! The control role gives each warrant in force a slot ([`SlotTable`]), looks up its targets' addresses ([`Bindings`])
 //! and works out from both what the kernel is to hold ([`reconcile`]): a pure function, computed anew each time. What
 //! changes against the state before ([`difference`]) goes to the capture role, step by step in an order in which no
-//! moment takes more than the state before or the state after would. Times here are UTC; the capture role turns them
+//! moment takes more than the state before or the state after would, or less than both. Times here are UTC; the capture role turns them
 //! into the kernel's clock.
 #![forbid(unsafe_code)]
 
 mod binding;
 mod change;
+mod prefixes;
 mod reconcile;
 mod slots;
 
 pub use binding::{Bindings, FixedAddresses};
 pub use change::{Change, difference};
-pub use reconcile::{Desired, Overfull, Reconciled, Slots, Tenant, Terms, reconcile};
+pub use prefixes::{Prefixes, Slots};
+pub use reconcile::{Desired, LeftOut, NoRoom, Reconciled, Room, Tenant, Terms, reconcile};
 pub use slots::{AdoptError, NoFreeSlot, SlotTable};

@@ -1,13 +1,12 @@
 //! From a signed warrant to the kernel's entries: the example of the documentation, with real signatures.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 use writ_abi::{PolicyFlags, SlotRef};
 use writ_authority::{
     APPROVE, ApprovedWarrant, Namespace, ProbeIdentity, ROSTER, Roster, Signature, TrustedRoster, Warrant, approve,
 };
-use writ_identity::{FixedAddresses, Tenant, reconcile};
+use writ_identity::{FixedAddresses, Room, Tenant, reconcile};
 
 const WARRANT: &str = include_str!("../../../docs/examples/warrant.toml");
 
@@ -48,13 +47,12 @@ fn two_warrants_of_one_subscriber_each_keep_their_own_scope() {
     let headers = approved(&pen.replace("[\"cmii\", \"cmc\"]", "[\"cmii\"]").replace("1f0c6a52", "2f0c6a52"));
     let slot = |slot| SlotRef { slot, generation: 3 };
     let tenants = [Tenant::new(slot(4), &content, &FixedAddresses), Tenant::new(slot(5), &headers, &FixedAddresses)];
-    let reconciled = reconcile(&tenants);
+    let reconciled = reconcile(&tenants, Room { v4: 1, v6: 1 });
     assert_eq!(reconciled.left_out, []);
     let desired = reconciled.desired;
-    assert_eq!(desired.address_counts(), (1, 1));
-    let expected: [IpAddr; 2] = ["192.0.2.7".parse().unwrap(), "2001:db8:20:117::7".parse().unwrap()];
-    for ((address, slots), expected) in desired.addresses().zip(expected) {
-        assert_eq!(address, expected);
+    let prefixes: Vec<_> = desired.prefixes().iter().map(|(prefix, _)| prefix.to_string()).collect();
+    assert_eq!(prefixes, ["192.0.2.7/32", "2001:db8:20:117::7/128"]);
+    for (_, slots) in desired.prefixes().iter() {
         assert_eq!(slots.iter().collect::<Vec<_>>(), [slot(4), slot(5)]);
     }
     let flags: Vec<_> = desired.slots().map(|(slot, terms)| (slot.slot, terms.flags())).collect();

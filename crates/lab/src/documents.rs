@@ -4,6 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use jiff::{Timestamp, ToSpan as _};
 
 use crate::{Certificates, LabError, Officer};
@@ -33,8 +34,8 @@ pub struct Order {
     pub authority: &'static str,
     /// `content` or `headers`.
     pub scope: &'static str,
-    /// Addresses of the subscriber.
-    pub targets: Vec<IpAddr>,
+    /// Addresses and prefixes of the subscriber.
+    pub targets: Vec<IpNet>,
     /// Taken from here on.
     pub start: Timestamp,
     /// Not taken from here on.
@@ -115,9 +116,12 @@ impl Order {
              signed_by = \"Hon. A. Judge\"\nagency = \"{agency}\"\n\n\
              [window]\nstart = \"{start}\"\nstop = \"{stop}\"\n"
         );
-        for address in &self.targets {
+        for target in &self.targets {
+            // As a person writes it.
+            let is_address = target.prefix_len() == target.max_prefix_len();
+            let target = if is_address { target.addr().to_string() } else { target.to_string() };
             text.push_str(&format!(
-                "\n[[target]]\naddress = \"{address}\"\nconfirmed_by = \"C. Engineer, provisioning\"\n\
+                "\n[[target]]\naddress = \"{target}\"\nconfirmed_by = \"C. Engineer, provisioning\"\n\
                  confirmed_on = \"{served}\"\nsubscriber = \"account 20117\"\n"
             ));
         }

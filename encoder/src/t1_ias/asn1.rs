@@ -7,7 +7,7 @@
 use rasn::prelude::*;
 use rasn::types::{Any, NumericString, OctetString};
 
-use super::{Allocation, ContentIdentifier as GivenContentIdentifier};
+use super::{Allocation, Assignment, ContentIdentifier as GivenContentIdentifier};
 use crate::UtcMicros;
 
 /// protocolIdentifier of CmII: 1.2.840.113737.2.1.1.0.0.
@@ -319,6 +319,11 @@ impl Value {
 }
 
 impl IpAddress {
+    pub(crate) fn of(assignment: Assignment) -> Self {
+        let prefix_len = assignment.prefix_length.map(Integer::from);
+        Self { prefix_len, ..Self::new(assignment.address, assignment.allocation) }
+    }
+
     pub(crate) fn new(address: std::net::IpAddr, allocation: Allocation) -> Self {
         Self {
             address: match address {

@@ -3,14 +3,13 @@
 //! The control role makes one when a warrant comes into force, from names that were checked with the order. Session
 //! events are rare and go through the types of [`asn1`](super::asn1); what is written for every packet is in `fast`.
 
-use std::net::IpAddr;
-
 use rasn::prelude::VisibleString;
 use rasn::types::ObjectIdentifier;
 
 use super::asn1::{self, Unknown};
 use super::{
-    Allocation, CaseId, ContentIdentifier, Direction, Flow, IapSystemId, Reason, SessionId, SubscriberIdentity,
+    Allocation, Assignment, CaseId, ContentIdentifier, Direction, Flow, IapSystemId, Reason, SessionId,
+    SubscriberIdentity,
 };
 use crate::UtcMicros;
 
@@ -60,25 +59,13 @@ impl Intercept {
 
     /// Session-Already-Established: the subject's session was there when the warrant came into force. Sent for a fixed
     /// address at activation.
-    pub fn session_already_established(
-        &self,
-        time: UtcMicros,
-        session: &SessionId,
-        address: IpAddr,
-        allocation: Allocation,
-    ) -> Vec<u8> {
-        self.event(asn1::IasMessage::SessionAlreadyEstablished(self.session(time, session, address, allocation)))
+    pub fn session_already_established(&self, time: UtcMicros, session: &SessionId, assignment: Assignment) -> Vec<u8> {
+        self.event(asn1::IasMessage::SessionAlreadyEstablished(self.session(time, session, assignment)))
     }
 
     /// Session-Start: a session of the subject began while the warrant is in force.
-    pub fn session_start(
-        &self,
-        time: UtcMicros,
-        session: &SessionId,
-        address: IpAddr,
-        allocation: Allocation,
-    ) -> Vec<u8> {
-        self.event(asn1::IasMessage::SessionStart(self.session(time, session, address, allocation)))
+    pub fn session_start(&self, time: UtcMicros, session: &SessionId, assignment: Assignment) -> Vec<u8> {
+        self.event(asn1::IasMessage::SessionStart(self.session(time, session, assignment)))
     }
 
     /// Session-End: the session is over, or the warrant is.
@@ -86,8 +73,7 @@ impl Intercept {
         &self,
         time: UtcMicros,
         session: &SessionId,
-        address: IpAddr,
-        allocation: Allocation,
+        assignment: Assignment,
         reason: &Reason,
     ) -> Vec<u8> {
         self.event(asn1::IasMessage::SessionEnd(asn1::SessionEnd {
@@ -97,7 +83,7 @@ impl Intercept {
             subscriber_identity: self.subscriber_identity.clone(),
             access_session_id: None,
             packet_data_session_id: asn1::Value::text(session.as_str()),
-            ip_address: asn1::IpAddress::new(address, allocation),
+            ip_address: asn1::IpAddress::of(assignment),
             reason_for_termination: Some(asn1::Value::text(reason.as_str())),
             unknown: Unknown::default(),
         }))
@@ -148,13 +134,7 @@ impl Intercept {
         }
     }
 
-    fn session(
-        &self,
-        time: UtcMicros,
-        session: &SessionId,
-        address: IpAddr,
-        allocation: Allocation,
-    ) -> asn1::SessionStart {
+    fn session(&self, time: UtcMicros, session: &SessionId, assignment: Assignment) -> asn1::SessionStart {
         asn1::SessionStart {
             case_id: self.case_id.clone(),
             iap_system_id: self.iap_system_id.clone(),
@@ -162,7 +142,7 @@ impl Intercept {
             subscriber_identity: self.subscriber_identity.clone(),
             access_session_id: None,
             packet_data_session_id: asn1::Value::text(session.as_str()),
-            ip_address: asn1::IpAddress::new(address, allocation),
+            ip_address: asn1::IpAddress::of(assignment),
             access_session_characteristics: None,
             location: None,
             unknown: Unknown::default(),

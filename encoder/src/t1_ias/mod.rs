@@ -24,6 +24,7 @@ pub use identifiers::{
 pub use intercept::Intercept;
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Which way a packet goes, seen from the subject of the warrant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,6 +34,24 @@ pub enum Direction {
     FromSubject,
     /// It was sent to the subject.
     ToSubject,
+}
+
+/// What the subject has in a session: an address, or a prefix with all that is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Assignment {
+    /// The address; of a prefix the first one.
+    pub address: IpAddr,
+    /// Bits of the prefix (prefixLen), where a whole prefix is meant.
+    pub prefix_length: Option<u8>,
+    /// How it came to the subject.
+    pub allocation: Allocation,
+}
+
+impl Assignment {
+    /// A single address.
+    pub const fn of(address: IpAddr, allocation: Allocation) -> Self {
+        Self { address, prefix_length: None, allocation }
+    }
 }
 
 /// How an address came to its holder (allocationMethod).

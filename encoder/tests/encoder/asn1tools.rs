@@ -12,7 +12,7 @@ use crate::given::*;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use writ_encoder::t1_ias::{Allocation, Direction, Intercept, Reason, SessionId, asn1};
+use writ_encoder::t1_ias::{Allocation, Assignment, Direction, Intercept, Reason, SessionId, asn1};
 
 /// A Python that has asn1tools.
 fn python() -> Option<OsString> {
@@ -95,9 +95,13 @@ fn identifying_information() {
     let address = "2001:db8::7".parse().unwrap();
     let reason = Reason::new("abgelaufen: ½").unwrap();
     let mut stream = [
-        intercept.session_already_established(time(TIME), &session, address, Allocation::Static),
-        intercept.session_start(time(TIME), &session, address, Allocation::Dynamic),
-        intercept.session_end(time(TIME), &session, address, Allocation::NotApplicable, &reason),
+        intercept.session_already_established(time(TIME), &session, Assignment::of(address, Allocation::Static)),
+        intercept.session_start(
+            time(TIME),
+            &session,
+            Assignment { prefix_length: Some(56), ..Assignment::of(address, Allocation::Dynamic) },
+        ),
+        intercept.session_end(time(TIME), &session, Assignment::of(address, Allocation::NotApplicable), &reason),
     ]
     .concat();
     let mut runner = TestRunner::deterministic();
@@ -131,8 +135,12 @@ fn identifying_information() {
     });
     assert_eq!(read[0]["iasMessage"], json!({ "session-Already-Established": established }));
     established["iPAddress"]["allocationMethod"] = json!({ "dynamic": null });
+    established["iPAddress"]["prefixLen"] = json!(56);
     assert_eq!(read[1]["iasMessage"], json!({ "session-Start": established }));
-    established["iPAddress"]["allocationMethod"] = json!({ "notApplicable": null });
+    established["iPAddress"] = json!({
+        "address": established["iPAddress"]["address"],
+        "allocationMethod": { "notApplicable": null },
+    });
     established["reasonForTermination"] = json!({ "stringUTF8": "abgelaufen: ½" });
     assert_eq!(read[2]["iasMessage"], json!({ "session-End": established }));
     for (pair, flow) in read[3..].chunks(2).zip(expected) {

@@ -4,7 +4,7 @@
 use crate::given::*;
 use proptest::prelude::*;
 use writ_encoder::stream::{StreamDecoder, StreamError};
-use writ_encoder::t1_ias::{Allocation, Direction, Reason, SessionId, decode_cmcc, decode_cmii};
+use writ_encoder::t1_ias::{Allocation, Assignment, Direction, Reason, SessionId, decode_cmcc, decode_cmii};
 
 /// One PDU of each kind.
 fn pdus() -> Vec<Vec<u8>> {
@@ -19,10 +19,10 @@ fn pdus() -> Vec<Vec<u8>> {
     let length = intercept.header_report(&mut report, time(TIME), &flow("10.0.0.1", "10.0.0.2")).unwrap();
     report.truncate(length);
     vec![
-        intercept.session_already_established(time(TIME), &session, address, Allocation::Static),
+        intercept.session_already_established(time(TIME), &session, Assignment::of(address, Allocation::Static)),
         report,
         content,
-        intercept.session_end(time(TIME), &session, address, Allocation::Static, &reason),
+        intercept.session_end(time(TIME), &session, Assignment::of(address, Allocation::Static), &reason),
     ]
 }
 

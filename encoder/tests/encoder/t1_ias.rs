@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use writ_encoder::NoRoom;
 use writ_encoder::t1_ias::{
-    Allocation, Cmii, Direction, Flow, Intercept, Message, Reason, SessionId, Value, asn1, decode_cmcc, decode_cmii,
+    Allocation, Assignment, Cmii, Direction, Flow, Intercept, Message, Reason, SessionId, Value, asn1, decode_cmcc,
+    decode_cmii,
 };
 
 /// A Packet-Data-Header-Report that an independent BER reader decodes as it was meant.
@@ -158,15 +159,16 @@ fn session_events_are_read_back() {
         "characteristics": null,
         "location": null,
     });
-    let event = intercept.session_already_established(time(TIME), &session, address, Allocation::Static);
+    let event =
+        intercept.session_already_established(time(TIME), &session, Assignment::of(address, Allocation::Static));
     assert_eq!(json_of(&decode_cmii(&event).unwrap().0), expected);
 
-    let event = intercept.session_start(time(TIME), &session, address, Allocation::Static);
+    let event = intercept.session_start(time(TIME), &session, Assignment::of(address, Allocation::Static));
     expected["message"] = json!("session-start");
     assert_eq!(json_of(&decode_cmii(&event).unwrap().0), expected);
 
     let reason = Reason::new("Anordnung abgelaufen: ½").unwrap();
-    let event = intercept.session_end(time(TIME), &session, address, Allocation::Static, &reason);
+    let event = intercept.session_end(time(TIME), &session, Assignment::of(address, Allocation::Static), &reason);
     let members = expected.as_object_mut().unwrap();
     members.remove("characteristics");
     members.remove("location");
@@ -288,14 +290,16 @@ proptest! {
         session in "[^\\p{C}]{1,60}",
         address: std::net::IpAddr,
         allocation in any_allocation(),
+        prefix_length: Option<u8>,
     ) {
         let session = SessionId::new(session).unwrap();
-        let event = intercept.session_start(time, &session, address, allocation);
+        let event = intercept.session_start(time, &session, Assignment { address, prefix_length, allocation });
         let (cmii, consumed) = decode_cmii(&event).unwrap();
         prop_assert_eq!(consumed, event.len());
         prop_assert_eq!(cmii.timestamp, time);
         let Message::SessionStart(start) = cmii.message else { panic!("{:?}", cmii.message) };
         prop_assert_eq!(start.session_id, Value::Text(session.as_str().to_owned()));
         prop_assert_eq!((start.address.address, start.address.allocation), (address, allocation));
+        prop_assert_eq!(start.address.prefix_length, prefix_length);
     }
 }

@@ -153,8 +153,8 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
         reserved: 0,
     };
     kernel.tables().arm(SLOT.slot, &policy)?;
-    for address in &order.targets {
-        kernel.tables().set_address(*address, &[SLOT])?;
+    for target in &order.targets {
+        kernel.tables().set_prefix(*target, &[SLOT])?;
     }
     let counters = kernel.counters()?;
     let mut intercepts = Intercepts::default();

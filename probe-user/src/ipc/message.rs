@@ -3,8 +3,8 @@
 //! control role that has lost its memory finds the kernel's tables again.
 
 use crate::roles::Role;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use uuid::Uuid;
 use writ_abi::{PolicyFlags, SlotRef};
 
@@ -50,8 +50,9 @@ pub struct ArmedIntercept {
     pub deliveries: Vec<ArmedDelivery>,
     /// subscriberIdentity of the handover: the carrier's label for the line.
     pub subscriber_identity: String,
-    /// Its addresses: what the worker holds each hit against, and what is announced as sessions.
-    pub targets: Vec<IpAddr>,
+    /// Its addresses and prefixes: what the worker holds each hit against, and what is announced as sessions. In a
+    /// message the last ones of them; those before came with [`Instruction::Targets`].
+    pub targets: Vec<IpNet>,
 }
 
 impl ArmedIntercept {
@@ -111,19 +112,26 @@ pub struct ArmedDelivery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Instruction {
+    /// Targets of an intercept that is to be armed: a message has a limit. More of these may follow, then `Arm`.
+    Targets {
+        /// The slot it will own.
+        slot: SlotName,
+        /// The next of its targets.
+        targets: Vec<IpNet>,
+    },
     /// Write the slot's policy. It takes nothing before its addresses are known and its start has come.
     Arm(Box<ArmedIntercept>),
-    /// Exactly these intercepts want this address.
-    SetAddress {
-        /// A target's address.
-        address: IpAddr,
+    /// Exactly these intercepts want this prefix: its own, and those of every shorter prefix that it lies in.
+    SetPrefix {
+        /// A target's address or prefix.
+        prefix: IpNet,
         /// Its intercepts, at most eight.
         slots: Vec<SlotName>,
     },
-    /// Nobody wants this address any more.
-    RemoveAddress {
-        /// Once a target's address.
-        address: IpAddr,
+    /// The prefix has no entry of its own any more.
+    RemovePrefix {
+        /// Once a target's address or prefix.
+        prefix: IpNet,
     },
     /// Comes behind the last address of a slot: say `Armed` if all of it is in the kernel.
     Confirm {
@@ -180,8 +188,8 @@ pub struct Inventory {
     pub last: bool,
     /// Slots in use.
     pub slots: Vec<FoundSlot>,
-    /// Addresses in the kernel's tables.
-    pub addresses: Vec<IpAddr>,
+    /// Prefixes in the kernel's tables, with their slots.
+    pub prefixes: Vec<(IpNet, Vec<SlotName>)>,
 }
 
 /// From capture to control.

@@ -3,15 +3,15 @@
 
 use super::{Outlets, whole};
 use crate::ipc::{ArmedIntercept, EndReason};
-use std::net::IpAddr;
+use ipnet::IpNet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use writ_abi::SlotRef;
 use writ_capture::TargetView;
 use writ_encoder::UtcMicros;
 use writ_encoder::t1_ias::{
-    self, Allocation, CaseId, ContentIdentifier, CorrelationId, IapSystemId, IdentifierError, Reason, SessionId,
-    SubscriberIdentity,
+    self, Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, IapSystemId, IdentifierError, Reason,
+    SessionId, SubscriberIdentity,
 };
 use writ_spool::{Ledger, Record, RecordKind};
 
@@ -82,7 +82,7 @@ pub struct Intercept {
     slot: SlotRef,
     window_utc_ns: (u64, u64),
     deliveries: Vec<Delivery>,
-    sessions: Vec<(SessionId, IpAddr)>,
+    sessions: Vec<(SessionId, Assignment)>,
     begun: AtomicBool,
     /// Held while an event is written, so that each is written once.
     events: Mutex<()>,
@@ -123,7 +123,7 @@ impl Intercept {
             .targets
             .iter()
             .enumerate()
-            .map(|(index, address)| Ok((SessionId::new(format!("{}-{index}", &prefix[..8]))?, *address)))
+            .map(|(index, target)| Ok((SessionId::new(format!("{}-{index}", &prefix[..8]))?, assignment(*target))))
             .collect::<Result<_, IdentifierError>>()?;
         Ok(Self {
             slot: order.slot.into(),
@@ -155,7 +155,7 @@ impl Intercept {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// Tells the agencies that interception has begun: Session-Already-Established for each fixed address, whose
+    /// Tells the agencies that interception has begun: Session-Already-Established for each fixed address or prefix, whose
     /// session has no beginning of its own. Returns whether this call did it.
     pub fn begin(&self, outlets: &Outlets, ledger: &Ledger, utc_ns: u64) -> bool {
         let _one_at_a_time = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,8 +166,8 @@ impl Intercept {
         let news = !ledger.slot(self.slot.slot).is_some_and(|account| account.is_marked(BEGUN));
         if news {
             let time = UtcMicros::from_unix_nanos(utc_ns);
-            self.event(outlets, ledger, BEGUN, |encoder, session, address| {
-                encoder.session_already_established(time, session, address, Allocation::Static)
+            self.event(outlets, ledger, BEGUN, |encoder, session, assignment| {
+                encoder.session_already_established(time, session, assignment)
             });
         }
         self.begun.store(true, Ordering::Release);
@@ -183,8 +183,8 @@ impl Intercept {
         }
         let time = UtcMicros::from_unix_nanos(utc_ns);
         match Reason::new(reason.words()) {
-            Ok(reason) => self.event(outlets, ledger, ENDED, |encoder, session, address| {
-                encoder.session_end(time, session, address, Allocation::Static, &reason)
+            Ok(reason) => self.event(outlets, ledger, ENDED, |encoder, session, assignment| {
+                encoder.session_end(time, session, assignment, &reason)
             }),
             Err(error) => tracing::error!(slot = self.slot.slot, %error, "the end cannot be told"),
         }
@@ -195,14 +195,14 @@ impl Intercept {
         outlets: &Outlets,
         ledger: &Ledger,
         mark: u8,
-        encode: impl Fn(&t1_ias::Intercept, &SessionId, IpAddr) -> Vec<u8>,
+        encode: impl Fn(&t1_ias::Intercept, &SessionId, Assignment) -> Vec<u8>,
     ) {
         let Some(account) = ledger.slot(self.slot.slot) else { return };
         for (index, delivery) in (0u8..).zip(&self.deliveries) {
             let Some(stream) = delivery.events else { continue };
             outlets.with(stream, |producer| {
-                for (session, address) in &self.sessions {
-                    let pdu = encode(&delivery.encoder, session, *address);
+                for (session, assignment) in &self.sessions {
+                    let pdu = encode(&delivery.encoder, session, *assignment);
                     let record = Record {
                         slot: self.slot.slot,
                         generation: self.slot.generation,
@@ -222,6 +222,12 @@ impl Intercept {
         // Marked behind the commit: after a crash in between, an event is said twice rather than never.
         account.mark(mark);
     }
+}
+
+/// A fixed target, as the handover has it: a prefix is told as such, an address alone.
+fn assignment(target: IpNet) -> Assignment {
+    let prefix_length = (target.prefix_len() < target.max_prefix_len()).then_some(target.prefix_len());
+    Assignment { address: target.addr(), prefix_length, allocation: Allocation::Static }
 }
 
 /// All intercepts at one moment. Made anew with each change, and swapped in whole.
@@ -255,8 +261,8 @@ impl Intercepts {
     }
 
     /// Sets the targets of a slot.
-    pub fn set_targets(&mut self, slot: SlotRef, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.targets.set(slot, addresses);
+    pub fn set_targets(&mut self, slot: SlotRef, targets: impl IntoIterator<Item = IpNet>) {
+        self.targets.set(slot, targets);
     }
 
     /// Empties a slot.

@@ -172,7 +172,7 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
         ("scope = \"content\"", "scope = \"all\"", ["scope", "\"content\""]),
         ("authority = \"title-iii\"", "authority = \"pen-trap\"", ["scope", "write scope = \"headers\""]),
         (ALICE, "198.51.100.10/24", ["target[1].address", "198.51.100.0/24"]),
-        (ALICE, "everybody", ["target[1].address", "write an address such as"]),
+        (ALICE, "everybody", ["target[1].address", "write an address or prefix such as"]),
         ("confirmed_by = \"C. Engineer, provisioning\"\n", "", ["target[1].confirmed_by", "C. Engineer"]),
         (&start, "start = \"2026-11-20T09:00:00\"", ["window.start", "-05:00"]),
         (&start, "start = \"2199-11-20T09:00:00Z\"", ["window.stop", "write a stop after the start"]),

@@ -4,6 +4,7 @@
 //! | module | what it proves |
 //! |---|---|
 //! | [`warrants`] | warrants begin, end and overlap under load, and none disturbs another |
+//! | [`targets`] | overlapping prefixes, as many as can be, and one too many; ten thousand targets |
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
@@ -19,5 +20,6 @@ mod replay;
 mod roles;
 mod scene;
 mod storage;
+mod targets;
 mod traffic;
 mod warrants;

@@ -4,6 +4,7 @@
 //!  far (far0, far1) ──── probe (tap0, tap1; mgmt0) ──── office (mgmt0: both agencies)
 //! ```
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fs;
@@ -234,7 +235,7 @@ pub(crate) fn order(number: u8, target: &str, case_id: &'static str) -> Order {
         uuid: UUIDS[usize::from(number)],
         authority: "title-iii",
         scope: "content",
-        targets: vec![target.parse().unwrap()],
+        targets: vec![net(target)],
         start: seconds_ahead(-60),
         stop: seconds_ahead(3600),
         agency: FIRST.name,
@@ -242,12 +243,21 @@ pub(crate) fn order(number: u8, target: &str, case_id: &'static str) -> Order {
     }
 }
 
-const UUIDS: [&str; 5] = [
+/// An address or a prefix.
+pub(crate) fn net(text: &str) -> IpNet {
+    text.parse().unwrap_or_else(|_| text.parse::<IpAddr>().unwrap().into())
+}
+
+const UUIDS: [&str; 9] = [
     "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2200",
     "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2201",
     "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2202",
     "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2203",
     "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2204",
+    "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2205",
+    "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2206",
+    "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2207",
+    "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2208",
 ];
 
 /// The whole second so many seconds ahead.

@@ -2,9 +2,8 @@
 
 use crate::officers::WARRANT;
 use proptest::prelude::*;
-use std::net::IpAddr;
 use std::path::Path;
-use writ_authority::{Authority, Directions, DocumentError, Grant, Scope, Streams, Surveillance, Target, Warrant};
+use writ_authority::{Authority, Directions, DocumentError, Grant, Scope, Streams, Surveillance, Warrant};
 
 fn parse(text: &str) -> Result<Warrant, DocumentError> {
     Warrant::parse(text.as_bytes(), Path::new("w.toml"))
@@ -27,9 +26,8 @@ fn the_example_says_what_its_text_says() {
     assert_eq!(warrant.order().docket.as_deref(), Some("26-mc-0117"));
     assert_eq!(warrant.order().presented_by, "Special Agent Dana Brook");
     assert_eq!(warrant.order().served.to_string(), "2026-11-19");
-    let addresses: Vec<_> = warrant.targets().iter().flat_map(Target::addresses).collect();
-    let expected: [IpAddr; 2] = ["192.0.2.7".parse().unwrap(), "2001:db8:20:117::7".parse().unwrap()];
-    assert_eq!(addresses, expected);
+    let prefixes: Vec<_> = warrant.targets().iter().map(|target| target.prefix.to_string()).collect();
+    assert_eq!(prefixes, ["192.0.2.7/32", "2001:db8:20:117::7/128"]);
     // 09:00 at five hours behind UTC.
     assert_eq!(warrant.window().start_utc_ns(), 1_795_183_200_000_000_000);
     assert_eq!(warrant.window().stop().to_string(), "2026-12-20T14:00:00Z");
@@ -43,11 +41,18 @@ fn the_example_says_what_its_text_says() {
 }
 
 #[test]
-fn a_prefix_stands_for_every_address_in_it() {
-    let warrant = parse(&with("192.0.2.7", "192.0.2.0/28")).unwrap();
-    let addresses: Vec<_> = warrant.targets()[0].addresses().collect();
-    let expected: Vec<IpAddr> = (0..16).map(|host| IpAddr::from([192, 0, 2, host])).collect();
-    assert_eq!(addresses, expected);
+fn a_target_is_an_address_or_a_prefix() {
+    for (text, prefix) in [
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("192.0.2.0/28", "192.0.2.0/28"),
+        ("198.51.0.0/16", "198.51.0.0/16"),
+        ("2001:db8:7::", "2001:db8:7::/128"),
+        ("2001:db8:7::/127", "2001:db8:7::/127"),
+        ("2001:db8::/32", "2001:db8::/32"),
+    ] {
+        let warrant = parse(&with("192.0.2.7", text).replace("2001:db8:20:117::7", "2001:db9::7")).unwrap();
+        assert_eq!(warrant.targets()[0].prefix.to_string(), prefix);
+    }
 }
 
 #[test]
@@ -158,12 +163,34 @@ fn every_fault_is_named_with_file_field_and_remedy() {
             "the subscriber has",
         ),
         (
-            "v6 prefix",
-            with("2001:db8:20:117::7", "2001:db8:20:117::/64"),
+            "far too wide, v6",
+            with("2001:db8:20:117::7", "2001:da0::/29"),
             "target[2].address",
-            "single IPv6",
-            "each address",
+            "wider than /32",
+            "narrower",
         ),
+        (
+            "host bits, v6",
+            with("2001:db8:20:117::7", "2001:db8:20:117::7/64"),
+            "target[2].address",
+            "bits set outside",
+            "\"2001:db8:20:117::/64\"",
+        ),
+        (
+            "prefix of multicast v6",
+            with("2001:db8:20:117::7", "ff05::/48"),
+            "target[2].address",
+            "multicast",
+            "the subscriber has",
+        ),
+        (
+            "prefix of the loopback",
+            with("2001:db8:20:117::7", "::/64"),
+            "target[2].address",
+            "unspecified and reserved",
+            "the subscriber has",
+        ),
+        ("loopback v6", with("2001:db8:20:117::7", "::1"), "target[2].address", "loopback", "the subscriber has"),
         ("multicast", with("192.0.2.7", "224.0.0.9"), "target[1].address", "multicast", "the subscriber has"),
         ("multicast v6", with("2001:db8:20:117::7", "ff02::1"), "target[2].address", "multicast", "the subscriber has"),
         ("loopback", with("192.0.2.7", "127.0.0.1"), "target[1].address", "loopback", "the subscriber has"),
@@ -177,6 +204,8 @@ fn every_fault_is_named_with_file_field_and_remedy() {
             "\"192.0.2.7\"",
         ),
         ("overlap", with("2001:db8:20:117::7", "192.0.2.0/24"), "target[2].address", "overlaps", "once"),
+        ("the other way round", with("192.0.2.7", "2001:db8:20:100::/56"), "target[2].address", "overlaps", "once"),
+        ("twice", with("192.0.2.7", "2001:db8:20:117::7"), "target[2].address", "overlaps", "once"),
         (
             "unconfirmed",
             with("confirmed_by = \"Finn Osei, provisioning\"\n", ""),

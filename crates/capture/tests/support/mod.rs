@@ -1,6 +1,7 @@
 //! What the tests of this crate share: frames, and a warrant in force.
 
 use etherparse::PacketBuilder;
+use ipnet::IpNet;
 use std::net::IpAddr;
 use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
 use writ_capture::{Kernel, KernelSettings, boot_now_ns};
@@ -13,7 +14,8 @@ pub(crate) const BYSTANDER: &str = "203.0.113.9";
 pub(crate) const BOTH: u32 = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
 
 /// Tables small enough to be made for each test.
-pub(crate) const SMALL: KernelSettings = KernelSettings { slots: 16, addresses_v4: 64, addresses_v6: 64, sockets: 8 };
+pub(crate) const SMALL: KernelSettings =
+    KernelSettings { slots: 16, addresses_v4: 64, addresses_v6: 64, filter_bytes: 4096, sockets: 8 };
 
 /// A policy that is in force from now on, for an hour.
 pub(crate) fn in_force(generation: u16, flags: u32) -> SlotPolicy {
@@ -21,10 +23,15 @@ pub(crate) fn in_force(generation: u16, flags: u32) -> SlotPolicy {
     SlotPolicy { start_ns: 0, stop_ns: now + 3_600_000_000_000, flags, generation, reserved: 0 }
 }
 
-/// Puts a warrant for one address in force.
-pub(crate) fn intercept(kernel: &mut Kernel, slot: SlotRef, address: &str, flags: u32) {
+/// Puts a warrant for one address or prefix in force.
+pub(crate) fn intercept(kernel: &mut Kernel, slot: SlotRef, prefix: &str, flags: u32) {
     kernel.tables().arm(slot.slot, &in_force(slot.generation, flags)).unwrap();
-    kernel.tables().set_address(address.parse().unwrap(), &[slot]).unwrap();
+    kernel.tables().set_prefix(net(prefix), &[slot]).unwrap();
+}
+
+/// A prefix, or an address as a prefix.
+pub(crate) fn net(text: &str) -> IpNet {
+    text.parse().unwrap_or_else(|_| text.parse::<IpAddr>().unwrap().into())
 }
 
 /// A UDP packet in Ethernet.

@@ -25,8 +25,8 @@ use serde_json::Value;
 use writ_encoder::{
     UtcMicros,
     t1_ias::{
-        Allocation, CaseId, ContentIdentifier, CorrelationId, Direction, Flow, IapSystemId, Intercept, SessionId,
-        SubscriberIdentity,
+        Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, Direction, Flow, IapSystemId, Intercept,
+        SessionId, SubscriberIdentity,
     },
 };
 
@@ -195,8 +195,7 @@ impl Probe {
         self.intercept.session_already_established(
             time(0),
             &SessionId::new("session, \"one\"").expect("fits"),
-            "198.51.100.7".parse().expect("address"),
-            Allocation::Static,
+            Assignment::of("198.51.100.7".parse().expect("address"), Allocation::Static),
         )
     }
 }

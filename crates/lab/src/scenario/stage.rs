@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -121,8 +122,8 @@ impl Stage {
     }
 
     /// Addresses of a subscriber.
-    pub(super) fn addresses(&self, subscriber: usize) -> Vec<std::net::IpAddr> {
-        FAMILIES.map(|family| self.network.subscribers[subscriber].address(family)).to_vec()
+    pub(super) fn addresses(&self, subscriber: usize) -> Vec<IpNet> {
+        FAMILIES.map(|family| self.network.subscribers[subscriber].address(family).into()).to_vec()
     }
 
     /// Runs `writ` in the probe's namespace.
@@ -169,9 +170,10 @@ pub(super) fn marker(name: &str) -> Result<String, LabError> {
 }
 
 /// The truth within a window: packets from or to these addresses.
-pub(super) fn within(truth: &[IpPacket], addresses: &[std::net::IpAddr], from_ns: u64, to_ns: u64) -> Vec<IpPacket> {
+pub(super) fn within(truth: &[IpPacket], targets: &[IpNet], from_ns: u64, to_ns: u64) -> Vec<IpPacket> {
     let wanted = |packet: &&IpPacket| {
-        let ours = |ends: Ends| addresses.contains(&ends.source) || addresses.contains(&ends.destination);
+        let holds = |address| targets.iter().any(|target| target.contains(&address));
+        let ours = |ends: Ends| holds(ends.source) || holds(ends.destination);
         (from_ns.saturating_sub(BORDER_NS)..=to_ns + BORDER_NS).contains(&packet.utc_ns)
             && packet.ends().is_some_and(ours)
     };

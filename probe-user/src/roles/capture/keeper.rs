@@ -8,9 +8,9 @@ use crate::ipc::{
 };
 use crate::pipeline::{Intercept, Intercepts, Outlets};
 use crate::roles::FLUSH_NS;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
+use ipnet::IpNet;
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +28,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// A wall clock that is off by more than this from the one that the windows were reckoned with was set. Slewing does
 /// not show here: it moves boot time alike.
 const STEP_NS: u64 = 1_000_000;
-/// Slots and addresses in one part of an inventory: at some 300 and 45 bytes each at most, below a channel's limit.
-const INVENTORY_PART: (usize, usize) = (300, 1000);
+/// Slots and prefixes in one part of an inventory: at some 300 and 350 bytes each at most, below a channel's limit.
+const INVENTORY_PART: (usize, usize) = (200, 200);
 
 /// Where an intercept stands.
 enum Phase {
@@ -46,7 +46,7 @@ struct Armed {
     policy: SlotPolicy,
     phase: Phase,
     begun_told: bool,
-    /// No address of its was refused.
+    /// No prefix of its was refused.
     whole: bool,
     /// Where the slot's counters stood before.
     baseline: SlotFigures,
@@ -70,7 +70,10 @@ pub(super) struct Parts {
 pub(super) struct Keeper {
     parts: Parts,
     armed: HashMap<u16, Armed>,
-    addresses: HashSet<IpAddr>,
+    /// What the kernel's tables hold.
+    prefixes: HashMap<IpNet, Vec<SlotName>>,
+    /// Targets of intercepts that are to be armed.
+    coming: HashMap<SlotName, Vec<IpNet>>,
     /// The clock by which the windows in the kernel were reckoned.
     reckoned: ClockOffset,
     /// Messages that control has not taken yet, with whether the counters travel beside them.
@@ -80,7 +83,14 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(parts: Parts) -> Self {
         let reckoned = parts.common.clock.load();
-        Self { parts, armed: HashMap::new(), addresses: HashSet::new(), reckoned, unsent: VecDeque::new() }
+        Self {
+            parts,
+            armed: HashMap::new(),
+            prefixes: HashMap::new(),
+            coming: HashMap::new(),
+            reckoned,
+            unsent: VecDeque::new(),
+        }
     }
 
     /// Keeps until told to stop.
@@ -167,8 +177,8 @@ impl Keeper {
             .values()
             .map(|armed| FoundSlot { slot: armed.order.slot, warrant: armed.order.warrant, baseline: armed.baseline })
             .collect();
-        let addresses: Vec<_> = self.addresses.iter().copied().collect();
-        let parts = inventory_parts(self.parts.life, &slots, &addresses);
+        let prefixes: Vec<_> = self.prefixes.iter().map(|(prefix, slots)| (*prefix, slots.clone())).collect();
+        let parts = inventory_parts(self.parts.life, &slots, &prefixes);
         self.unsent.extend(parts.into_iter().map(|part| {
             let first = part.first;
             (FromCapture::Hello(part), first)
@@ -177,13 +187,17 @@ impl Keeper {
 
     fn obey(&mut self, message: ToCapture) {
         match message {
-            ToCapture::Hello => self.inventory(),
+            ToCapture::Hello => {
+                self.coming.clear();
+                self.inventory();
+            }
             ToCapture::Apply { life, steps } if life == self.parts.life => self.apply(steps),
             ToCapture::Apply { life, .. } => tracing::info!(life, "instructions for a former capture role are left"),
         }
     }
 
     fn apply(&mut self, instructions: Vec<Instruction>) {
+        let instructions = self.gather(instructions);
         // First the workers' view, so that no hit comes whose intercept they do not know; then the kernel, in order.
         let mut snapshot: Option<Intercepts> = None;
         let mut fresh: HashMap<u16, Arc<Intercept>> = HashMap::new();
@@ -213,8 +227,8 @@ impl Keeper {
             let slots = match &instruction {
                 Instruction::Arm(order) => vec![order.slot],
                 Instruction::Disarm { slot, .. } | Instruction::Confirm { slot } => vec![*slot],
-                Instruction::SetAddress { slots, .. } => slots.clone(),
-                Instruction::RemoveAddress { .. } => Vec::new(),
+                Instruction::SetPrefix { slots, .. } => slots.clone(),
+                Instruction::Targets { .. } | Instruction::RemovePrefix { .. } => Vec::new(),
             };
             if let Err(what) = self.step(instruction, &mut fresh) {
                 tracing::error!(slots = ?slots, error = %what, "an instruction failed");
@@ -228,6 +242,25 @@ impl Keeper {
         }
     }
 
+    /// Puts the targets that came in parts together with the orders that they belong to.
+    fn gather(&mut self, instructions: Vec<Instruction>) -> Vec<Instruction> {
+        let mut gathered = Vec::new();
+        for instruction in instructions {
+            match instruction {
+                Instruction::Targets { slot, targets } => self.coming.entry(slot).or_default().extend(targets),
+                Instruction::Arm(mut order) => {
+                    if let Some(mut targets) = self.coming.remove(&order.slot) {
+                        targets.append(&mut order.targets);
+                        order.targets = targets;
+                    }
+                    gathered.push(Instruction::Arm(order));
+                }
+                other => gathered.push(other),
+            }
+        }
+        gathered
+    }
+
     fn step(&mut self, instruction: Instruction, fresh: &mut HashMap<u16, Arc<Intercept>>) -> Result<(), String> {
         match instruction {
             Instruction::Arm(order) => match fresh.remove(&order.slot.slot) {
@@ -235,15 +268,17 @@ impl Keeper {
                 // Refused above.
                 None => Ok(()),
             },
-            Instruction::SetAddress { address, slots } => {
+            // Gathered before.
+            Instruction::Targets { .. } => Ok(()),
+            Instruction::SetPrefix { prefix, slots } => {
                 let references: Vec<SlotRef> = slots.iter().map(|slot| (*slot).into()).collect();
-                self.parts.kernel.tables().set_address(address, &references).map_err(|error| error.to_string())?;
-                self.addresses.insert(address);
+                self.parts.kernel.tables().set_prefix(prefix, &references).map_err(|error| error.to_string())?;
+                self.prefixes.insert(prefix, slots);
                 Ok(())
             }
-            Instruction::RemoveAddress { address } => {
-                self.parts.kernel.tables().remove_address(address).map_err(|error| error.to_string())?;
-                self.addresses.remove(&address);
+            Instruction::RemovePrefix { prefix } => {
+                self.parts.kernel.tables().remove_prefix(prefix).map_err(|error| error.to_string())?;
+                self.prefixes.remove(&prefix);
                 Ok(())
             }
             Instruction::Confirm { slot } => {
@@ -421,16 +456,16 @@ impl Keeper {
 }
 
 /// An inventory, cut into parts that fit into messages. There is always one, if of nothing.
-fn inventory_parts(life: u32, slots: &[FoundSlot], addresses: &[IpAddr]) -> Vec<Inventory> {
-    let (mut slots, mut addresses) = (slots.chunks(INVENTORY_PART.0), addresses.chunks(INVENTORY_PART.1));
-    let count = slots.len().max(addresses.len()).max(1);
+fn inventory_parts(life: u32, slots: &[FoundSlot], prefixes: &[(IpNet, Vec<SlotName>)]) -> Vec<Inventory> {
+    let (mut slots, mut prefixes) = (slots.chunks(INVENTORY_PART.0), prefixes.chunks(INVENTORY_PART.1));
+    let count = slots.len().max(prefixes.len()).max(1);
     (0..count)
         .map(|part| Inventory {
             life,
             first: part == 0,
             last: part + 1 == count,
             slots: slots.next().unwrap_or_default().to_vec(),
-            addresses: addresses.next().unwrap_or_default().to_vec(),
+            prefixes: prefixes.next().unwrap_or_default().to_vec(),
         })
         .collect()
 }
@@ -438,16 +473,16 @@ fn inventory_parts(life: u32, slots: &[FoundSlot], addresses: &[IpAddr]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv6Addr;
+    use std::net::{IpAddr, Ipv6Addr};
     use uuid::Uuid;
 
     #[test]
     fn an_inventory_of_a_full_table_travels_whole() {
         let name = SlotName { slot: u16::MAX, generation: u16::MAX };
         let found = FoundSlot { slot: name, warrant: Uuid::from_u128(u128::MAX), baseline: [u64::MAX; 8] };
-        let address = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
-        let parts = inventory_parts(u32::MAX, &vec![found; 1024], &vec![address; 5000]);
-        let (mut slots, mut addresses) = (0, 0);
+        let prefix = (IpNet::from(IpAddr::V6(Ipv6Addr::from_bits(u128::MAX))), vec![name; 8]);
+        let parts = inventory_parts(u32::MAX, &vec![found; 1024], &vec![prefix; 5000]);
+        let (mut slots, mut prefixes) = (0, 0);
         let (here, there) = Channel::pair().unwrap();
         for (number, part) in parts.iter().enumerate() {
             assert_eq!((part.first, part.last), (number == 0, number + 1 == parts.len()));
@@ -455,9 +490,9 @@ mod tests {
             let (message, _) = there.receive::<FromCapture>(Duration::ZERO).unwrap().unwrap();
             let FromCapture::Hello(arrived) = message else { panic!("{message:?}") };
             slots += arrived.slots.len();
-            addresses += arrived.addresses.len();
+            prefixes += arrived.prefixes.len();
         }
-        assert_eq!((slots, addresses), (1024, 5000));
+        assert_eq!((slots, prefixes), (1024, 5000));
         assert!(matches!(&inventory_parts(0, &[], &[])[..], [Inventory { first: true, last: true, .. }]));
     }
 }

@@ -15,8 +15,8 @@ use writ_authority::{
 use writ_capture::BindMode;
 use writ_spool::MAX_DELIVERIES;
 
-/// Most addresses of one warrant: they travel to the capture role in one message.
-const MOST_ADDRESSES: usize = 2000;
+/// Most targets of one warrant: each is told to the agency as a session of its own when the interception begins.
+const MOST_TARGETS: usize = 10_000;
 
 /// Where the probe keeps what it must not forget, below its state directory.
 pub struct Files {
@@ -426,10 +426,10 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
             warrant.deliveries().len()
         ));
     }
-    let addresses: usize = warrant.targets().iter().map(|target| target.addresses().count()).sum();
-    if addresses > MOST_ADDRESSES {
+    let targets = warrant.targets().len();
+    if targets > MOST_TARGETS {
         faults.push(format!(
-            "target: {addresses} addresses, and a warrant can have {MOST_ADDRESSES}; make several warrants of it"
+            "target: {targets} addresses and prefixes, and a warrant can have {MOST_TARGETS}; make several warrants of it"
         ));
     }
     faults
@@ -438,7 +438,8 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
 /// In words, what is taken.
 fn words(warrant: &Warrant) -> String {
     let grant = warrant.grant();
-    let addresses: usize = warrant.targets().iter().map(|target| target.addresses().count()).sum();
+    let (addresses, prefixes): (Vec<_>, Vec<_>) =
+        warrant.targets().iter().map(|target| target.prefix).partition(|it| it.prefix_len() == it.max_prefix_len());
     let destinations: Vec<_> = warrant.deliveries().iter().map(|it| it.destination.as_str()).collect();
     let whose = match grant.directions() {
         writ_authority::Directions::From => "what the subject sends",
@@ -446,8 +447,10 @@ fn words(warrant: &Warrant) -> String {
         writ_authority::Directions::Both => "what the subject sends and what comes to the subject",
     };
     format!(
-        "{} of {whose}, {addresses} address(es), from {} to {}, under {}, to {}",
+        "{} of {whose}, {} address(es) and {} prefix(es), from {} to {}, under {}, to {}",
         grant.scope(),
+        addresses.len(),
+        prefixes.len(),
         warrant.window().start(),
         warrant.window().stop(),
         grant.authority(),

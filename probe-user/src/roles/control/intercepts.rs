@@ -9,17 +9,18 @@ use crate::ipc::{
 };
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use writ_abi::SlotRef;
 use writ_authority::{ApprovedWarrant, Scope, StoredWarrant, Warrant, WarrantStore};
 use writ_capture::{CounterView, boot_now_ns};
-use writ_identity::{Change, Desired, FixedAddresses, SlotTable, Tenant, difference, reconcile};
+use writ_identity::{Change, Desired, FixedAddresses, Room, SlotTable, Tenant, difference, reconcile};
 use writ_spool::{Ledger, SlotAccount};
 
 /// Bytes of instructions in one message, about: safely below the limit of a channel.
 const MESSAGE_BYTES: usize = 60_000;
+/// Targets in one message: at some 48 bytes each at most, below that.
+const TARGETS_PART: usize = 1000;
 /// How long the last PDUs of an ended intercept may take before its final figures are recorded as they stand.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -181,22 +182,8 @@ impl Intercepts {
             .allocate(candidate.warrant().uuid())
             .map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
         tenants.push(Tenant::new(slot, candidate, &FixedAddresses));
-        let reconciled = reconcile(&tenants);
-        if let Some(overfull) = reconciled.left_out.first() {
-            return Err(overfull.to_string());
-        }
-        let (v4, v6) = reconciled.desired.address_counts();
-        for (field, needed, room) in
-            [("addresses_v4", v4, config.tables.addresses_v4), ("addresses_v6", v6, config.tables.addresses_v6)]
-        {
-            if needed > room as usize {
-                return Err(format!(
-                    "target: {needed} addresses would be in force, and the kernel's table holds {room}; raise \
-                     tables.{field} in the configuration and start the probe again"
-                ));
-            }
-        }
-        Ok(())
+        let left_out = reconcile(&tenants, room(config)).left_out;
+        left_out.iter().find(|it| it.slot == slot).map_or(Ok(()), |it| Err(it.to_string()))
     }
 
     /// Computes what the kernel should hold and tells capture the difference.
@@ -245,29 +232,34 @@ impl Intercepts {
                 Err(error) => tracing::error!(%error, "a warrant in force has no slot"),
             }
         }
-        let reconciled = reconcile(&tenants);
-        for overfull in &reconciled.left_out {
-            tracing::error!(slot = overfull.slot.slot, error = %overfull, "a warrant in force is not carried out");
+        let reconciled = reconcile(&tenants, room(config));
+        for left_out in &reconciled.left_out {
+            tracing::error!(slot = left_out.slot.slot, error = %left_out, "a warrant in force is not carried out");
         }
         let desired = reconciled.desired;
+        let found = self.inventory.take();
+        let stops = found.as_ref().map(|found| self.superfluous(found, &desired)).unwrap_or_default();
+        if let Some(found) = found {
+            let slots = |slots: Vec<SlotName>| slots.into_iter().map(SlotRef::from).collect();
+            self.current =
+                Desired::found(found.prefixes.into_iter().map(|(prefix, names)| (prefix, slots(names))).collect());
+        }
         let changes = difference(&self.current, &desired);
         let armed = changes.iter().filter_map(|change| match change {
             Change::Arm { slot, .. } => Some(Instruction::Confirm { slot: (*slot).into() }),
             _ => None,
         });
         let confirmations: Vec<_> = armed.collect();
-        let (stops, unbinds) =
-            self.inventory.take().map(|found| self.superfluous(&found, &desired)).unwrap_or_default();
         let changes = changes.into_iter().filter_map(|change| self.instruction(change));
-        let steps = stops.into_iter().chain(changes).chain(unbinds).chain(confirmations).collect();
+        let steps = stops.into_iter().chain(changes).chain(confirmations).collect();
         self.current = desired;
         self.queue(steps);
         self.flush();
     }
 
-    /// What a capture role holds from before and must let go: slots, and addresses. Everything that it is to hold it is
-    /// told anyway; what of that it has already stays as it is, without a moment's gap.
-    fn superfluous(&self, found: &Inventory, desired: &Desired) -> (Vec<Instruction>, Vec<Instruction>) {
+    /// The slots that a capture role holds from before and must let go. Those that it is to hold it is told anyway; what
+    /// of that it has already stays as it is, without a moment's gap.
+    fn superfluous(&self, found: &Inventory, desired: &Desired) -> Vec<Instruction> {
         let wanted: HashSet<SlotName> = desired.slots().map(|(slot, _)| slot.into()).collect();
         let mut stops = Vec::new();
         for slot in found.slots.iter().map(|found| found.slot).filter(|slot| !wanted.contains(slot)) {
@@ -285,9 +277,7 @@ impl Intercepts {
                 stops.push(Instruction::Disarm { slot: tenancy.order.slot, reason });
             }
         }
-        let bound: HashSet<IpAddr> = desired.addresses().map(|(address, _)| address).collect();
-        let unbinds = found.addresses.iter().filter(|address| !bound.contains(*address));
-        (stops, unbinds.map(|address| Instruction::RemoveAddress { address: *address }).collect())
+        stops
     }
 
     fn instruction(&self, change: Change) -> Option<Instruction> {
@@ -297,31 +287,16 @@ impl Intercepts {
                 let reason = self.tenancies.get(&slot.slot)?.ending.map_or(EndReason::Superseded, |(reason, _)| reason);
                 Instruction::Disarm { slot: slot.into(), reason }
             }
-            Change::Bind { address, slots } => {
-                Instruction::SetAddress { address, slots: slots.iter().map(SlotName::from).collect() }
+            Change::Bind { prefix, slots } => {
+                Instruction::SetPrefix { prefix, slots: slots.iter().map(SlotName::from).collect() }
             }
-            Change::Unbind(address) => Instruction::RemoveAddress { address },
+            Change::Unbind(prefix) => Instruction::RemovePrefix { prefix },
         })
     }
 
     fn queue(&mut self, instructions: Vec<Instruction>) {
         let Some(life) = self.life else { return };
-        let mut part = Vec::new();
-        let mut bytes = 0;
-        for instruction in instructions {
-            bytes += match &instruction {
-                Instruction::Arm(order) => 1000 + order.targets.len() * 48,
-                _ => 400,
-            };
-            part.push(instruction);
-            if bytes > MESSAGE_BYTES {
-                self.outgoing.push_back(ToCapture::Apply { life, steps: std::mem::take(&mut part) });
-                bytes = 0;
-            }
-        }
-        if !part.is_empty() {
-            self.outgoing.push_back(ToCapture::Apply { life, steps: part });
-        }
+        self.outgoing.extend(messages(instructions).into_iter().map(|steps| ToCapture::Apply { life, steps }));
     }
 
     /// Sends what capture has room for; the rest waits for it.
@@ -388,7 +363,7 @@ impl Intercepts {
         match &mut self.inventory {
             Some(inventory) if !part.first => {
                 inventory.slots.extend(part.slots);
-                inventory.addresses.extend(part.addresses);
+                inventory.prefixes.extend(part.prefixes);
             }
             inventory => *inventory = Some(part),
         }
@@ -471,6 +446,47 @@ impl Intercepts {
     }
 }
 
+/// How many prefixes the kernel's tables hold.
+fn room(config: &Config) -> Room {
+    Room { v4: config.tables.addresses_v4 as usize, v6: config.tables.addresses_v6 as usize }
+}
+
+/// The instructions in their order, as many in each message as it has room for.
+fn messages(instructions: Vec<Instruction>) -> Vec<Vec<Instruction>> {
+    let mut messages = Vec::new();
+    let mut message = Vec::new();
+    let mut bytes = 0;
+    for instruction in instructions.into_iter().flat_map(in_parts) {
+        bytes += match &instruction {
+            Instruction::Arm(order) => 1000 + order.targets.len() * 48,
+            Instruction::Targets { targets, .. } => 100 + targets.len() * 48,
+            _ => 400,
+        };
+        message.push(instruction);
+        if bytes > MESSAGE_BYTES {
+            messages.push(std::mem::take(&mut message));
+            bytes = 0;
+        }
+    }
+    if !message.is_empty() {
+        messages.push(message);
+    }
+    messages
+}
+
+/// An order of many targets becomes several instructions.
+fn in_parts(instruction: Instruction) -> Vec<Instruction> {
+    let Instruction::Arm(mut order) = instruction else { return vec![instruction] };
+    let mut parts = Vec::new();
+    while order.targets.len() > TARGETS_PART {
+        let rest = order.targets.split_off(TARGETS_PART);
+        let targets = std::mem::replace(&mut order.targets, rest);
+        parts.push(Instruction::Targets { slot: order.slot, targets });
+    }
+    parts.push(Instruction::Arm(order));
+    parts
+}
+
 /// What the capture role has to know of a warrant.
 pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercept {
     let grant = warrant.grant();
@@ -502,7 +518,7 @@ pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercep
             })
             .collect(),
         subscriber_identity: subscriber,
-        targets: warrant.targets().iter().flat_map(|target| target.addresses()).collect(),
+        targets: warrant.targets().iter().map(|target| target.prefix).collect(),
     }
 }
 
@@ -510,6 +526,7 @@ pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercep
 mod tests {
     use super::*;
     use crate::ipc::FoundSlot;
+    use ipnet::IpNet;
     use writ_authority::{ProbeIdentity, RosterStore};
 
     const EXAMPLE: &str = include_str!("../../../../docs/examples/writ.toml");
@@ -562,10 +579,12 @@ mod tests {
         let mut rig = Rig::new();
         let mut intercepts = rig.intercepts();
         let slot = SlotName { slot: 3, generation: 2 };
-        let (addresses, baseline) = ([[192, 0, 2, 7], [192, 0, 2, 8]].map(IpAddr::from), SlotFigures::default());
+        let prefixes = ["192.0.2.0/24", "192.0.2.8/32"].map(|text| text.parse::<IpNet>().unwrap());
+        let (entries, baseline) = (prefixes.map(|prefix| (prefix, vec![slot])), SlotFigures::default());
         let found = FoundSlot { slot, warrant: Uuid::from_u128(9), baseline };
-        let part = Inventory { life: 7, first: true, last: false, slots: vec![found], addresses: vec![addresses[0]] };
-        let rest = Inventory { life: 7, first: false, last: true, slots: vec![], addresses: vec![addresses[1]] };
+        let part =
+            Inventory { life: 7, first: true, last: false, slots: vec![found], prefixes: vec![entries[1].clone()] };
+        let rest = Inventory { life: 7, first: false, last: true, slots: vec![], prefixes: vec![entries[0].clone()] };
         for (part, told) in [(part, 0), (rest, 1)] {
             intercepts.meet(part, None, &rig.ledger, &rig.store, &rig.config);
             assert_eq!(intercepts.is_stopped(Uuid::from_u128(9)), told == 1, "no word before all is known");
@@ -580,10 +599,54 @@ mod tests {
                 .collect();
             assert_eq!(steps.len(), told, "{messages:?}");
             for steps in steps {
-                let remove = |address| Instruction::RemoveAddress { address };
+                let remove = |prefix| Instruction::RemovePrefix { prefix };
                 let disarm = Instruction::Disarm { slot, reason: EndReason::Superseded };
-                assert_eq!(steps, [disarm, remove(addresses[0]), remove(addresses[1])]);
+                assert_eq!(steps, [disarm, remove(prefixes[0]), remove(prefixes[1])]);
             }
         }
+    }
+
+    #[test]
+    fn ten_thousand_targets_travel_in_messages_that_a_channel_takes() {
+        let (here, there) = Channel::pair().unwrap();
+        let slot = SlotName { slot: u16::MAX - 1, generation: u16::MAX };
+        let targets: Vec<IpNet> = (0..10_000)
+            .map(|number| format!("2001:db8:ffff:ffff:ffff:ffff:ffff:{number:x}/128").parse().unwrap())
+            .collect();
+        let order = ArmedIntercept {
+            slot,
+            warrant: Uuid::from_u128(u128::MAX),
+            start_utc_ns: u64::MAX,
+            stop_utc_ns: u64::MAX,
+            headers_only: false,
+            from_subject: true,
+            to_subject: true,
+            deliveries: Vec::new(),
+            subscriber_identity: "account".to_owned(),
+            targets: targets.clone(),
+        };
+        let set = |prefix: &IpNet| Instruction::SetPrefix { prefix: *prefix, slots: vec![slot; 8] };
+        let steps = [Instruction::Arm(Box::new(order))].into_iter().chain(targets.iter().map(set)).collect();
+        let (mut arrived, mut bound, mut armed) = (Vec::new(), 0, false);
+        for steps in messages(steps) {
+            here.send(&ToCapture::Apply { life: u32::MAX, steps }, &[]).unwrap();
+            let (message, _) = there.receive::<ToCapture>(Duration::ZERO).unwrap().unwrap();
+            let ToCapture::Apply { steps, .. } = message else { panic!("{message:?}") };
+            for step in steps {
+                match step {
+                    Instruction::Targets { targets, .. } => arrived.extend(targets),
+                    Instruction::Arm(order) => {
+                        arrived.extend(order.targets);
+                        armed = true;
+                    }
+                    Instruction::SetPrefix { .. } => {
+                        assert!(armed, "armed first");
+                        bound += 1;
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!((arrived == targets, bound), (true, 10_000));
     }
 }
