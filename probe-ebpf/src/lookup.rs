@@ -50,7 +50,7 @@ impl Entry for AddressEntry6 {
     }
 }
 
-/// Looks up the source and the destination. `None`: no intercept has either, which has been counted.
+/// Looks up the source and the destination. `None`: no intercept has either.
 #[inline(always)]
 pub fn both<E: Entry>(source: &E::Key, destination: &E::Key, counters: Counters) -> Option<&'static mut Scratch> {
     // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
@@ -58,7 +58,6 @@ pub fn both<E: Entry>(source: &E::Key, destination: &E::Key, counters: Counters)
     let source_hit = one::<E>(source, |header| &mut header.source, counters);
     let destination_hit = one::<E>(destination, |header| &mut header.destination, counters);
     if !source_hit && !destination_hit {
-        counters.count(ProbeCounter::Misses);
         return None;
     }
     let scratch = Scratch::of_this_cpu()?;

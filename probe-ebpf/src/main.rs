@@ -13,12 +13,17 @@
 mod count;
 mod cut;
 mod ethernet;
+mod extensions;
 mod handover;
 mod ipv4;
 mod ipv6;
+mod link;
 mod lookup;
 mod maps;
+mod mpls;
+mod network;
 mod packet;
+mod pppoe;
 mod scratch;
 mod slots;
 mod transport;
@@ -27,10 +32,12 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use writ_abi::{FrameFlags, ProbeCounter};
+use writ_abi::ProbeCounter;
 
 use crate::count::Counters;
-use crate::ethernet::Network;
+use crate::ethernet::Plain;
+use crate::network::{Family, Network};
+use crate::scratch::Scratch;
 use crate::slots::Fate;
 
 /// For a tap port: what hits no target is dropped.
@@ -52,43 +59,70 @@ fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
     let length = packet::length(ctx);
     counters.count(ProbeCounter::Frames);
     counters.add(ProbeCounter::Bytes, u64::from(length));
-    take(ctx, counters, length).unwrap_or(on_miss)
-}
-
-/// Takes the frame if an intercept wants it. `None`: no intercept does, which has been counted.
-#[inline(always)]
-fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Option<u32> {
-    let network = ethernet::network(ctx, counters)?;
-    let (scratch, ip) = match network {
-        Network::V4(ip) => (ipv4::look_up(ctx, ip, counters)?, ip),
-        Network::V6(ip) => (ipv6::look_up(ctx, ip, counters)?, ip),
-    };
-
-    // SAFETY: a helper without arguments. It costs 30 ns, so only packets of a target pay for it.
-    let now = unsafe { bpf_ktime_get_boot_ns() };
-    scratch.begin(now, length, ip);
-    slots::judge(scratch, now);
-    if !scratch.wanted() {
-        counters.count(ProbeCounter::Misses);
-        slots::account(scratch, counters, Fate::NotTaken);
-        return None;
-    }
-    counters.count(ProbeCounter::Hits);
-
-    match network {
-        Network::V4(_) => ipv4::walk(ctx, scratch, counters),
-        Network::V6(_) => {
-            scratch.header.flags |= FrameFlags::IPV6;
-            ipv6::walk(ctx, scratch, counters);
+    match take(ctx, counters, length) {
+        Ok(action) => action,
+        Err(reason) => {
+            counters.count(reason);
+            on_miss
         }
     }
-    let fate = match handover::port(ctx, counters) {
+}
+
+/// Takes the frame if an intercept wants it, or says why not.
+#[inline(always)]
+fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Result<u32, ProbeCounter> {
+    let end = if length > u32::from(u16::MAX) { u16::MAX } else { length as u16 };
+    let (network, found) = match ethernet::plain(ctx) {
+        Plain::V4(ip) => (Network { family: Family::V4, offset: ip as u16, end }, ipv4::look_up(ctx, ip, counters)?),
+        Plain::V6(ip) => (Network { family: Family::V6, offset: ip as u16, end }, ipv6::look_up(ctx, ip, counters)?),
+        Plain::Other => {
+            let network = link::find(ctx, 0, end)?;
+            (network, network.look_up(ctx, counters))
+        }
+    };
+    let Some(scratch) = found else { return Err(ProbeCounter::Misses) };
+    scratch.begin(length, network, 0);
+    offer(ctx, scratch, counters).ok_or(ProbeCounter::Misses)
+}
+
+/// Offers a packet to the slots that its addresses refer to. `None`: none of them wants it.
+#[inline(always)]
+fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<u32> {
+    // SAFETY: a helper without arguments. It costs 30 ns, so only packets of a target pay for it.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    scratch.header.time_ns = now;
+    slots::judge(scratch, now);
+    let fate = if scratch.wanted() { hand_over(ctx, scratch, counters) } else { Fate::NotTaken };
+    scratch.fate = fate as u32;
+    slots::account(scratch, counters);
+    match fate {
+        Fate::NotTaken => None,
+        Fate::HandedOver => Some(XDP_REDIRECT),
+        Fate::NoSocket | Fate::CutFailed => Some(XDP_DROP),
+    }
+}
+
+/// Walks the headers of a packet that is wanted, cuts what nobody may have, and hands over the rest.
+#[inline(always)]
+fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fate {
+    counters.count(ProbeCounter::Hits);
+    if let Some(stop) = walk(ctx, scratch) {
+        counters.count(stop);
+    }
+    match handover::port(ctx, counters) {
         Some(socket) if cut::apply(ctx, scratch, counters) => handover::redirect(ctx, scratch, counters, socket),
         Some(_) => Fate::CutFailed,
         None => Fate::NoSocket,
-    };
-    slots::account(scratch, counters, fate);
-    Some(if matches!(fate, Fate::HandedOver) { XDP_REDIRECT } else { XDP_DROP })
+    }
+}
+
+/// Walks the headers of a packet. Returns what ended the walk before a transport header was read.
+#[inline(always)]
+fn walk(ctx: &XdpContext, scratch: &mut Scratch) -> Option<ProbeCounter> {
+    match scratch.family() {
+        Family::V4 => ipv4::walk(ctx, scratch),
+        Family::V6 => ipv6::walk(ctx, scratch),
+    }
 }
 
 #[panic_handler]

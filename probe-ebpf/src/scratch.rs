@@ -1,8 +1,9 @@
 //! The program's own memory: per CPU, of a packet whose address belongs to an intercept.
 
-use writ_abi::{ABI_VERSION, FrameHeader, MAX_OPTION_SPANS, OptionSpan, SLOTS_PER_ADDRESS};
+use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan, SLOTS_PER_ADDRESS};
 
 use crate::maps::WRIT_SCRATCH;
+use crate::network::{Family, Network};
 
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
@@ -16,6 +17,8 @@ pub struct Scratch {
     pub option_spans: u32,
     /// Whether a slot that wants the packet wants its content too.
     pub content_wanted: u32,
+    /// What became of the packet: a [`Fate`](crate::slots::Fate).
+    pub fate: u32,
 }
 
 impl Scratch {
@@ -32,15 +35,15 @@ impl Scratch {
 
     /// Begins a packet. The references of both sides are there already; all else is as the last packet left it.
     #[inline(always)]
-    pub fn begin(&mut self, now: u64, length: u32, ip: usize) {
+    pub fn begin(&mut self, length: u32, network: Network, flags: u32) {
         let header = &mut self.header;
+        let ip = network.offset;
         header.abi = ABI_VERSION;
-        header.flags = 0;
-        header.time_ns = now;
+        header.flags = flags | if network.family == Family::V6 { FrameFlags::IPV6 } else { 0 };
         header.wire_length = length;
-        header.ip_offset = ip as u16;
-        header.ip_end = ip as u16;
-        header.header_end = ip as u16;
+        header.ip_offset = ip;
+        header.ip_end = network.end;
+        header.header_end = ip;
         header.transport_offset = 0;
         header.protocol = 0;
         header.source_live = 0;
@@ -57,10 +60,10 @@ impl Scratch {
         self.header.source_live | self.header.destination_live != 0
     }
 
-    /// End of the frame, as far as the header's offsets reach.
+    /// Version of the packet.
     #[inline(always)]
-    pub fn frame_end(&self) -> u16 {
-        if self.header.wire_length > u32::from(u16::MAX) { u16::MAX } else { self.header.wire_length as u16 }
+    pub fn family(&self) -> Family {
+        if self.header.flags & FrameFlags::IPV6 == 0 { Family::V4 } else { Family::V6 }
     }
 
     /// Ends the headers at `offset`, where a header of the kind `protocol` is not read.

@@ -12,6 +12,18 @@ pub const IPV6: u16 = 0x86dd;
 pub const VLAN: u16 = 0x8100;
 /// EtherType of a provider's VLAN tag.
 pub const SERVICE_VLAN: u16 = 0x88a8;
+/// EtherType of a provider's VLAN tag before there was a standard.
+pub const OLD_SERVICE_VLAN: u16 = 0x9100;
+/// EtherType of MPLS.
+pub const MPLS: u16 = 0x8847;
+/// EtherType of MPLS with a label that somebody upstream has given.
+pub const MPLS_UPSTREAM: u16 = 0x8848;
+/// EtherType of a PPPoE session.
+pub const PPPOE: u16 = 0x8864;
+/// PPP's number of IPv4.
+pub const PPP_IPV4: u16 = 0x0021;
+/// PPP's number of IPv6.
+pub const PPP_IPV6: u16 = 0x0057;
 
 /// IP protocol numbers.
 pub mod protocol {
@@ -21,6 +33,7 @@ pub mod protocol {
     pub const IP_IN_IP: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    pub const IPV6_IN_IP: u8 = 41;
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
     pub const GRE: u8 = 47;
@@ -30,6 +43,9 @@ pub mod protocol {
     pub const NO_NEXT_HEADER: u8 = 59;
     pub const DESTINATION: u8 = 60;
     pub const SCTP: u8 = 132;
+    pub const MOBILITY: u8 = 135;
+    pub const HOST_IDENTITY: u8 = 139;
+    pub const SHIM6: u8 = 140;
 }
 
 /// An Ethernet frame.
@@ -42,6 +58,29 @@ pub fn ethernet(kind: u16, payload: &[u8]) -> Vec<u8> {
 /// A VLAN tag, to stand behind an EtherType that announces one.
 pub fn tag(vlan: u16, kind: u16, payload: &[u8]) -> Vec<u8> {
     [&vlan.to_be_bytes()[..], &kind.to_be_bytes(), payload].concat()
+}
+
+/// A stack of MPLS labels.
+pub fn mpls(labels: &[u32], payload: &[u8]) -> Vec<u8> {
+    let last = labels.len().saturating_sub(1);
+    let words = labels.iter().enumerate().map(|(i, label)| label << 12 | u32::from(i == last) << 8 | 64);
+    words.flat_map(u32::to_be_bytes).chain(payload.iter().copied()).collect()
+}
+
+/// A pseudowire's control word with this sequence number.
+pub fn control_word(sequence: u16, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0][..], &sequence.to_be_bytes(), payload].concat()
+}
+
+/// Data of a PPPoE session.
+pub fn pppoe(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() + 2) as u16;
+    [&[0x11, 0, 0x12, 0x34][..], &length.to_be_bytes(), &kind.to_be_bytes(), payload].concat()
+}
+
+/// An LLC and SNAP header, to stand behind a length.
+pub fn snap(kind: u16, payload: &[u8]) -> Vec<u8> {
+    [&[0xaa, 0xaa, 3, 0, 0, 0], &kind.to_be_bytes()[..], payload].concat()
 }
 
 /// An IPv4 packet without options.
@@ -105,6 +144,11 @@ pub fn authentication(next: u8, icv: usize, payload: &[u8]) -> Vec<u8> {
     let mut header = vec![next, (icv / 4 + 1) as u8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
     header.resize(12 + icv, 0xaa);
     [&header[..], payload].concat()
+}
+
+/// An SCTP packet: ports, verification tag, checksum, chunks.
+pub fn sctp(chunks: &[u8]) -> Vec<u8> {
+    [&[0x9c, 0x40, 0x0b, 0x59, 0, 0, 0, 9, 0xde, 0xad, 0xbe, 0xef], chunks].concat()
 }
 
 /// A TCP segment with options: 0 to 40 bytes, a multiple of 4.

@@ -39,9 +39,9 @@ macro_rules! probe_counters {
     ($($(#[$doc:meta])+ $name:ident = $label:literal),+ $(,)?) => {
         /// What [`ProbeCounters`] counts.
         ///
-        /// Every frame is exactly one of hit, miss, not IP, too short, too deep in VLAN tags or of a bad version. Of
-        /// the hits, those go to user space that are not counted as destroyed: cut failed, no headroom, no socket, no
-        /// port.
+        /// Every frame is exactly one of hit, miss, not IP, too short, too deep in VLAN tags or in MPLS labels, or of
+        /// a bad version. Of the hits, those go to user space that are not counted as destroyed: cut failed, no
+        /// headroom, no socket, no port.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ProbeCounter { $($(#[$doc])+ $name),+ }
@@ -73,6 +73,8 @@ probe_counters! {
     TooShort = "too_short",
     /// More VLAN tags than are walked.
     VlanDepth = "vlan_depth",
+    /// More MPLS labels than are walked, or labels again in an Ethernet frame that labels carry.
+    MplsDepth = "mpls_depth",
     /// EtherType and IP version disagree.
     BadVersion = "bad_version",
     /// IPv4 header length or total length impossible; decided by the base header, cut behind it.

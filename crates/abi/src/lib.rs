@@ -18,7 +18,7 @@ pub use policy::{PolicyFlags, SlotPolicy};
 /// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
 ///
 /// The eBPF object carries it in its section [`ABI_SECTION`] (little-endian `u32`), and in every [`FrameHeader`].
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// ELF section of the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SECTION: &str = "writ_abi";
