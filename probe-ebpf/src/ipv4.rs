@@ -17,23 +17,24 @@ struct Base {
     _identification: [u8; 2],
     _fragment: [u8; 2],
     _time_to_live: u8,
-    _protocol: u8,
+    protocol: u8,
     _checksum: [u8; 2],
     source: AddressKey4,
     destination: AddressKey4,
 }
 
-/// Length of the base header, and where its addresses are.
+/// Length of the base header, and where in it the fields are that are read alone.
 pub const BASE_LENGTH: u16 = size_of::<Base>() as u16;
+pub const PROTOCOL: u16 = offset_of!(Base, protocol) as u16;
 pub const SOURCE: u16 = offset_of!(Base, source) as u16;
 pub const DESTINATION: u16 = offset_of!(Base, destination) as u16;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// Looks up both addresses of a plain frame's packet. `Ok(None)`: no intercept has one of them.
+/// Looks up both addresses of a plain frame's packet. `Ok(false)`: no intercept has one of them.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Result<Option<&'static mut Scratch>, ProbeCounter> {
+pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Result<bool, ProbeCounter> {
     let Some(base) = packet::at::<Base>(ctx, ip) else { return Err(ProbeCounter::TooShort) };
     // SAFETY: `at` has checked the bounds, and nothing moves the packet while this lives.
     let base = unsafe { &*base };

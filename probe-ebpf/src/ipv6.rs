@@ -15,20 +15,21 @@ struct Base {
     version: u8,
     _class_and_flow: [u8; 3],
     _payload_length: [u8; 2],
-    _next_header: u8,
+    next_header: u8,
     _hop_limit: u8,
     source: AddressKey6,
     destination: AddressKey6,
 }
 
-/// Length of the base header, and where its addresses are.
+/// Length of the base header, and where in it the fields are that are read alone.
 pub const BASE_LENGTH: u16 = size_of::<Base>() as u16;
+pub const NEXT_HEADER: u16 = offset_of!(Base, next_header) as u16;
 pub const SOURCE: u16 = offset_of!(Base, source) as u16;
 pub const DESTINATION: u16 = offset_of!(Base, destination) as u16;
 
-/// Looks up both addresses of a plain frame's packet. `Ok(None)`: no intercept has one of them.
+/// Looks up both addresses of a plain frame's packet. `Ok(false)`: no intercept has one of them.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Result<Option<&'static mut Scratch>, ProbeCounter> {
+pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Result<bool, ProbeCounter> {
     let Some(base) = packet::at::<Base>(ctx, ip) else { return Err(ProbeCounter::TooShort) };
     // SAFETY: `at` has checked the bounds, and nothing moves the packet while this lives.
     let base = unsafe { &*base };

@@ -50,24 +50,24 @@ impl Entry for AddressEntry6 {
     }
 }
 
-/// Looks up the source and the destination. `None`: no intercept has either.
+/// Looks up the source and the destination. False: no intercept has either. Else their references are in the scratch.
 #[inline(always)]
-pub fn both<E: Entry>(source: &E::Key, destination: &E::Key, counters: Counters) -> Option<&'static mut Scratch> {
+pub fn both<E: Entry>(source: &E::Key, destination: &E::Key, counters: Counters) -> bool {
     // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
     // by an `or`, which the verifier refuses.
     let source_hit = one::<E>(source, |header| &mut header.source, counters);
     let destination_hit = one::<E>(destination, |header| &mut header.destination, counters);
     if !source_hit && !destination_hit {
-        return None;
+        return false;
     }
-    let scratch = Scratch::of_this_cpu()?;
+    let Some(scratch) = Scratch::of_this_cpu() else { return false };
     if !source_hit {
         scratch.header.source = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     }
     if !destination_hit {
         scratch.header.destination = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     }
-    Some(scratch)
+    true
 }
 
 /// Looks up one address and copies its references to their side of the header.

@@ -15,6 +15,7 @@ mod cut;
 mod ethernet;
 mod extensions;
 mod handover;
+mod inner;
 mod ipv4;
 mod ipv6;
 mod link;
@@ -32,7 +33,7 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use writ_abi::ProbeCounter;
+use writ_abi::{FrameFlags, ProbeCounter};
 
 use crate::count::Counters;
 use crate::ethernet::Plain;
@@ -80,9 +81,39 @@ fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Result<u32, ProbeC
             (network, network.look_up(ctx, counters))
         }
     };
-    let Some(scratch) = found else { return Err(ProbeCounter::Misses) };
+    if !found && !maps::look_inside() {
+        return Err(ProbeCounter::Misses);
+    }
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
     scratch.begin(length, network, 0);
-    offer(ctx, scratch, counters).ok_or(ProbeCounter::Misses)
+    // From here on all that is known of the packet is in the scratch.
+    if found && let Some(action) = offer(ctx, scratch, counters) {
+        return Ok(action);
+    }
+    if maps::look_inside() { look_inside(ctx, scratch, counters) } else { Err(ProbeCounter::Misses) }
+}
+
+/// Takes the frame if an intercept wants the packet within its packet.
+#[inline(always)]
+fn look_inside(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Result<u32, ProbeCounter> {
+    match inner::enter(ctx, scratch) {
+        Ok(()) => {}
+        Err(reason) => {
+            if reason != ProbeCounter::Misses {
+                counters.count(reason);
+            }
+            return Err(ProbeCounter::Misses);
+        }
+    }
+    if scratch.network().look_up(ctx, counters)
+        && let Some(action) = offer(ctx, scratch, counters)
+    {
+        return Ok(action);
+    }
+    if inner::is_outer(ctx, scratch) {
+        counters.count(ProbeCounter::InnerDepth);
+    }
+    Err(ProbeCounter::Misses)
 }
 
 /// Offers a packet to the slots that its addresses refer to. `None`: none of them wants it.

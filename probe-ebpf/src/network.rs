@@ -4,7 +4,7 @@
 use aya_ebpf::programs::XdpContext;
 use writ_abi::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, ProbeCounter};
 
-use crate::scratch::Scratch;
+use crate::count::Counters;
 use crate::{ipv4, ipv6, lookup, packet};
 
 /// Version of the Internet Protocol.
@@ -42,19 +42,24 @@ impl Network {
         }
     }
 
-    /// Looks up both addresses, at any offset. `None`: no intercept has one of them.
+    /// Looks up both addresses, at any offset. False: no intercept has one of them.
     #[inline(always)]
-    pub fn look_up(self, ctx: &XdpContext, counters: crate::count::Counters) -> Option<&'static mut Scratch> {
+    pub fn look_up(self, ctx: &XdpContext, counters: Counters) -> bool {
+        self.try_look_up(ctx, counters).unwrap_or(false)
+    }
+
+    #[inline(always)]
+    fn try_look_up(self, ctx: &XdpContext, counters: Counters) -> Option<bool> {
         match self.family {
             Family::V4 => {
                 let source = AddressKey4(packet::load(ctx, self.offset + ipv4::SOURCE)?);
                 let destination = AddressKey4(packet::load(ctx, self.offset + ipv4::DESTINATION)?);
-                lookup::both::<AddressEntry4>(&source, &destination, counters)
+                Some(lookup::both::<AddressEntry4>(&source, &destination, counters))
             }
             Family::V6 => {
                 let source = AddressKey6(packet::load(ctx, self.offset + ipv6::SOURCE)?);
                 let destination = AddressKey6(packet::load(ctx, self.offset + ipv6::DESTINATION)?);
-                lookup::both::<AddressEntry6>(&source, &destination, counters)
+                Some(lookup::both::<AddressEntry6>(&source, &destination, counters))
             }
         }
     }

@@ -54,6 +54,12 @@ impl Scratch {
         self.content_wanted = 0;
     }
 
+    /// Where the packet begins, and the most that it can be.
+    #[inline(always)]
+    pub fn network(&self) -> Network {
+        Network { family: self.family(), offset: self.header.ip_offset, end: self.header.ip_end }
+    }
+
     /// Whether any slot wants the packet.
     #[inline(always)]
     pub fn wanted(&self) -> bool {

@@ -12,13 +12,14 @@ pub struct Agreement {
     trial: Trial,
     expected: Counts,
     handed_over: u64,
+    flags: [u64; 32],
 }
 
 impl Agreement {
     /// Loads the program with the targets of a world. Needs root.
     pub fn new(world: World) -> Self {
         let trial = Trial::load(&world);
-        Self { world, trial, expected: Counts::zero(), handed_over: 0 }
+        Self { world, trial, expected: Counts::zero(), handed_over: 0, flags: [0; 32] }
     }
 
     /// Shows both a frame. The error says what they do not agree on.
@@ -36,13 +37,23 @@ impl Agreement {
                 self.expected.add_entry(slot, entry, frame.len());
             }
         }
-        self.handed_over += u64::from(judgement.taken.is_some());
+        if let Some(taken) = judgement.taken {
+            self.handed_over += 1;
+            for (bit, count) in self.flags.iter_mut().enumerate() {
+                *count += u64::from(taken.flags >> bit & 1);
+            }
+        }
         Ok(())
     }
 
     /// Frames that were handed over.
     pub fn handed_over(&self) -> u64 {
         self.handed_over
+    }
+
+    /// Of these, how many with this flag of [`writ_abi::FrameFlags`].
+    pub fn with_flag(&self, flag: u32) -> u64 {
+        self.flags[flag.trailing_zeros() as usize]
     }
 
     /// The counters, if both agree on them.

@@ -135,5 +135,5 @@ pub fn world() -> World {
         let addresses = [IpAddr::from(party.v4()), IpAddr::from(party.v6())];
         addresses.into_iter().filter(|_| !party.slots().is_empty()).map(move |address| (address, slots.clone()))
     });
-    World { targets: targets.collect(), slots: slots.collect() }
+    World { targets: targets.collect(), slots: slots.collect(), look_inside: true }
 }

@@ -132,7 +132,7 @@ impl Dice {
     fn ipv4(&mut self) -> Vec<u8> {
         let (a, b) = self.ends();
         let (a, b) = if self.one_in(2) { (a, b) } else { (b, a) };
-        let mut protocol = self.pick(&[6, 6, 6, 17, 17, 1, 58, 50, 47, 59, 132, 132, 4, 41]);
+        let mut protocol = self.pick(&[6, 6, 6, 17, 17, 1, 58, 50, 47, 59, 132, 132, 4, 4, 41, 41]);
         let mut payload = self.transport(protocol);
         for _ in 0..self.pick(&[0, 0, 0, 0, 0, 0, 0, 1, 2, 9]) {
             let icv = 4 * self.pick(&[0, 3, 8]);
@@ -149,13 +149,22 @@ impl Dice {
             let place = self.pick(&[0x2000u16, 0x2001, 0x1000, 0x0001, 0x1fff, 0x4000, 0x8000]);
             packet = stack::patched(packet, 6, &place.to_be_bytes());
         }
+        // Lengths that cannot be.
+        if self.one_in(16) {
+            let first = self.pick(&[0x40, 0x44, 0x46, 0x4f]);
+            packet = stack::patched(packet, 0, &[first]);
+        }
+        if self.one_in(16) {
+            let total = self.pick(&[0u16, 1, 19, 20, 21, 27, 28, 40, 0xffff]);
+            packet = stack::patched(packet, 2, &total.to_be_bytes());
+        }
         self.near_miss(packet, 12, 8)
     }
 
     fn ipv6(&mut self) -> Vec<u8> {
         let (a, b) = self.ends();
         let (a, b) = if self.one_in(2) { (a, b) } else { (b, a) };
-        let mut next = self.pick(&[6, 6, 6, 17, 17, 58, 1, 50, 59, 47, 132, 132, 4, 41]);
+        let mut next = self.pick(&[6, 6, 6, 17, 17, 58, 1, 50, 59, 47, 132, 132, 4, 4, 41, 41]);
         let mut payload = self.transport(next);
         for _ in 0..self.pick(&[0, 0, 0, 1, 1, 2, 3, 4, 6, 9]) {
             let kind = self.pick(&[
@@ -191,7 +200,11 @@ impl Dice {
             };
             next = kind;
         }
-        let packet = stack::ipv6(a.v6(), b.v6(), next, &payload);
+        let mut packet = stack::ipv6(a.v6(), b.v6(), next, &payload);
+        if self.one_in(16) {
+            let length = self.pick(&[0u16, 1, 7, 8, 9, 20, 28, 40, 0xffff]);
+            packet = stack::patched(packet, 4, &length.to_be_bytes());
+        }
         self.near_miss(packet, 8, 32)
     }
 
@@ -222,6 +235,8 @@ impl Dice {
             }
             protocol::UDP => stack::udp(&payload),
             protocol::SCTP => stack::sctp(&payload),
+            protocol::IP_IN_IP if self.one_in(2) => self.ipv4(),
+            protocol::IPV6_IN_IP if self.one_in(2) => self.ipv6(),
             protocol::ICMP | protocol::ICMPV6 => stack::icmp(self.pick(&[0, 3, 8, 128, 135]), 0, &payload),
             _ => payload,
         }

@@ -41,7 +41,8 @@ impl Trial {
     /// Loads the program and its tables. Needs root.
     pub fn load(world: &World) -> Self {
         let slots = world.slots.len() as u16;
-        let settings = KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, sockets: 4 };
+        let look_inside = world.look_inside;
+        let settings = KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, sockets: 4, look_inside };
         let mut kernel = match env::var_os("WRIT_OBJECT") {
             None => Kernel::load(&settings),
             Some(file) => Kernel::load_object(&fs::read(file).expect("a readable file"), &settings),

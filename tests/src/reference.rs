@@ -20,6 +20,8 @@ pub struct World {
     pub targets: BTreeMap<IpAddr, Vec<SlotRef>>,
     /// The slots' policies, by index.
     pub slots: Vec<SlotPolicy>,
+    /// Whether a packet within a packet that nobody wants is looked at.
+    pub look_inside: bool,
 }
 
 /// What a slot's account says of a packet.
@@ -85,11 +87,36 @@ impl World {
     pub fn judge(&self, frame: &[u8], now: u64) -> Judgement {
         match link::packet(frame) {
             Err(reason) => Judgement { counted: vec![reason], accounts: Vec::new(), taken: None },
-            Ok(ip) => self.judge_packet(frame, ip, now),
+            Ok(ip) => self.judge_nested(frame, ip, now),
         }
     }
 
-    fn judge_packet(&self, frame: &[u8], ip: Range<usize>, now: u64) -> Judgement {
+    /// The outer packet decides; the one in it only where nobody wants the outer.
+    fn judge_nested(&self, frame: &[u8], ip: Range<usize>, now: u64) -> Judgement {
+        let outer = self.judge_packet(frame, ip.clone(), 0, now);
+        if outer.taken.is_some() || !self.look_inside {
+            return outer;
+        }
+        let anatomy = Anatomy::of(&frame[ip.clone()]);
+        let Some(inside) = anatomy.inside(&frame[ip.clone()]) else {
+            let mut judgement = outer;
+            if anatomy.remarks.contains(&ProbeCounter::ExtensionDepth) {
+                judgement.counted.push(ProbeCounter::InnerDepth);
+            }
+            return judgement;
+        };
+        let inside = ip.start + inside.start..ip.start + inside.end;
+        let mut inner = self.judge_packet(frame, inside.clone(), FrameFlags::INNER, now);
+        inner.accounts.extend(outer.accounts);
+        let packet = &frame[inside];
+        let carries = if packet[0] >> 4 == 4 { packet[9] } else { packet[6] };
+        if inner.taken.is_none() && [4, 41].contains(&carries) {
+            inner.counted.push(ProbeCounter::InnerDepth);
+        }
+        inner
+    }
+
+    fn judge_packet(&self, frame: &[u8], ip: Range<usize>, mut flags: u32, now: u64) -> Judgement {
         let packet = &frame[ip.clone()];
         let offset = ip.start;
         let addresses = packet::addresses(packet);
@@ -122,7 +149,6 @@ impl World {
         counted.extend(&anatomy.remarks);
         let options: Vec<_> = anatomy.options.iter().map(|r| r.start + offset..r.end + offset).collect();
         let header_end = offset + anatomy.headers;
-        let mut flags = 0;
         let mut bytes = frame.to_vec();
         if addresses[0].is_ipv6() {
             flags |= FrameFlags::IPV6;

@@ -3,38 +3,23 @@
 //!
 //! `WRIT_SEED` repeats a run, `WRIT_FRAMES` makes it longer.
 
+use std::collections::BTreeMap;
 use std::env;
+use writ_abi::FrameFlags;
 use writ_capture::{OnMiss, boot_now_ns};
 use writ_tests::agreement::Agreement;
 use writ_tests::cast;
 use writ_tests::grammar::Dice;
+use writ_tests::reference::World;
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how often each corner was reached is worth reading")]
 fn program_and_model_agree_on_every_frame() {
     let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     let seed = number("WRIT_SEED").unwrap_or_else(boot_now_ns);
     let frames = number("WRIT_FRAMES").unwrap_or(100_000);
-    let mut agreement = Agreement::new(cast::world());
     let mut dice = Dice::new(seed);
-
-    for round in 0..frames {
-        let frame = dice.frame();
-        let on_miss = if dice.one_in(2) { OnMiss::Drop } else { OnMiss::Pass };
-        if let Err(difference) = agreement.try_frame(on_miss, &frame) {
-            panic!("seed {seed}, frame {round}: {difference}");
-        }
-        if round % 1000 == 0
-            && let Err(difference) = agreement.counts()
-        {
-            panic!("seed {seed}, after frame {round}: {difference}");
-        }
-    }
-    let seen = match agreement.counts() {
-        Ok(counts) => &counts.probe,
-        Err(difference) => panic!("seed {seed}, at the end: {difference}"),
-    };
-    println!("seed {seed}: {frames} frames, of which {} handed over: {seen:?}", agreement.handed_over());
+    run(seed, frames / 4, &mut dice, World { look_inside: false, ..cast::world() });
+    let seen = run(seed, frames - frames / 4, &mut dice, cast::world());
 
     // A generator that makes only misses, or never reaches a corner, would prove nothing.
     for (counter, share) in [
@@ -50,9 +35,41 @@ fn program_and_model_agree_on_every_frame() {
         ("too_short", 500),
         ("vlan_depth", 100),
         ("mpls_depth", 500),
+        ("inner_depth", 500),
         ("bad_version", 500),
         ("not_ip", 500),
     ] {
         assert!(seen.get(counter).is_some_and(|count| *count >= frames / share), "{counter} is too rare: {seen:?}");
     }
+}
+
+/// Returns how often each corner was reached.
+#[expect(clippy::print_stdout, reason = "how often each corner was reached is worth reading")]
+fn run(seed: u64, frames: u64, dice: &mut Dice, world: World) -> BTreeMap<&'static str, u64> {
+    let look_inside = world.look_inside;
+    let mut agreement = Agreement::new(world);
+    for round in 0..frames {
+        let frame = dice.frame();
+        let on_miss = if dice.one_in(2) { OnMiss::Drop } else { OnMiss::Pass };
+        if let Err(difference) = agreement.try_frame(on_miss, &frame) {
+            panic!("seed {seed}, frame {round}: {difference}");
+        }
+        if round % 1000 == 0
+            && let Err(difference) = agreement.counts()
+        {
+            panic!("seed {seed}, after frame {round}: {difference}");
+        }
+    }
+    let seen = match agreement.counts() {
+        Ok(counts) => counts.probe.clone(),
+        Err(difference) => panic!("seed {seed}, at the end: {difference}"),
+    };
+    println!("seed {seed}: {frames} frames, of which {} handed over: {seen:?}", agreement.handed_over());
+    for flag in [FrameFlags::TRANSPORT, FrameFlags::IPV6, FrameFlags::CUT, FrameFlags::FRAGMENT] {
+        let count = agreement.with_flag(flag);
+        assert!(count >= frames / 200, "only {count} frames with flag {flag}");
+    }
+    let inner = agreement.with_flag(FrameFlags::INNER);
+    assert!(if look_inside { inner >= frames / 500 } else { inner == 0 }, "{inner} inner packets");
+    seen
 }

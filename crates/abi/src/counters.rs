@@ -89,6 +89,9 @@ probe_counters! {
     UnknownTransport = "unknown_transport",
     /// Of the hits: a transport header that is damaged or not wholly there.
     BadTransport = "bad_transport",
+    /// Of the misses: not looked into further. A packet within a packet within a packet, or one behind more extension
+    /// headers than are walked.
+    InnerDepth = "inner_depth",
     /// Of the hits: cut to their headers in the kernel.
     Cut = "cut",
     /// Of the hits: destroyed because the cut failed.

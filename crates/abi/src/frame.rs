@@ -79,6 +79,10 @@ impl FrameFlags {
     pub const TRANSPORT: u32 = 4;
     /// A fragment, first or later. (An IPv6 packet that is whole behind its fragment header is none.)
     pub const FRAGMENT: u32 = 8;
+    /// The packet was found within another packet, which is nobody's: `ip_offset` is the inner one's.
+    pub const INNER: u32 = 16;
+    /// The frame was found within another, which a mirror has sent here: all offsets still count from the outer's start.
+    pub const MIRRORED: u32 = 32;
 }
 
 impl FrameHeader {

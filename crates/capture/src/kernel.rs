@@ -162,6 +162,7 @@ impl Kernel {
         let sockets = settings.sockets.saturating_add(1);
         let mut ebpf = EbpfLoader::new()
             .override_global(maps::CPUS, &cpus, true)
+            .override_global(maps::LOOK_INSIDE, &u32::from(settings.look_inside), true)
             .map_max_entries(maps::ADDRESSES_V4, settings.addresses_v4)
             .map_max_entries(maps::ADDRESSES_V6, settings.addresses_v6)
             .map_max_entries(maps::SLOTS, slots)

@@ -106,7 +106,7 @@ impl Default for RingSettings {
     }
 }
 
-/// The `[tables]` section: sizes of the kernel's tables. Look-ups in larger tables cost more, used or not.
+/// The `[tables]` section: sizes of the kernel's tables, and what is looked up in them. Look-ups in larger tables cost more, used or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KernelSettings {
@@ -118,11 +118,14 @@ pub struct KernelSettings {
     pub addresses_v6: u32,
     /// Queues of all interfaces.
     pub sockets: u32,
+    /// Whether a packet within a packet (6in4, IP in IP) is looked up too, where the outer one is no target's. Costs every
+    /// other packet a walk through its headers.
+    pub look_inside: bool,
 }
 
 impl Default for KernelSettings {
     fn default() -> Self {
-        Self { slots: 1024, addresses_v4: 16_384, addresses_v6: 16_384, sockets: 128 }
+        Self { slots: 1024, addresses_v4: 16_384, addresses_v6: 16_384, sockets: 128, look_inside: false }
     }
 }
 

@@ -93,6 +93,19 @@ impl Anatomy {
         if packet[0] >> 4 == 4 { version_4(packet) } else { version_6(packet) }
     }
 
+    /// The packet directly behind the headers of this one, if there is one with a whole base header.
+    pub(super) fn inside(&self, packet: &[u8]) -> Option<Range<usize>> {
+        let (version, base) = match self.protocol {
+            4 => (4, 20),
+            41 => (6, 40),
+            _ => return None,
+        };
+        // Any other remark says that the walk did not get as far as this protocol's header.
+        let arrived = self.remarks == [ProbeCounter::UnknownTransport];
+        let inner = packet[..self.length].get(self.headers..).filter(|inner| arrived && inner.len() >= base)?;
+        (inner[0] >> 4 == version).then_some(self.headers..self.length)
+    }
+
     /// Walks the headers that may stand before the transport header, of the kinds that this IP knows, and that one.
     fn walk(&mut self, packet: &[u8], known: &[u8], icmp: u8) {
         for extension in 0.. {

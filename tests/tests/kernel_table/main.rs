@@ -2,16 +2,23 @@
 
 mod internet;
 mod link_layers;
+mod nested;
 mod parties;
 mod row;
 mod transports;
 
 use row::{Row, SECRET};
-use writ_abi::FrameFlags;
+use writ_abi::{FrameFlags, ProbeCounter};
 use writ_capture::{OnMiss, boot_now_ns};
 use writ_tests::agreement::Agreement;
-use writ_tests::cast;
+use writ_tests::cast::{self, BYSTANDER, PEN};
 use writ_tests::kernel::{Counts, Outcome, Trial};
+use writ_tests::reference::World;
+use writ_tests::stack::{
+    IPV4, ethernet, ipv4, ipv6,
+    protocol::{IPV6_IN_IP, UDP},
+    udp,
+};
 
 fn rows() -> Vec<Row> {
     [
@@ -23,6 +30,7 @@ fn rows() -> Vec<Row> {
         internet::ipv4_headers(),
         internet::ipv6_headers(),
         transports::transports(),
+        nested::nested(),
     ]
     .into_iter()
     .flatten()
@@ -78,4 +86,15 @@ fn every_packet_can_end_at_every_byte() {
             panic!("{what}: {difference}");
         }
     }
+}
+
+#[test]
+fn without_the_setting_nothing_is_looked_into() {
+    let mut trial = Trial::load(&World { look_inside: false, ..cast::world() });
+    let inner = ipv6(PEN.v6(), BYSTANDER.v6(), UDP, &udp(SECRET));
+    let frame = ethernet(IPV4, &ipv4(BYSTANDER.v4(), BYSTANDER.v4(), IPV6_IN_IP, &inner));
+    assert_eq!(trial.run(OnMiss::Pass, &frame), Outcome::Passed);
+    let mut expected = Counts::zero();
+    expected.add_frame(&[ProbeCounter::Misses], frame.len());
+    assert_eq!(trial.counts(), expected);
 }
