@@ -6,6 +6,7 @@ use writ_abi::ProbeCounter;
 
 use crate::ethernet::{self, IPV4, IPV6, MAX_LENGTH};
 use crate::network::{Family, Network};
+use crate::scratch::Scratch;
 use crate::{mpls, packet, pppoe};
 
 /// Finds the IP packet of the Ethernet frame from `start` to `end`, or says why there is none within reach.
@@ -15,7 +16,8 @@ pub fn find(ctx: &XdpContext, start: u16, end: u16) -> Result<Network, ProbeCoun
     if !mpls::announced(kind) {
         return carried(ctx, kind, offset, end);
     }
-    let bottom = mpls::bottom(ctx, offset, end)?;
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::NotIp) };
+    let (bottom, end) = scratch.settled(mpls::bottom(ctx, offset, end)?, end);
     let Some([first]) = packet::within::<1>(ctx, bottom, end) else { return Err(ProbeCounter::TooShort) };
     // Nothing in the labels says what they carry. This is how everybody guesses (RFC 4928).
     match first >> 4 {

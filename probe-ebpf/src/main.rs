@@ -28,6 +28,7 @@ mod pppoe;
 mod scratch;
 mod slots;
 mod transport;
+mod tunnel;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
@@ -53,13 +54,22 @@ pub fn writ_pass(ctx: XdpContext) -> u32 {
     decide(&ctx, XDP_PASS)
 }
 
+/// For a port that mirrors send to in tunnels: what is no such tunnel is dropped.
+#[xdp]
+pub fn writ_tun_drop(ctx: XdpContext) -> u32 {
+    decide_mirrored(&ctx, XDP_DROP)
+}
+
+/// The same, on a port that the host uses too: what is no such tunnel goes on to the host's network stack.
+#[xdp]
+pub fn writ_tun_pass(ctx: XdpContext) -> u32 {
+    decide_mirrored(&ctx, XDP_PASS)
+}
+
 #[inline(always)]
 fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
     // Without its counters the program could not account for what it takes, so it takes nothing.
-    let Some(counters) = Counters::of_this_cpu() else { return on_miss };
-    let length = packet::length(ctx);
-    counters.count(ProbeCounter::Frames);
-    counters.add(ProbeCounter::Bytes, u64::from(length));
+    let Some((counters, length)) = begin(ctx) else { return on_miss };
     match take(ctx, counters, length) {
         Ok(action) => action,
         Err(reason) => {
@@ -69,24 +79,97 @@ fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
     }
 }
 
+#[inline(always)]
+fn decide_mirrored(ctx: &XdpContext, on_miss: u32) -> u32 {
+    let Some((counters, length)) = begin(ctx) else { return on_miss };
+    let (reason, action) = match tunnel::open(ctx, reach(length)) {
+        Ok(carried) => match take_mirrored(ctx, counters, length, carried) {
+            Ok(action) => return action,
+            // The host has no use for it, and would send the mirror an ICMP error.
+            Err(reason) => (reason, XDP_DROP),
+        },
+        Err(reason) => (reason, on_miss),
+    };
+    counters.count(reason);
+    action
+}
+
+/// Counts the frame. `None`: it cannot be counted on this CPU.
+#[inline(always)]
+fn begin(ctx: &XdpContext) -> Option<(Counters, u32)> {
+    let counters = Counters::of_this_cpu()?;
+    let length = packet::length(ctx);
+    counters.count(ProbeCounter::Frames);
+    counters.add(ProbeCounter::Bytes, u64::from(length));
+    Some((counters, length))
+}
+
+/// How far into a frame of this length the FrameHeader's offsets reach.
+#[inline(always)]
+fn reach(length: u32) -> u16 {
+    if length > u32::from(u16::MAX) { u16::MAX } else { length as u16 }
+}
+
 /// Takes the frame if an intercept wants it, or says why not.
 #[inline(always)]
 fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Result<u32, ProbeCounter> {
-    let end = if length > u32::from(u16::MAX) { u16::MAX } else { length as u16 };
-    let (network, found) = match ethernet::plain(ctx) {
-        Plain::V4(ip) => (Network { family: Family::V4, offset: ip as u16, end }, ipv4::look_up(ctx, ip, counters)?),
-        Plain::V6(ip) => (Network { family: Family::V6, offset: ip as u16, end }, ipv6::look_up(ctx, ip, counters)?),
-        Plain::Other => {
-            let network = link::find(ctx, 0, end)?;
-            (network, network.look_up(ctx, counters))
+    let end = reach(length);
+    let found = match ethernet::plain(ctx) {
+        Plain::V4(ip) => {
+            let found = ipv4::look_up(ctx, ip, counters)?;
+            go_on(length, found, Network { family: Family::V4, offset: ip as u16, end })?
         }
+        Plain::V6(ip) => {
+            let found = ipv6::look_up(ctx, ip, counters)?;
+            go_on(length, found, Network { family: Family::V6, offset: ip as u16, end })?
+        }
+        Plain::Other => look_up(ctx, counters, length, link::find(ctx, 0, end)?, 0)?,
     };
+    take_packet(ctx, counters, found)
+}
+
+/// Takes the frame if an intercept wants what the tunnel carries, or says why not.
+#[inline(always)]
+fn take_mirrored(
+    ctx: &XdpContext,
+    counters: Counters,
+    length: u32,
+    carried: tunnel::Carried,
+) -> Result<u32, ProbeCounter> {
+    let found = look_up(ctx, counters, length, carried.network(ctx)?, FrameFlags::MIRRORED)?;
+    take_packet(ctx, counters, found)
+}
+
+/// Enters a packet into the scratch if there is more to be asked about it.
+#[inline(always)]
+fn go_on(length: u32, found: bool, network: Network) -> Result<bool, ProbeCounter> {
     if !found && !maps::look_inside() {
         return Err(ProbeCounter::Misses);
     }
     let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
     scratch.begin(length, network, 0);
-    // From here on all that is known of the packet is in the scratch.
+    Ok(found)
+}
+
+/// Enters a packet into the scratch, and looks up its addresses.
+#[inline(always)]
+fn look_up(
+    ctx: &XdpContext,
+    counters: Counters,
+    length: u32,
+    network: Network,
+    flags: u32,
+) -> Result<bool, ProbeCounter> {
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
+    scratch.begin(length, network, flags);
+    Ok(scratch.network().look_up(ctx, counters))
+}
+
+/// Takes the frame if an intercept wants the packet in the scratch or the one in that. `found`: an intercept has one of its
+/// addresses.
+#[inline(always)]
+fn take_packet(ctx: &XdpContext, counters: Counters, found: bool) -> Result<u32, ProbeCounter> {
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
     if found && let Some(action) = offer(ctx, scratch, counters) {
         return Ok(action);
     }

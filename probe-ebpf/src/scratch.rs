@@ -1,6 +1,8 @@
 //! The program's own memory: per CPU, of a packet whose address belongs to an intercept.
 
-use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan, SLOTS_PER_ADDRESS};
+use core::ptr;
+use core::sync::atomic::{Ordering, compiler_fence};
+use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, OptionSpan, SLOTS_PER_ADDRESS};
 
 use crate::maps::WRIT_SCRATCH;
 use crate::network::{Family, Network};
@@ -46,12 +48,30 @@ impl Scratch {
         header.header_end = ip;
         header.transport_offset = 0;
         header.protocol = 0;
-        header.source_live = 0;
-        header.destination_live = 0;
-        header.reserved = 0;
-        header.options = [OptionSpan { offset: 0, length: 0 }; MAX_OPTION_SPANS];
+        for span in &mut header.options {
+            // Volatile, or the compiler makes a call to a loop over bytes of it.
+            // SAFETY: a reference is good for a write.
+            unsafe { ptr::write_volatile(span, OptionSpan { offset: 0, length: 0 }) };
+        }
         self.option_spans = 0;
         self.content_wanted = 0;
+        self.settle();
+    }
+
+    /// From here on what was written is read back. Otherwise the compiler hands on values that differ from path to path, and
+    /// the verifier walks all that follows once for each of them.
+    #[inline(always)]
+    pub fn settle(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Keeps two offsets for a moment and gives them back as [`Scratch::settle`] does.
+    #[inline(always)]
+    pub fn settled(&mut self, offset: u16, end: u16) -> (u16, u16) {
+        self.header.ip_offset = offset;
+        self.header.ip_end = end;
+        self.settle();
+        (self.header.ip_offset, self.header.ip_end)
     }
 
     /// Where the packet begins, and the most that it can be.

@@ -44,6 +44,8 @@ pub enum Fate {
 /// Asks every slot, and marks in the header which of them want the packet.
 #[inline(always)]
 pub fn judge(scratch: &mut Scratch, now: u64) {
+    scratch.header.source_live = 0;
+    scratch.header.destination_live = 0;
     for i in 0..SLOTS_PER_ADDRESS {
         let answer = ask(scratch.header.source[i], PolicyFlags::SOURCE, now, &mut scratch.content_wanted);
         scratch.answers[SOURCE][i] = answer;

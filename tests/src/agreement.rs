@@ -76,8 +76,8 @@ fn compare(
     number: u64,
 ) -> Result<(), String> {
     match (&judgement.taken, outcome) {
-        (None, Outcome::Dropped) if on_miss == OnMiss::Drop => Ok(()),
-        (None, Outcome::Passed) if on_miss == OnMiss::Pass => Ok(()),
+        (None, Outcome::Dropped) if on_miss == OnMiss::Drop || judgement.withheld => Ok(()),
+        (None, Outcome::Passed) if on_miss == OnMiss::Pass && !judgement.withheld => Ok(()),
         (None, Outcome::HandedOver(..)) => Err("a false hit".into()),
         (Some(_), Outcome::Dropped | Outcome::Passed) => Err("a miss".into()),
         (Some(taken), Outcome::HandedOver(header, bytes)) => {

@@ -3,6 +3,7 @@
 use crate::reference::World;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_capture::Tunnel;
 
 /// Somebody with an IPv4 and an IPv6 address; the number is the last byte of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,5 +136,5 @@ pub fn world() -> World {
         let addresses = [IpAddr::from(party.v4()), IpAddr::from(party.v6())];
         addresses.into_iter().filter(|_| !party.slots().is_empty()).map(move |address| (address, slots.clone()))
     });
-    World { targets: targets.collect(), slots: slots.collect(), look_inside: true }
+    World { targets: targets.collect(), slots: slots.collect(), look_inside: true, tunnel: Tunnel::None }
 }

@@ -3,6 +3,7 @@
 
 use crate::cast::{self, Party};
 use crate::stack::{self, protocol};
+use writ_capture::Tunnel;
 
 /// Random numbers (splitmix64), and frames made with them.
 pub struct Dice(u64);
@@ -47,6 +48,66 @@ impl Dice {
         let length = frame.len().clamp(14, 3000);
         frame.resize(length, 0);
         frame
+    }
+
+    /// The same for a port whose mirror wraps its frames.
+    pub fn mirrored_frame(&mut self, tunnel: Tunnel) -> Vec<u8> {
+        let mut frame = if self.one_in(20) { self.stack() } else { self.mirrored(tunnel) };
+        while self.one_in(3) {
+            self.mutate(&mut frame);
+        }
+        let length = frame.len().clamp(14, 3000);
+        frame.resize(length, 0);
+        frame
+    }
+
+    fn mirrored(&mut self, tunnel: Tunnel) -> Vec<u8> {
+        let of_port = !self.one_in(20);
+        let tunnel =
+            if of_port { tunnel } else { self.pick(&[Tunnel::Gre, Tunnel::Erspan, Tunnel::Vxlan, Tunnel::Tzsp]) };
+        let v4 = self.one_in(2);
+        let packet = if v4 { self.ipv4() } else { self.ipv6() };
+        let optional = self.pick(&[0, 0x80, 0x20, 0x10, 0xb0]);
+        let kind = if v4 { stack::IPV4 } else { stack::IPV6 };
+        let (protocol, payload) = match (tunnel, self.below(4)) {
+            (Tunnel::Gre, 0) => (protocol::GRE, stack::gre(optional, kind, &packet)),
+            (Tunnel::Gre, _) => (protocol::GRE, stack::gre(optional, stack::BRIDGED, &self.link(v4, packet))),
+            (Tunnel::Erspan, 0) => (protocol::GRE, stack::erspan_i(&self.link(v4, packet))),
+            (Tunnel::Erspan, 1) => (protocol::GRE, stack::erspan_ii(&self.link(v4, packet))),
+            (Tunnel::Erspan, 2) => (protocol::GRE, stack::erspan_iii(2, self.one_in(2), &packet)),
+            (Tunnel::Erspan, _) => {
+                let platform = self.one_in(2);
+                let kind = self.pick(&[0, 0, 0, 1]);
+                (protocol::GRE, stack::erspan_iii(kind, platform, &self.link(v4, packet)))
+            }
+            (Tunnel::Vxlan | Tunnel::None, _) => (protocol::UDP, stack::vxlan(&self.link(v4, packet))),
+            (Tunnel::Tzsp, _) => {
+                let count = self.pick(&[0, 0, 0, 1, 1, 3, 7, 8]);
+                let tags: Vec<u8> = (0..count).flat_map(|_| self.tzsp_tag()).collect();
+                (protocol::UDP, stack::tzsp(&tags, &self.link(v4, packet)))
+            }
+        };
+        let (a, b) = (cast::BYSTANDER, self.pick(&cast::ALL));
+        let (kind, mut outer) = if self.one_in(3) {
+            (stack::IPV6, stack::ipv6(a.v6(), b.v6(), protocol, &payload))
+        } else {
+            let options = 4 * self.pick(&[0, 0, 0, 1, 10]);
+            let options = self.bytes(options);
+            (stack::IPV4, stack::ipv4_with_options(a.v4(), b.v4(), protocol, &options, &payload))
+        };
+        if self.one_in(20) {
+            let place = self.pick(&[0x2000u16, 0x0001, 0x4000, 0x1fff]);
+            outer = stack::patched(outer, 6, &place.to_be_bytes());
+        }
+        self.tags(kind, outer)
+    }
+
+    fn tzsp_tag(&mut self) -> Vec<u8> {
+        let length = self.pick(&[0, 1, 1, 4, 6]);
+        match self.below(3) {
+            0 => vec![0],
+            _ => [vec![self.pick(&[0x0a, 0x29, 0x3c]), length as u8], self.bytes(length)].concat(),
+        }
     }
 
     fn noise(&mut self) -> Vec<u8> {

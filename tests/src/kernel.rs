@@ -7,7 +7,7 @@ use crate::reference::{Entry, World};
 use std::collections::BTreeMap;
 use std::{env, fs};
 use writ_abi::{FrameHeader, ProbeCounter, SlotCounters};
-use writ_capture::{Action, CounterView, Kernel, KernelSettings, OnMiss};
+use writ_capture::{Action, CounterView, Kernel, KernelSettings, OnMiss, Tunnel};
 use zerocopy::FromBytes;
 
 /// The loaded program.
@@ -15,6 +15,7 @@ pub struct Trial {
     kernel: Kernel,
     counters: CounterView,
     slots: u16,
+    tunnel: Tunnel,
 }
 
 /// What the program did with a frame.
@@ -55,12 +56,12 @@ impl Trial {
             kernel.tables().set_address(*address, references).expect("room in the table");
         }
         let counters = kernel.counters().expect("the counters can be mapped");
-        Self { kernel, counters, slots }
+        Self { kernel, counters, slots, tunnel: world.tunnel }
     }
 
     /// Runs the program over a frame.
     pub fn run(&mut self, on_miss: OnMiss, frame: &[u8]) -> Outcome {
-        let verdict = self.kernel.try_frame(on_miss, frame).expect("the kernel runs the program");
+        let verdict = self.kernel.try_mirrored(on_miss, self.tunnel, frame).expect("the kernel runs the program");
         match verdict.action {
             Action::Drop => Outcome::Dropped,
             Action::Pass => {

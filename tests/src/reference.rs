@@ -5,13 +5,16 @@
 //! header and which content is the law's; the rule is told in the FrameHeader's documentation.
 
 mod link;
+mod mirror;
 mod packet;
 
+use mirror::Mirrored;
 use packet::Anatomy;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use writ_abi::{FrameFlags, PolicyFlags, ProbeCounter, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef};
+use writ_capture::Tunnel;
 
 /// Who is a target, and of what.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +25,8 @@ pub struct World {
     pub slots: Vec<SlotPolicy>,
     /// Whether a packet within a packet that nobody wants is looked at.
     pub look_inside: bool,
+    /// In what the port's mirror wraps its frames.
+    pub tunnel: Tunnel,
 }
 
 /// What a slot's account says of a packet.
@@ -48,6 +53,8 @@ pub struct Judgement {
     pub accounts: Vec<(u16, Entry)>,
     /// What is handed to user space, if anything is.
     pub taken: Option<Taken>,
+    /// Not for the host, whatever it gets of what is not taken: a mirror has sent it.
+    pub withheld: bool,
 }
 
 /// A frame that is handed over.
@@ -85,15 +92,27 @@ pub struct Side {
 impl World {
     /// Judges a frame that comes in at `now` (`CLOCK_BOOTTIME`, nanoseconds).
     pub fn judge(&self, frame: &[u8], now: u64) -> Judgement {
-        match link::packet(frame) {
-            Err(reason) => Judgement { counted: vec![reason], accounts: Vec::new(), taken: None },
-            Ok(ip) => self.judge_nested(frame, ip, now),
+        if self.tunnel == Tunnel::None {
+            return self.judge_found(frame, link::packet(frame), 0, now);
+        }
+        let found = match mirror::open(frame, self.tunnel) {
+            Err(reason) => return self.judge_found(frame, Err(reason), 0, now),
+            Ok(Mirrored::Frame(inner)) => link::packet_from(&frame[..inner.end], inner.start),
+            Ok(Mirrored::Packet(version, inner)) => link::internet(&frame[..inner.end], inner.start, version),
+        };
+        Judgement { withheld: true, ..self.judge_found(frame, found, FrameFlags::MIRRORED, now) }
+    }
+
+    fn judge_found(&self, frame: &[u8], found: link::Found, flags: u32, now: u64) -> Judgement {
+        match found {
+            Err(reason) => Judgement { counted: vec![reason], accounts: Vec::new(), taken: None, withheld: false },
+            Ok(ip) => self.judge_nested(frame, ip, flags, now),
         }
     }
 
     /// The outer packet decides; the one in it only where nobody wants the outer.
-    fn judge_nested(&self, frame: &[u8], ip: Range<usize>, now: u64) -> Judgement {
-        let outer = self.judge_packet(frame, ip.clone(), 0, now);
+    fn judge_nested(&self, frame: &[u8], ip: Range<usize>, flags: u32, now: u64) -> Judgement {
+        let outer = self.judge_packet(frame, ip.clone(), flags, now);
         if outer.taken.is_some() || !self.look_inside {
             return outer;
         }
@@ -106,7 +125,7 @@ impl World {
             return judgement;
         };
         let inside = ip.start + inside.start..ip.start + inside.end;
-        let mut inner = self.judge_packet(frame, inside.clone(), FrameFlags::INNER, now);
+        let mut inner = self.judge_packet(frame, inside.clone(), flags | FrameFlags::INNER, now);
         inner.accounts.extend(outer.accounts);
         let packet = &frame[inside];
         let carries = if packet[0] >> 4 == 4 { packet[9] } else { packet[6] };
@@ -141,7 +160,7 @@ impl World {
         });
         let accounts = accounts.into_iter().map(|((slot, _), entry)| (slot, entry)).collect();
         if wanting.is_empty() {
-            return Judgement { counted: vec![ProbeCounter::Misses], accounts, taken: None };
+            return Judgement { counted: vec![ProbeCounter::Misses], accounts, taken: None, withheld: false };
         }
 
         let anatomy = Anatomy::of(packet);
@@ -176,7 +195,7 @@ impl World {
             options,
             bytes,
         };
-        Judgement { counted, accounts, taken: Some(taken) }
+        Judgement { counted, accounts, taken: Some(taken), withheld: false }
     }
 
     fn ask(&self, reference: SlotRef, direction: u32, now: u64) -> Entry {

@@ -83,6 +83,50 @@ pub fn snap(kind: u16, payload: &[u8]) -> Vec<u8> {
     [&[0xaa, 0xaa, 3, 0, 0, 0], &kind.to_be_bytes()[..], payload].concat()
 }
 
+/// GRE with these of checksum, key and sequence number (bits 0x80, 0x20, 0x10).
+pub fn gre(optional: u8, kind: u16, payload: &[u8]) -> Vec<u8> {
+    let words = (optional & 0xb0).count_ones() as usize;
+    [&[optional, 0][..], &kind.to_be_bytes(), &[0x5a; 12][..4 * words], payload].concat()
+}
+
+/// GRE's number of Ethernet.
+pub const BRIDGED: u16 = 0x6558;
+/// GRE's number of ERSPAN types I and II.
+pub const ERSPAN: u16 = 0x88be;
+/// GRE's number of ERSPAN type III.
+pub const ERSPAN_III: u16 = 0x22eb;
+
+/// ERSPAN type I: no header of its own.
+pub fn erspan_i(frame: &[u8]) -> Vec<u8> {
+    gre(0, ERSPAN, frame)
+}
+
+/// ERSPAN type II of session 100.
+pub fn erspan_ii(frame: &[u8]) -> Vec<u8> {
+    gre(0x10, ERSPAN, &[&[0x10, 7, 0, 100, 0, 0, 0, 9], frame].concat())
+}
+
+/// ERSPAN type III of session 100, with or without the subheader of a platform. `frame_type`: 0 Ethernet, 2 IP.
+pub fn erspan_iii(frame_type: u8, platform: bool, frame: &[u8]) -> Vec<u8> {
+    let header = [0x20, 7, 0, 100, 0xff, 0xff, 0xff, 0xff, 0, 0, frame_type << 2, 0xd6 | u8::from(platform)];
+    let subheader: &[u8] = if platform { &[0x33; 8] } else { &[] };
+    gre(0x10, ERSPAN_III, &[&header, subheader, frame].concat())
+}
+
+/// VXLAN of network 42, from its UDP header on.
+pub fn vxlan(frame: &[u8]) -> Vec<u8> {
+    to_port(4789, &[&[8, 0, 0, 0, 0, 0, 42, 0], frame].concat())
+}
+
+/// TZSP with these tags, the end of which is added, from its UDP header on.
+pub fn tzsp(tags: &[u8], frame: &[u8]) -> Vec<u8> {
+    to_port(37008, &[&[1, 0, 0, 1], tags, &[1], frame].concat())
+}
+
+fn to_port(port: u16, payload: &[u8]) -> Vec<u8> {
+    patched(udp(payload), 2, &port.to_be_bytes())
+}
+
 /// An IPv4 packet without options.
 pub fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     ipv4_with_options(source, destination, protocol, &[], payload)

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use writ_abi::FrameFlags;
-use writ_capture::{OnMiss, boot_now_ns};
+use writ_capture::{OnMiss, Tunnel, boot_now_ns};
 use writ_tests::agreement::Agreement;
 use writ_tests::cast;
 use writ_tests::grammar::Dice;
@@ -18,6 +18,15 @@ fn program_and_model_agree_on_every_frame() {
     let seed = number("WRIT_SEED").unwrap_or_else(boot_now_ns);
     let frames = number("WRIT_FRAMES").unwrap_or(100_000);
     let mut dice = Dice::new(seed);
+    for tunnel in [Tunnel::Gre, Tunnel::Erspan, Tunnel::Vxlan, Tunnel::Tzsp] {
+        let seen = run(seed, frames / 10, &mut dice, World { tunnel, ..cast::world() });
+        for (counter, share) in [("hits", 6), ("misses", 20), ("cut", 40), ("not_tunnel", 20), ("tunnel_fragment", 100)]
+        {
+            let count = seen.get(counter).copied().unwrap_or(0);
+            assert!(count >= frames / 10 / share, "{tunnel:?}: {counter} is too rare: {seen:?}");
+        }
+    }
+    let frames = frames - 4 * (frames / 10);
     run(seed, frames / 4, &mut dice, World { look_inside: false, ..cast::world() });
     let seen = run(seed, frames - frames / 4, &mut dice, cast::world());
 
@@ -46,10 +55,10 @@ fn program_and_model_agree_on_every_frame() {
 /// Returns how often each corner was reached.
 #[expect(clippy::print_stdout, reason = "how often each corner was reached is worth reading")]
 fn run(seed: u64, frames: u64, dice: &mut Dice, world: World) -> BTreeMap<&'static str, u64> {
-    let look_inside = world.look_inside;
+    let World { look_inside, tunnel, .. } = world;
     let mut agreement = Agreement::new(world);
     for round in 0..frames {
-        let frame = dice.frame();
+        let frame = if tunnel == Tunnel::None { dice.frame() } else { dice.mirrored_frame(tunnel) };
         let on_miss = if dice.one_in(2) { OnMiss::Drop } else { OnMiss::Pass };
         if let Err(difference) = agreement.try_frame(on_miss, &frame) {
             panic!("seed {seed}, frame {round}: {difference}");
@@ -64,11 +73,13 @@ fn run(seed: u64, frames: u64, dice: &mut Dice, world: World) -> BTreeMap<&'stat
         Ok(counts) => counts.probe.clone(),
         Err(difference) => panic!("seed {seed}, at the end: {difference}"),
     };
-    println!("seed {seed}: {frames} frames, of which {} handed over: {seen:?}", agreement.handed_over());
+    println!("seed {seed}, {tunnel:?}: {frames} frames, of which {} handed over: {seen:?}", agreement.handed_over());
     for flag in [FrameFlags::TRANSPORT, FrameFlags::IPV6, FrameFlags::CUT, FrameFlags::FRAGMENT] {
         let count = agreement.with_flag(flag);
         assert!(count >= frames / 200, "only {count} frames with flag {flag}");
     }
+    let mirrored = agreement.with_flag(FrameFlags::MIRRORED);
+    assert_eq!(mirrored, if tunnel == Tunnel::None { 0 } else { agreement.handed_over() });
     let inner = agreement.with_flag(FrameFlags::INNER);
     assert!(if look_inside { inner >= frames / 500 } else { inner == 0 }, "{inner} inner packets");
     seen

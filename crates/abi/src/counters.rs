@@ -39,8 +39,8 @@ macro_rules! probe_counters {
     ($($(#[$doc:meta])+ $name:ident = $label:literal),+ $(,)?) => {
         /// What [`ProbeCounters`] counts.
         ///
-        /// Every frame is exactly one of hit, miss, not IP, too short, too deep in VLAN tags or in MPLS labels, or of
-        /// a bad version. Of the hits, those go to user space that are not counted as destroyed: cut failed, no
+        /// Every frame is exactly one of hit, miss, not IP, too short, too deep in VLAN tags or in MPLS labels, of a
+        /// bad version, or (on a mirror port) not a tunnel, a fragment of one, or a tunnel too deep. Of the hits, those go to user space that are not counted as destroyed: cut failed, no
         /// headroom, no socket, no port.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +89,12 @@ probe_counters! {
     UnknownTransport = "unknown_transport",
     /// Of the hits: a transport header that is damaged or not wholly there.
     BadTransport = "bad_transport",
+    /// On a mirror port: frames that are not of its tunnel: dropped or passed on.
+    NotTunnel = "not_tunnel",
+    /// On a mirror port: fragments of a tunnel's packets, which cannot be put together here.
+    TunnelFragment = "tunnel_fragment",
+    /// On a mirror port: more TZSP tags than are walked.
+    TunnelDepth = "tunnel_depth",
     /// Of the misses: not looked into further. A packet within a packet within a packet, or one behind more extension
     /// headers than are walked.
     InnerDepth = "inner_depth",

@@ -66,19 +66,8 @@ pub struct AddressEntry6 {
     pub slots: [SlotRef; SLOTS_PER_ADDRESS],
 }
 
-/// An interface that the program is attached to.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Port {
-    /// Place of the interface's queue 0 in the socket map; its other queues follow.
-    pub first_socket: u32,
-    /// How many queues have a socket.
-    pub queues: u32,
-}
-
 const _: () = assert!(size_of::<AddressEntry4>() == 4 + 4 * SLOTS_PER_ADDRESS);
 const _: () = assert!(size_of::<AddressEntry6>() == 16 + 4 * SLOTS_PER_ADDRESS);
-const _: () = assert!(size_of::<Port>() == 8);
 
 #[cfg(feature = "user")]
 mod pod {
@@ -92,6 +81,4 @@ mod pod {
     unsafe impl aya::Pod for AddressEntry4 {}
     // SAFETY: as above.
     unsafe impl aya::Pod for AddressEntry6 {}
-    // SAFETY: repr(C), Copy, 'static, two u32 without padding.
-    unsafe impl aya::Pod for Port {}
 }

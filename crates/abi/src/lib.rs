@@ -9,11 +9,13 @@ mod counters;
 mod frame;
 mod key;
 mod policy;
+mod port;
 
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
 pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
-pub use key::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, NO_SLOT, Port, SLOTS_PER_ADDRESS, SlotRef};
+pub use key::{AddressEntry4, AddressEntry6, AddressKey4, AddressKey6, NO_SLOT, SLOTS_PER_ADDRESS, SlotRef};
 pub use policy::{PolicyFlags, SlotPolicy};
+pub use port::{Port, Tunnel};
 
 /// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
 ///
@@ -27,6 +29,10 @@ pub const ABI_SECTION: &str = "writ_abi";
 pub const PROGRAM_DROP: &str = "writ_drop";
 /// The program for a shared port: a frame that hits no target goes on to the host's network stack.
 pub const PROGRAM_PASS: &str = "writ_pass";
+/// The program for a port that mirrors send to in tunnels: what is no such tunnel is dropped.
+pub const PROGRAM_TUNNEL_DROP: &str = "writ_tun_drop";
+/// The same, on a port that the host uses too: what is no such tunnel goes on to the host's network stack.
+pub const PROGRAM_TUNNEL_PASS: &str = "writ_tun_pass";
 
 /// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
 pub mod maps {

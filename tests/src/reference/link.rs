@@ -12,11 +12,16 @@ const MOST_TAGS: usize = 3;
 const MOST_LABELS: usize = 4;
 
 /// What may be an IP packet: from its base header, which is whole and of the right version, to the end of what carries it.
-type Found = Result<Range<usize>, ProbeCounter>;
+pub(super) type Found = Result<Range<usize>, ProbeCounter>;
 
 /// The IP packet in an Ethernet frame, or why there is none.
 pub(super) fn packet(frame: &[u8]) -> Found {
-    ethernet(frame, 0, true)
+    packet_from(frame, 0)
+}
+
+/// The same in a frame that begins at `start`.
+pub(super) fn packet_from(frame: &[u8], start: usize) -> Found {
+    ethernet(frame, start, true)
 }
 
 /// In the Ethernet frame that begins at `start`. Labels are not looked for within labels.
@@ -39,7 +44,8 @@ fn ethernet(frame: &[u8], start: usize, labels_allowed: bool) -> Found {
     }
 }
 
-fn internet(frame: &[u8], start: usize, version: u8) -> Found {
+/// A packet of this version from `start`.
+pub(super) fn internet(frame: &[u8], start: usize, version: u8) -> Found {
     let base = if version == 4 { 20 } else { 40 };
     match frame.get(start..start + base) {
         None => Err(ProbeCounter::TooShort),

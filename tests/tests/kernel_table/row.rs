@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, OptionSpan, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef};
+use writ_capture::{OnMiss, Tunnel};
 use writ_tests::cast::{self, Party};
 use writ_tests::reference::Entry;
 use writ_tests::stack::{IPV4, IPV6, ethernet, ipv4, ipv6};
@@ -11,6 +12,8 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) frame: Vec<u8>,
     pub(crate) wanted: Wanted,
+    /// What the port is set up for.
+    pub(crate) tunnel: Tunnel,
 }
 
 /// What is to become of a packet, told in the words of the standards and not in those of the reference model.
@@ -53,6 +56,17 @@ pub(crate) fn taken(ip: Range<u16>) -> Wanted {
         blank: vec![],
     };
     Wanted { counted: vec![ProbeCounter::Hits], accounts: vec![], taken: Some(taken) }
+}
+
+impl Row {
+    /// Whether the host gets the frame, if nobody else does.
+    pub(crate) fn passes(&self, on_miss: OnMiss) -> bool {
+        const NO_TUNNEL: [ProbeCounter; 3] =
+            [ProbeCounter::NotTunnel, ProbeCounter::TunnelFragment, ProbeCounter::TunnelDepth];
+        // What a mirror has sent is not for the host.
+        let mirrored = self.tunnel != Tunnel::None && !NO_TUNNEL.contains(&self.wanted.counted[0]);
+        on_miss == OnMiss::Pass && !mirrored
+    }
 }
 
 impl Wanted {
@@ -138,7 +152,7 @@ impl Wanted {
 }
 
 pub(crate) fn row(what: &'static str, frame: Vec<u8>, wanted: Wanted) -> Row {
-    Row { what, frame, wanted }
+    Row { what, frame, wanted, tunnel: Tunnel::None }
 }
 
 /// Ethernet and IPv4 between two parties.
