@@ -89,6 +89,35 @@ pub struct Side {
     pub live: u8,
 }
 
+/// What the model finds in a frame on a port without a tunnel, whoever it belongs to. For a comparison with other parsers.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The IP packet.
+    pub ip: Range<usize>,
+    /// Its source and destination.
+    pub addresses: [IpAddr; 2],
+    /// Where its transport header starts.
+    pub transport: Option<usize>,
+    /// The last next-header value.
+    pub protocol: u8,
+    /// Nothing was in the way of a transport header.
+    pub complete: bool,
+}
+
+/// See [`Outline`]. `None`: there is no IP packet.
+pub fn outline(frame: &[u8]) -> Option<Outline> {
+    let ip = link::packet(frame).ok()?;
+    let packet = &frame[ip.clone()];
+    let anatomy = Anatomy::of(packet);
+    Some(Outline {
+        ip: ip.start..ip.start + anatomy.length,
+        addresses: packet::addresses(packet),
+        transport: anatomy.transport.map(|transport| ip.start + transport),
+        protocol: anatomy.protocol,
+        complete: anatomy.remarks.is_empty(),
+    })
+}
+
 impl World {
     /// Judges a frame that comes in at `now` (`CLOCK_BOOTTIME`, nanoseconds).
     pub fn judge(&self, frame: &[u8], now: u64) -> Judgement {

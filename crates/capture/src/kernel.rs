@@ -266,7 +266,7 @@ impl Kernel {
 
     /// The loaded program. A bench enters it into a program array, to time it between programs of its own.
     pub fn program(&self, on_miss: OnMiss) -> Result<&ProgramFd, KernelError> {
-        let program = program_name(on_miss);
+        let program = program_name(on_miss, Tunnel::None);
         let fd = xdp(&self.ebpf, program)?.fd();
         fd.map_err(|source| KernelError::Refused { program, source: Box::new(source) })
     }
