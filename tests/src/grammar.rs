@@ -110,6 +110,11 @@ impl Dice {
         }
     }
 
+    /// A frame for a port of this kind to which nothing has happened on the way.
+    pub fn whole_frame(&mut self, tunnel: Tunnel) -> Vec<u8> {
+        if tunnel == Tunnel::None { self.stack() } else { self.mirrored(tunnel) }
+    }
+
     fn noise(&mut self) -> Vec<u8> {
         let length = 14 + self.below(120);
         let mut noise = self.bytes(length);

@@ -89,7 +89,7 @@ pub struct Side {
     pub live: u8,
 }
 
-/// What the model finds in a frame on a port without a tunnel, whoever it belongs to. For a comparison with other parsers.
+/// What the model finds in a frame, whoever it belongs to. For a comparison with other parsers.
 #[derive(Clone, Debug)]
 pub struct Outline {
     /// The IP packet.
@@ -105,8 +105,8 @@ pub struct Outline {
 }
 
 /// See [`Outline`]. `None`: there is no IP packet.
-pub fn outline(frame: &[u8]) -> Option<Outline> {
-    let ip = link::packet(frame).ok()?;
+pub fn outline(frame: &[u8], tunnel: Tunnel) -> Option<Outline> {
+    let ip = found(frame, tunnel).ok()?.ok()?;
     let packet = &frame[ip.clone()];
     let anatomy = Anatomy::of(packet);
     Some(Outline {
@@ -118,18 +118,25 @@ pub fn outline(frame: &[u8]) -> Option<Outline> {
     })
 }
 
+/// The IP packet in a frame on a port of this kind. The outer error: the frame is not of the port's tunnel.
+fn found(frame: &[u8], tunnel: Tunnel) -> Result<link::Found, ProbeCounter> {
+    if tunnel == Tunnel::None {
+        return Ok(link::packet(frame));
+    }
+    Ok(match mirror::open(frame, tunnel)? {
+        Mirrored::Frame(inner) => link::packet_from(&frame[..inner.end], inner.start),
+        Mirrored::Packet(version, inner) => link::internet(&frame[..inner.end], inner.start, version),
+    })
+}
+
 impl World {
     /// Judges a frame that comes in at `now` (`CLOCK_BOOTTIME`, nanoseconds).
     pub fn judge(&self, frame: &[u8], now: u64) -> Judgement {
-        if self.tunnel == Tunnel::None {
-            return self.judge_found(frame, link::packet(frame), 0, now);
+        match found(frame, self.tunnel) {
+            Err(reason) => self.judge_found(frame, Err(reason), 0, now),
+            Ok(found) if self.tunnel == Tunnel::None => self.judge_found(frame, found, 0, now),
+            Ok(found) => Judgement { withheld: true, ..self.judge_found(frame, found, FrameFlags::MIRRORED, now) },
         }
-        let found = match mirror::open(frame, self.tunnel) {
-            Err(reason) => return self.judge_found(frame, Err(reason), 0, now),
-            Ok(Mirrored::Frame(inner)) => link::packet_from(&frame[..inner.end], inner.start),
-            Ok(Mirrored::Packet(version, inner)) => link::internet(&frame[..inner.end], inner.start, version),
-        };
-        Judgement { withheld: true, ..self.judge_found(frame, found, FrameFlags::MIRRORED, now) }
     }
 
     fn judge_found(&self, frame: &[u8], found: link::Found, flags: u32, now: u64) -> Judgement {

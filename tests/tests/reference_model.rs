@@ -1,8 +1,11 @@
-//! The reference model against etherparse, a parser by other people: wherever etherparse finds an IP packet and a transport
-//! header, the model finds the same. Needs no root.
+//! The reference model against parsers by other people, etherparse and tshark: wherever they find an IP packet, the model
+//! finds the same. Needs no root.
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
+use std::fs;
 use std::net::IpAddr;
+use std::process::Command;
+use writ_capture::Tunnel;
 use writ_tests::grammar::Dice;
 use writ_tests::reference::{Outline, outline};
 
@@ -18,7 +21,7 @@ fn etherparse_finds_the_same_packets() {
     for round in 0..200_000 {
         let frame = dice.frame();
         let Ok(parsed) = LaxSlicedPacket::from_ethernet(&frame) else { continue };
-        let found = outline(&frame);
+        let found = outline(&frame, Tunnel::None);
         let Some(net) = &parsed.net else {
             // Of what etherparse knows, nothing was found: then the model found it behind what etherparse does not know.
             continue;
@@ -60,4 +63,58 @@ fn etherparse_finds_the_same_packets() {
         packets > 50_000 && transports > 10_000,
         "{packets} packets and {transports} transport headers are no proof"
     );
+}
+
+/// tshark's view of frames to which nothing has happened: the addresses of the packet that the model finds.
+#[test]
+fn tshark_finds_the_same_packets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for tunnel in [Tunnel::None, Tunnel::Gre, Tunnel::Erspan, Tunnel::Vxlan, Tunnel::Tzsp] {
+        let mut dice = Dice::new(0x7217);
+        let frames: Vec<_> = (0..5000).map(|_| dice.whole_frame(tunnel)).collect();
+        let file = folder.path().join("frames.pcap");
+        fs::write(&file, pcap(&frames)).expect("a file");
+        let Ok(output) = Command::new("tshark")
+            .args(["-n", "-T", "fields", "-E", "occurrence=a", "-r"])
+            .arg(&file)
+            .args(["-e", "frame.protocols", "-e", "ip.src", "-e", "ip.dst", "-e", "ipv6.src", "-e", "ipv6.dst"])
+            .output()
+        else {
+            // Where there is no tshark, etherparse has to do.
+            return;
+        };
+        let text = String::from_utf8(output.stdout).expect("text");
+        let mut agreed = 0;
+        for (frame, line) in frames.iter().zip(text.lines()) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [protocols, sources4, destinations4, sources6, destinations6] = fields[..] else { panic!("{line}") };
+            let versions: Vec<&str> = protocols.split(':').filter(|name| ["ip", "ipv6"].contains(name)).collect();
+            // On a mirror port the first packet is the mirror's own.
+            let which = usize::from(tunnel != Tunnel::None);
+            let (Some(version), Some(ours)) = (versions.get(which), outline(frame, tunnel)) else { continue };
+            let before = versions[..which].iter().filter(|name| *name == version).count();
+            let (sources, destinations) =
+                if *version == "ip" { (sources4, destinations4) } else { (sources6, destinations6) };
+            // tshark shows no address of a header whose lengths cannot be.
+            let [Some(source), Some(destination)] =
+                [sources, destinations].map(|list| list.split(',').nth(before).and_then(|text| text.parse().ok()))
+            else {
+                continue;
+            };
+            let theirs: [IpAddr; 2] = [source, destination];
+            assert_eq!(ours.addresses, theirs, "{tunnel:?}, {protocols}: {frame:02x?}");
+            agreed += 1;
+        }
+        assert!(agreed > 1500, "{tunnel:?}: only {agreed} frames that both understand");
+    }
+}
+
+/// A capture file of Ethernet frames.
+fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
+    let header: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1];
+    let records = frames.iter().flat_map(|frame| {
+        let length = frame.len() as u32;
+        [0, 0, length, length].into_iter().flat_map(u32::to_le_bytes).chain(frame.iter().copied())
+    });
+    header.into_iter().flat_map(u32::to_le_bytes).chain(records).collect()
 }
