@@ -73,7 +73,7 @@ fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
     match take(ctx, counters, length) {
         Ok(action) => action,
         Err(reason) => {
-            counters.count(reason);
+            counters.count_reason(reason);
             on_miss
         }
     }
@@ -90,7 +90,7 @@ fn decide_mirrored(ctx: &XdpContext, on_miss: u32) -> u32 {
         },
         Err(reason) => (reason, on_miss),
     };
-    counters.count(reason);
+    counters.count_reason(reason);
     action
 }
 
@@ -183,7 +183,7 @@ fn look_inside(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> R
         Ok(()) => {}
         Err(reason) => {
             if reason != ProbeCounter::Misses {
-                counters.count(reason);
+                counters.count_reason(reason);
             }
             return Err(ProbeCounter::Misses);
         }
@@ -221,7 +221,7 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
 fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fate {
     counters.count(ProbeCounter::Hits);
     if let Some(stop) = walk(ctx, scratch) {
-        counters.count(stop);
+        counters.count_reason(stop);
     }
     match handover::port(ctx, counters) {
         Some(socket) if cut::apply(ctx, scratch, counters) => handover::redirect(ctx, scratch, counters, socket),
