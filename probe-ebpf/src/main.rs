@@ -1,10 +1,12 @@
 //! The XDP program: decides in the kernel which frames of a tap port an intercept gets, and what of them.
 //!
-//! A frame comes from the driver. Its link layer is walked to the IP header, whose two addresses are looked up
-//! (`ethernet`, `ipv4`, `ipv6`, `lookup`). Only where one of them belongs to an intercept, the slots are asked whether
-//! they want the packet now (`slots`), the headers behind the base header are walked (`ipv4`, `ipv6`, `transport`),
-//! content that nobody may have is cut off (`cut`), and the frame goes to the AF_XDP socket of its queue with a
-//! [`FrameHeader`](writ_abi::FrameHeader) in front (`handover`). Every other frame is dropped or goes its way.
+//! A frame comes from the driver. Its link layer is walked to the IP header (`ethernet`; what is not plain, `link` with
+//! `mpls` and `pppoe`; on a mirror port out of its `tunnel` first), whose two addresses are looked up (`network`, `ipv4`,
+//! `ipv6`, `lookup`). Only where one of them belongs to an intercept, the slots are asked whether they want the packet now
+//! (`slots`), the headers behind the base header are walked (`extensions`, `transport`), content that nobody may have is
+//! cut off (`cut`), and the frame goes to the AF_XDP socket of its queue with a
+//! [`FrameHeader`](writ_abi::FrameHeader) in front (`handover`). Every other frame is dropped or goes its way, unless a
+//! packet within its packet is to be looked at (`inner`).
 //!
 //! The base IP header alone decides. What cannot be read behind it only shortens what is handed over.
 #![no_std]
