@@ -1,6 +1,7 @@
 //! The counters of the program on this CPU. User space reads them from the memory that both map.
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use core::ptr;
 use writ_abi::{ProbeCounter, ProbeCounters, SlotCounters};
 
 use crate::maps::{WRIT_PROBECNT, WRIT_SLOTCNT, cpus};
@@ -32,6 +33,21 @@ impl Counters {
         // SAFETY: map memory, which outlives the program's run; the index is smaller than PLACES by an assertion of
         // the ABI.
         unsafe { (*self.probe).0[what as usize] += amount };
+    }
+
+    /// Counts what is known at run time only.
+    #[inline(always)]
+    pub fn count_reason(self, reason: ProbeCounter) {
+        let place = reason as u32;
+        // Volatile: the compiler knows the bound from the type and would leave the check out, which the verifier of
+        // older kernels (6.1) cannot do without.
+        // SAFETY: a reference to a local is good for a read.
+        let place = unsafe { ptr::read_volatile(&raw const place) };
+        // SAFETY: map memory, which outlives the program's run, and this CPU's own.
+        let counters = unsafe { &mut *self.probe };
+        if let Some(counter) = counters.0.get_mut(place as usize) {
+            *counter += 1;
+        }
     }
 
     /// The counters of a slot on this CPU.

@@ -1,58 +1,90 @@
-//! Ethernet and its VLAN tags: from the first byte to the IP header. Which VLAN it is makes no difference to an
-//! address.
+//! Ethernet with its VLAN tags, and the LLC header of IEEE 802.3. Which VLAN it is makes no difference to an address.
 
 use aya_ebpf::programs::XdpContext;
 use writ_abi::ProbeCounter;
 
-use crate::count::Counters;
+use crate::network::{Family, Network};
 use crate::packet;
 
-/// How many VLAN tags are walked: a customer's inside a provider's.
-const MAX_VLAN_TAGS: usize = 2;
+/// How many VLAN tags are walked, of any of the three kinds.
+const MAX_TAGS: usize = 3;
+/// Of which so many without asking the kernel for each.
+const MAX_PLAIN_TAGS: usize = 2;
 
 /// Offset of the EtherType behind the two MAC addresses.
-const ETHER_TYPE: usize = 12;
+const ETHER_TYPE: u16 = 12;
 
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
+pub const IPV4: u16 = 0x0800;
+pub const IPV6: u16 = 0x86dd;
+/// IEEE 802.1Q, IEEE 802.1ad, and what was in use before the latter.
 const CUSTOMER_TAG: u16 = 0x8100;
 const SERVICE_TAG: u16 = 0x88a8;
+const OLD_SERVICE_TAG: u16 = 0x9100;
 
-/// Which IP it is, and at which offset.
+/// Greatest value of the type field that is a length, and so is followed by an LLC header (IEEE 802.3 clause 3.2.6).
+pub const MAX_LENGTH: u16 = 1500;
+/// LLC unnumbered information between the SNAP access points, and the organisation whose protocols are EtherTypes (RFC
+/// 1042). The EtherType follows.
+const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
+const SNAP_LENGTH: u16 = 8;
+
+/// Where the IP header of a plain frame starts: IP directly behind Ethernet or its tags.
 #[derive(Clone, Copy)]
-pub enum Network {
+pub enum Plain {
     V4(usize),
     V6(usize),
+    /// The frame is anything else.
+    Other,
 }
 
-/// Finds the IP header. `None`: there is none within reach, which has been counted.
+/// The way of nearly all frames.
 #[inline(always)]
-pub fn network(ctx: &XdpContext, counters: Counters) -> Option<Network> {
-    let mut offset = ETHER_TYPE;
-    let mut tags = 0;
-    loop {
-        let Some(kind) = packet::at::<[u8; 2]>(ctx, offset) else {
-            counters.count(ProbeCounter::TooShort);
-            return None;
-        };
+pub fn plain(ctx: &XdpContext) -> Plain {
+    let mut offset = usize::from(ETHER_TYPE);
+    for _ in 0..=MAX_PLAIN_TAGS {
+        let Some(kind) = packet::at::<[u8; 2]>(ctx, offset) else { return Plain::Other };
         // SAFETY: `at` has checked the bounds.
         let kind = u16::from_be_bytes(unsafe { *kind });
         offset += 2;
         match kind {
-            IPV4 => return Some(Network::V4(offset)),
-            IPV6 => return Some(Network::V6(offset)),
-            CUSTOMER_TAG | SERVICE_TAG if tags == MAX_VLAN_TAGS => {
-                counters.count(ProbeCounter::VlanDepth);
-                return None;
-            }
-            CUSTOMER_TAG | SERVICE_TAG => {
-                tags += 1;
-                offset += 2;
-            }
-            _ => {
-                counters.count(ProbeCounter::NotIp);
-                return None;
-            }
+            IPV4 => return Plain::V4(offset),
+            IPV6 => return Plain::V6(offset),
+            CUSTOMER_TAG | SERVICE_TAG | OLD_SERVICE_TAG => offset += 2,
+            _ => return Plain::Other,
         }
     }
+    Plain::Other
+}
+
+/// The type field behind MAC addresses at `start` and their tags, and where what it announces begins.
+#[inline(always)]
+pub fn payload(ctx: &XdpContext, start: u16, end: u16) -> Result<(u16, u16), ProbeCounter> {
+    let mut offset = start + ETHER_TYPE;
+    for _ in 0..=MAX_TAGS {
+        let Some(kind) = packet::within(ctx, offset, end) else { return Err(ProbeCounter::TooShort) };
+        let kind = u16::from_be_bytes(kind);
+        offset += 2;
+        match kind {
+            CUSTOMER_TAG | SERVICE_TAG | OLD_SERVICE_TAG => offset += 2,
+            _ => return Ok((kind, offset)),
+        }
+    }
+    Err(ProbeCounter::VlanDepth)
+}
+
+/// IP behind an LLC header; `length` is what stands in place of the type. Padding follows what it covers.
+#[inline(always)]
+pub fn behind_llc(ctx: &XdpContext, length: u16, offset: u16, end: u16) -> Result<Network, ProbeCounter> {
+    if length < SNAP_LENGTH {
+        return Err(ProbeCounter::NotIp);
+    }
+    let Some([a, b, c, d, e, f, kind @ ..]) = packet::within::<8>(ctx, offset, end) else {
+        return Err(ProbeCounter::TooShort);
+    };
+    let family = match u16::from_be_bytes(kind) {
+        IPV4 if [a, b, c, d, e, f] == SNAP => Family::V4,
+        IPV6 if [a, b, c, d, e, f] == SNAP => Family::V6,
+        _ => return Err(ProbeCounter::NotIp),
+    };
+    Network::at(ctx, family, offset + SNAP_LENGTH, end.min(offset + length))
 }

@@ -118,26 +118,25 @@ impl Address for [u8; 16] {
     }
 }
 
-/// Looks up the source and the destination. `None`: no intercept has either, which has been counted.
+/// Looks up the source and the destination. False: no intercept has either. Else their references are in the scratch.
 #[inline(always)]
-pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> Option<&'static mut Scratch> {
+pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> bool {
     let lengths = lengths(A::FAMILY);
     // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
     // by an `or`, which the verifier refuses.
     let source_hit = one(source, lengths, |header| &mut header.source, counters);
     let destination_hit = one(destination, lengths, |header| &mut header.destination, counters);
     if !source_hit && !destination_hit {
-        counters.count(ProbeCounter::Misses);
-        return None;
+        return false;
     }
-    let scratch = Scratch::of_this_cpu()?;
+    let Some(scratch) = Scratch::of_this_cpu() else { return false };
     if !source_hit {
         scratch.header.source = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     }
     if !destination_hit {
         scratch.header.destination = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     }
-    Some(scratch)
+    true
 }
 
 /// Looks up one address and copies the references of the longest prefix that holds it to their side of the header.

@@ -1,10 +1,12 @@
 //! The XDP program: decides in the kernel which frames of a tap port an intercept gets, and what of them.
 //!
-//! A frame comes from the driver. Its link layer is walked to the IP header, whose two addresses are looked up
-//! (`ethernet`, `ipv4`, `ipv6`, `lookup`). Only where one of them belongs to an intercept, the slots are asked whether
-//! they want the packet now (`slots`), the headers behind the base header are walked (`ipv4`, `ipv6`, `transport`),
-//! content that nobody may have is cut off (`cut`), and the frame goes to the AF_XDP socket of its queue with a
-//! [`FrameHeader`](writ_abi::FrameHeader) in front (`handover`). Every other frame is dropped or goes its way.
+//! A frame comes from the driver. Its link layer is walked to the IP header (`ethernet`; what is not plain, `link` with
+//! `mpls` and `pppoe`; on a mirror port out of its `tunnel` first), whose two addresses are looked up (`network`, `ipv4`,
+//! `ipv6`, `lookup`). Only where one of them belongs to an intercept, the slots are asked whether they want the packet now
+//! (`slots`), the headers behind the base header are walked (`extensions`, `transport`), content that nobody may have is
+//! cut off (`cut`), and the frame goes to the AF_XDP socket of its queue with a
+//! [`FrameHeader`](writ_abi::FrameHeader) in front (`handover`). Every other frame is dropped or goes its way, unless a
+//! packet within its packet is to be looked at (`inner`).
 //!
 //! The base IP header alone decides. What cannot be read behind it only shortens what is handed over.
 #![no_std]
@@ -13,15 +15,22 @@
 mod count;
 mod cut;
 mod ethernet;
+mod extensions;
 mod handover;
+mod inner;
 mod ipv4;
 mod ipv6;
+mod link;
 mod lookup;
 mod maps;
+mod mpls;
+mod network;
 mod packet;
+mod pppoe;
 mod scratch;
 mod slots;
 mod transport;
+mod tunnel;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
@@ -30,7 +39,9 @@ use aya_ebpf::programs::XdpContext;
 use writ_abi::{FrameFlags, ProbeCounter};
 
 use crate::count::Counters;
-use crate::ethernet::Network;
+use crate::ethernet::Plain;
+use crate::network::{Family, Network};
+use crate::scratch::Scratch;
 use crate::slots::Fate;
 
 /// For a tap port: what hits no target is dropped.
@@ -45,50 +56,189 @@ pub fn writ_pass(ctx: XdpContext) -> u32 {
     decide(&ctx, XDP_PASS)
 }
 
+/// For a port that mirrors send to in tunnels: what is no such tunnel is dropped.
+#[xdp]
+pub fn writ_tun_drop(ctx: XdpContext) -> u32 {
+    decide_mirrored(&ctx, XDP_DROP)
+}
+
+/// The same, on a port that the host uses too: what is no such tunnel goes on to the host's network stack.
+#[xdp]
+pub fn writ_tun_pass(ctx: XdpContext) -> u32 {
+    decide_mirrored(&ctx, XDP_PASS)
+}
+
 #[inline(always)]
 fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
     // Without its counters the program could not account for what it takes, so it takes nothing.
-    let Some(counters) = Counters::of_this_cpu() else { return on_miss };
+    let Some((counters, length)) = begin(ctx) else { return on_miss };
+    match take(ctx, counters, length) {
+        Ok(action) => action,
+        Err(reason) => {
+            counters.count_reason(reason);
+            on_miss
+        }
+    }
+}
+
+#[inline(always)]
+fn decide_mirrored(ctx: &XdpContext, on_miss: u32) -> u32 {
+    let Some((counters, length)) = begin(ctx) else { return on_miss };
+    let (reason, action) = match tunnel::open(ctx, reach(length)) {
+        Ok(carried) => match take_mirrored(ctx, counters, length, carried) {
+            Ok(action) => return action,
+            // The host has no use for it, and would send the mirror an ICMP error.
+            Err(reason) => (reason, XDP_DROP),
+        },
+        Err(reason) => (reason, on_miss),
+    };
+    counters.count_reason(reason);
+    action
+}
+
+/// Counts the frame. `None`: it cannot be counted on this CPU.
+#[inline(always)]
+fn begin(ctx: &XdpContext) -> Option<(Counters, u32)> {
+    let counters = Counters::of_this_cpu()?;
     let length = packet::length(ctx);
     counters.count(ProbeCounter::Frames);
     counters.add(ProbeCounter::Bytes, u64::from(length));
-    take(ctx, counters, length).unwrap_or(on_miss)
+    Some((counters, length))
 }
 
-/// Takes the frame if an intercept wants it. `None`: no intercept does, which has been counted.
+/// How far into a frame of this length the FrameHeader's offsets reach.
 #[inline(always)]
-fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Option<u32> {
-    let network = ethernet::network(ctx, counters)?;
-    let (scratch, ip) = match network {
-        Network::V4(ip) => (ipv4::look_up(ctx, ip, counters)?, ip),
-        Network::V6(ip) => (ipv6::look_up(ctx, ip, counters)?, ip),
+fn reach(length: u32) -> u16 {
+    if length > u32::from(u16::MAX) { u16::MAX } else { length as u16 }
+}
+
+/// Takes the frame if an intercept wants it, or says why not.
+#[inline(always)]
+fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Result<u32, ProbeCounter> {
+    let end = reach(length);
+    let found = match ethernet::plain(ctx) {
+        Plain::V4(ip) => {
+            let found = ipv4::look_up(ctx, ip, counters)?;
+            go_on(length, found, Network { family: Family::V4, offset: ip as u16, end })?
+        }
+        Plain::V6(ip) => {
+            let found = ipv6::look_up(ctx, ip, counters)?;
+            go_on(length, found, Network { family: Family::V6, offset: ip as u16, end })?
+        }
+        Plain::Other => look_up(ctx, counters, length, link::find(ctx, 0, end)?, 0)?,
     };
+    take_packet(ctx, counters, found)
+}
 
-    // SAFETY: a helper without arguments. It costs 30 ns, so only packets of a target pay for it.
-    let now = unsafe { bpf_ktime_get_boot_ns() };
-    scratch.begin(now, length, ip);
-    slots::judge(scratch, now);
-    if !scratch.wanted() {
-        counters.count(ProbeCounter::Misses);
-        slots::account(scratch, counters, Fate::NotTaken);
-        return None;
+/// Takes the frame if an intercept wants what the tunnel carries, or says why not.
+#[inline(always)]
+fn take_mirrored(
+    ctx: &XdpContext,
+    counters: Counters,
+    length: u32,
+    carried: tunnel::Carried,
+) -> Result<u32, ProbeCounter> {
+    let found = look_up(ctx, counters, length, carried.network(ctx)?, FrameFlags::MIRRORED)?;
+    take_packet(ctx, counters, found)
+}
+
+/// Enters a packet into the scratch if there is more to be asked about it.
+#[inline(always)]
+fn go_on(length: u32, found: bool, network: Network) -> Result<bool, ProbeCounter> {
+    if !found && !maps::look_inside() {
+        return Err(ProbeCounter::Misses);
     }
-    counters.count(ProbeCounter::Hits);
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
+    scratch.begin(length, network, 0);
+    Ok(found)
+}
 
-    match network {
-        Network::V4(_) => ipv4::walk(ctx, scratch, counters),
-        Network::V6(_) => {
-            scratch.header.flags |= FrameFlags::IPV6;
-            ipv6::walk(ctx, scratch, counters);
+/// Enters a packet into the scratch, and looks up its addresses.
+#[inline(always)]
+fn look_up(
+    ctx: &XdpContext,
+    counters: Counters,
+    length: u32,
+    network: Network,
+    flags: u32,
+) -> Result<bool, ProbeCounter> {
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
+    scratch.begin(length, network, flags);
+    Ok(scratch.network().look_up(ctx, counters))
+}
+
+/// Takes the frame if an intercept wants the packet in the scratch or the one in that. `found`: an intercept has one of its
+/// addresses.
+#[inline(always)]
+fn take_packet(ctx: &XdpContext, counters: Counters, found: bool) -> Result<u32, ProbeCounter> {
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
+    if found && let Some(action) = offer(ctx, scratch, counters) {
+        return Ok(action);
+    }
+    if maps::look_inside() { look_inside(ctx, scratch, counters) } else { Err(ProbeCounter::Misses) }
+}
+
+/// Takes the frame if an intercept wants the packet within its packet.
+#[inline(always)]
+fn look_inside(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Result<u32, ProbeCounter> {
+    match inner::enter(ctx, scratch) {
+        Ok(()) => {}
+        Err(reason) => {
+            if reason != ProbeCounter::Misses {
+                counters.count_reason(reason);
+            }
+            return Err(ProbeCounter::Misses);
         }
     }
-    let fate = match handover::port(ctx, counters) {
+    if scratch.network().look_up(ctx, counters)
+        && let Some(action) = offer(ctx, scratch, counters)
+    {
+        return Ok(action);
+    }
+    if inner::is_outer(ctx, scratch) {
+        counters.count(ProbeCounter::InnerDepth);
+    }
+    Err(ProbeCounter::Misses)
+}
+
+/// Offers a packet to the slots that its addresses refer to. `None`: none of them wants it.
+#[inline(always)]
+fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<u32> {
+    // SAFETY: a helper without arguments. It costs 30 ns, so only packets of a target pay for it.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    scratch.header.time_ns = now;
+    slots::judge(scratch, now);
+    let fate = if scratch.wanted() { hand_over(ctx, scratch, counters) } else { Fate::NotTaken };
+    scratch.fate = fate as u32;
+    slots::account(scratch, counters);
+    match fate {
+        Fate::NotTaken => None,
+        Fate::HandedOver => Some(XDP_REDIRECT),
+        Fate::NoSocket | Fate::CutFailed => Some(XDP_DROP),
+    }
+}
+
+/// Walks the headers of a packet that is wanted, cuts what nobody may have, and hands over the rest.
+#[inline(always)]
+fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fate {
+    counters.count(ProbeCounter::Hits);
+    if let Some(stop) = walk(ctx, scratch) {
+        counters.count_reason(stop);
+    }
+    match handover::port(ctx, counters) {
         Some(socket) if cut::apply(ctx, scratch, counters) => handover::redirect(ctx, scratch, counters, socket),
         Some(_) => Fate::CutFailed,
         None => Fate::NoSocket,
-    };
-    slots::account(scratch, counters, fate);
-    Some(if matches!(fate, Fate::HandedOver) { XDP_REDIRECT } else { XDP_DROP })
+    }
+}
+
+/// Walks the headers of a packet. Returns what ended the walk before a transport header was read.
+#[inline(always)]
+fn walk(ctx: &XdpContext, scratch: &mut Scratch) -> Option<ProbeCounter> {
+    match scratch.family() {
+        Family::V4 => ipv4::walk(ctx, scratch),
+        Family::V6 => ipv6::walk(ctx, scratch),
+    }
 }
 
 #[panic_handler]

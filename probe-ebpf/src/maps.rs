@@ -55,6 +55,18 @@ pub static WRIT_ZEROS: Array<[u8; Scratch::LONGEST_OPTIONS]> = Array::with_max_e
 #[unsafe(no_mangle)]
 static WRIT_CPUS: u32 = 1;
 
+/// Whether a packet within a packet is looked up; set at load.
+#[unsafe(no_mangle)]
+static WRIT_LOOK_INSIDE: u32 = 0;
+
+/// [`WRIT_LOOK_INSIDE`], as it is at run time. The kernel knows it when it verifies the program, and removes what is not
+/// wanted.
+#[inline(always)]
+pub fn look_inside() -> bool {
+    // SAFETY: a reference to a static is good for a read.
+    unsafe { core::ptr::read_volatile(&raw const WRIT_LOOK_INSIDE) != 0 }
+}
+
 /// [`WRIT_CPUS`], as it is at run time and not as the compiler sees it.
 #[inline(always)]
 pub fn cpus() -> u32 {

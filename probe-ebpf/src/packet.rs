@@ -1,7 +1,6 @@
-//! Reading the frame. Two ways: by pointer where the place is fixed but for VLAN tags, which is what every frame pays
-//! for; by a helper where the place depends on what the packet says, which is what only hits pay for. The helper
-//! checks the bounds in the kernel, so a hostile length is no matter for the verifier, and it will read frames of
-//! several buffers when these are admitted.
+//! Reading the frame. Two ways: by pointer where the place is fixed but for VLAN tags, which is what nearly every frame
+//! pays for; by a helper where the place depends on what the frame says. The helper checks the bounds in the kernel, so
+//! a hostile length is no matter for the verifier, and it will read frames of several buffers when these are admitted.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
@@ -34,4 +33,13 @@ pub fn load<const N: usize>(ctx: &XdpContext, offset: u16) -> Option<[u8; N]> {
     }
     // SAFETY: the helper has succeeded, so all N bytes are written.
     Some(unsafe { bytes.assume_init() })
+}
+
+/// A copy of `N` bytes at any offset, if they end before `end`: what carries them can be shorter than the frame.
+#[inline(always)]
+pub fn within<const N: usize>(ctx: &XdpContext, offset: u16, end: u16) -> Option<[u8; N]> {
+    if u32::from(offset) + N as u32 > u32::from(end) {
+        return None;
+    }
+    load(ctx, offset)
 }

@@ -1,8 +1,11 @@
 //! The program's own memory: per CPU, of a packet whose address belongs to an intercept.
 
-use writ_abi::{ABI_VERSION, FrameHeader, MAX_OPTION_SPANS, OptionSpan, SLOTS_PER_ADDRESS};
+use core::ptr;
+use core::sync::atomic::{Ordering, compiler_fence};
+use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, OptionSpan, SLOTS_PER_ADDRESS};
 
 use crate::maps::WRIT_SCRATCH;
+use crate::network::{Family, Network};
 
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
@@ -16,6 +19,8 @@ pub struct Scratch {
     pub option_spans: u32,
     /// Whether a slot that wants the packet wants its content too.
     pub content_wanted: u32,
+    /// What became of the packet: a [`Fate`](crate::slots::Fate).
+    pub fate: u32,
 }
 
 impl Scratch {
@@ -32,23 +37,47 @@ impl Scratch {
 
     /// Begins a packet. The references of both sides are there already; all else is as the last packet left it.
     #[inline(always)]
-    pub fn begin(&mut self, now: u64, length: u32, ip: usize) {
+    pub fn begin(&mut self, length: u32, network: Network, flags: u32) {
         let header = &mut self.header;
+        let ip = network.offset;
         header.abi = ABI_VERSION;
-        header.flags = 0;
-        header.time_ns = now;
+        header.flags = flags | if network.family == Family::V6 { FrameFlags::IPV6 } else { 0 };
         header.wire_length = length;
-        header.ip_offset = ip as u16;
-        header.ip_end = ip as u16;
-        header.header_end = ip as u16;
+        header.ip_offset = ip;
+        header.ip_end = network.end;
+        header.header_end = ip;
         header.transport_offset = 0;
         header.protocol = 0;
-        header.source_live = 0;
-        header.destination_live = 0;
-        header.reserved = 0;
-        header.options = [OptionSpan { offset: 0, length: 0 }; MAX_OPTION_SPANS];
+        for span in &mut header.options {
+            // Volatile, or the compiler makes a call to a loop over bytes of it.
+            // SAFETY: a reference is good for a write.
+            unsafe { ptr::write_volatile(span, OptionSpan { offset: 0, length: 0 }) };
+        }
         self.option_spans = 0;
         self.content_wanted = 0;
+        self.settle();
+    }
+
+    /// From here on what was written is read back. Otherwise the compiler hands on values that differ from path to path, and
+    /// the verifier walks all that follows once for each of them.
+    #[inline(always)]
+    pub fn settle(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Keeps two offsets for a moment and gives them back as [`Scratch::settle`] does.
+    #[inline(always)]
+    pub fn settled(&mut self, offset: u16, end: u16) -> (u16, u16) {
+        self.header.ip_offset = offset;
+        self.header.ip_end = end;
+        self.settle();
+        (self.header.ip_offset, self.header.ip_end)
+    }
+
+    /// Where the packet begins, and the most that it can be.
+    #[inline(always)]
+    pub fn network(&self) -> Network {
+        Network { family: self.family(), offset: self.header.ip_offset, end: self.header.ip_end }
     }
 
     /// Whether any slot wants the packet.
@@ -57,10 +86,10 @@ impl Scratch {
         self.header.source_live | self.header.destination_live != 0
     }
 
-    /// End of the frame, as far as the header's offsets reach.
+    /// Version of the packet.
     #[inline(always)]
-    pub fn frame_end(&self) -> u16 {
-        if self.header.wire_length > u32::from(u16::MAX) { u16::MAX } else { self.header.wire_length as u16 }
+    pub fn family(&self) -> Family {
+        if self.header.flags & FrameFlags::IPV6 == 0 { Family::V4 } else { Family::V6 }
     }
 
     /// Ends the headers at `offset`, where a header of the kind `protocol` is not read.

@@ -28,21 +28,24 @@ const SOURCE: usize = 0;
 const DESTINATION: usize = 1;
 
 /// What became of a packet that a target had a part in.
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// No slot wanted it.
-    NotTaken,
+    NotTaken = 0,
     /// On its way to user space.
-    HandedOver,
+    HandedOver = 1,
     /// Destroyed: there is no socket to hand it to.
-    NoSocket,
+    NoSocket = 2,
     /// Destroyed: it could not be made what may be handed over.
-    CutFailed,
+    CutFailed = 3,
 }
 
 /// Asks every slot, and marks in the header which of them want the packet.
 #[inline(always)]
 pub fn judge(scratch: &mut Scratch, now: u64) {
+    scratch.header.source_live = 0;
+    scratch.header.destination_live = 0;
     for i in 0..SLOTS_PER_ADDRESS {
         let answer = ask(scratch.header.source[i], PolicyFlags::SOURCE, now, &mut scratch.content_wanted);
         scratch.answers[SOURCE][i] = answer;
@@ -99,9 +102,10 @@ fn read(policy: *const SlotPolicy) -> SlotPolicy {
 }
 
 /// Enters the packet into the account of every slot that it refers to, once: where both sides refer to the same slot,
-/// the source side's account speaks for both, and a packet that either side wants is wanted.
+/// the source side's account speaks for both, and a packet that either side wants is wanted. Its fate is read from the
+/// scratch, so that the verifier walks this once and not once for each.
 #[inline(always)]
-pub fn account(scratch: &Scratch, counters: Counters, fate: Fate) {
+pub fn account(scratch: &Scratch, counters: Counters) {
     for i in 0..SLOTS_PER_ADDRESS {
         let mut answer = scratch.answers[SOURCE][i];
         if answer == answer::NONE {
@@ -112,14 +116,14 @@ pub fn account(scratch: &Scratch, counters: Counters, fate: Fate) {
         {
             answer = answer::LIVE;
         }
-        enter(scratch, counters, scratch.header.source[i].slot, answer, fate);
+        enter(scratch, counters, scratch.header.source[i].slot, answer);
     }
     for i in 0..SLOTS_PER_ADDRESS {
         let answer = scratch.answers[DESTINATION][i];
         if answer == answer::NONE || twin(scratch.header.destination[i], &scratch.header.source).is_some() {
             continue;
         }
-        enter(scratch, counters, scratch.header.destination[i].slot, answer, fate);
+        enter(scratch, counters, scratch.header.destination[i].slot, answer);
     }
 }
 
@@ -130,16 +134,16 @@ fn twin(reference: SlotRef, others: &[SlotRef; SLOTS_PER_ADDRESS]) -> Option<usi
 }
 
 #[inline(always)]
-fn enter(scratch: &Scratch, counters: Counters, slot: u16, answer: u8, fate: Fate) {
+fn enter(scratch: &Scratch, counters: Counters, slot: u16, answer: u8) {
     let Some(slot) = counters.slot(slot) else { return };
     match answer {
         answer::LIVE => {
             slot.matched += 1;
             slot.matched_bytes += u64::from(scratch.header.wire_length);
-            match fate {
-                Fate::NoSocket => slot.no_socket += 1,
-                Fate::CutFailed => slot.cut_failed += 1,
-                Fate::NotTaken | Fate::HandedOver => {}
+            if scratch.fate == Fate::NoSocket as u32 {
+                slot.no_socket += 1;
+            } else if scratch.fate == Fate::CutFailed as u32 {
+                slot.cut_failed += 1;
             }
         }
         answer::EARLY => slot.early += 1,

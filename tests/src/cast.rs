@@ -4,6 +4,7 @@ use crate::reference::World;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_capture::Tunnel;
 
 /// Somebody with an IPv4 and an IPv6 address; the number is the last byte of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,5 +167,5 @@ pub fn world() -> World {
         addresses.into_iter().filter(|_| !party.slots().is_empty()).map(move |address| (address.into(), slots.clone()))
     });
     let blocks = blocks().into_iter().map(|(prefix, slot)| (prefix, vec![slot]));
-    World { targets: targets.chain(blocks).collect(), slots: slots.collect() }
+    World { targets: targets.chain(blocks).collect(), slots: slots.collect(), look_inside: true, tunnel: Tunnel::None }
 }

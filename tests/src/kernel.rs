@@ -7,7 +7,7 @@ use crate::reference::{Entry, World};
 use std::collections::BTreeMap;
 use std::{env, fs};
 use writ_abi::{FrameHeader, ProbeCounter, SlotCounters};
-use writ_capture::{Action, CounterView, Kernel, KernelSettings, OnMiss};
+use writ_capture::{Action, CounterView, Kernel, KernelSettings, OnMiss, Tunnel};
 use zerocopy::FromBytes;
 
 /// The loaded program.
@@ -15,6 +15,7 @@ pub struct Trial {
     kernel: Kernel,
     counters: CounterView,
     slots: u16,
+    tunnel: Tunnel,
 }
 
 /// What the program did with a frame.
@@ -41,7 +42,9 @@ impl Trial {
     /// Loads the program and its tables. Needs root.
     pub fn load(world: &World) -> Self {
         let slots = world.slots.len() as u16;
-        let settings = KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, filter_bytes: 4096, sockets: 4 };
+        let look_inside = world.look_inside;
+        let settings =
+            KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, filter_bytes: 4096, sockets: 4, look_inside };
         let mut kernel = match env::var_os("WRIT_OBJECT") {
             None => Kernel::load(&settings),
             Some(file) => Kernel::load_object(&fs::read(file).expect("a readable file"), &settings),
@@ -54,12 +57,12 @@ impl Trial {
             kernel.tables().set_prefix(prefix, &references).expect("room in the table");
         }
         let counters = kernel.counters().expect("the counters can be mapped");
-        Self { kernel, counters, slots }
+        Self { kernel, counters, slots, tunnel: world.tunnel }
     }
 
     /// Runs the program over a frame.
     pub fn run(&mut self, on_miss: OnMiss, frame: &[u8]) -> Outcome {
-        let verdict = self.kernel.try_frame(on_miss, frame).expect("the kernel runs the program");
+        let verdict = self.kernel.try_mirrored(on_miss, self.tunnel, frame).expect("the kernel runs the program");
         match verdict.action {
             Action::Drop => Outcome::Dropped,
             Action::Pass => {

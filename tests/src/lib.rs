@@ -2,7 +2,9 @@
 //! them share.
 #![forbid(unsafe_code)]
 
+pub mod agreement;
 pub mod cast;
+pub mod grammar;
 pub mod kernel;
 pub mod reference;
 pub mod stack;

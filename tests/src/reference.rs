@@ -1,15 +1,21 @@
 //! The reference model of the XDP program: what the standards and the intercepts say about a frame, written down
 //! plainly and apart from the program. Slow, sure, and without any table of the kernel.
 //!
-//! Sources: IEEE 802.3 and 802.1Q; RFC 791; RFC 8200 with its extension headers; RFC 4302 (authentication header); RFC
-//! 6946 (atomic fragments); RFC 9293, 768, 792, 4443. Which of it is header and which content is the law's; the rule
-//! is told in the FrameHeader's documentation.
+//! `link` finds the IP packet in a frame, `packet` takes it apart, and here the intercepts are asked. Which of it is
+//! header and which content is the law's; the rule is told in the FrameHeader's documentation.
+
+mod link;
+mod mirror;
+mod packet;
 
 use ipnet::IpNet;
+use mirror::Mirrored;
+use packet::Anatomy;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
-use writ_abi::{FrameFlags, MAX_OPTION_SPANS, PolicyFlags, ProbeCounter, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef};
+use writ_abi::{FrameFlags, PolicyFlags, ProbeCounter, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef};
+use writ_capture::Tunnel;
 
 /// Who is a target, and of what.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +24,10 @@ pub struct World {
     pub targets: BTreeMap<IpNet, Vec<SlotRef>>,
     /// The slots' policies, by index.
     pub slots: Vec<SlotPolicy>,
+    /// Whether a packet within a packet that nobody wants is looked at.
+    pub look_inside: bool,
+    /// In what the port's mirror wraps its frames.
+    pub tunnel: Tunnel,
 }
 
 /// What a slot's account says of a packet.
@@ -44,6 +54,8 @@ pub struct Judgement {
     pub accounts: Vec<(u16, Entry)>,
     /// What is handed to user space, if anything is.
     pub taken: Option<Taken>,
+    /// Not for the host, whatever it gets of what is not taken: a mirror has sent it.
+    pub withheld: bool,
 }
 
 /// A frame that is handed over.
@@ -78,23 +90,53 @@ pub struct Side {
     pub live: u8,
 }
 
-/// The parts of an IP packet, all offsets from its first byte.
-struct Anatomy {
-    length: usize,
-    headers: usize,
-    transport: Option<usize>,
-    protocol: u8,
-    fragment: bool,
-    options: Vec<Range<usize>>,
-    remarks: Vec<ProbeCounter>,
+/// What the model finds in a frame, whoever it belongs to. For a comparison with other parsers.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The IP packet.
+    pub ip: Range<usize>,
+    /// Its source and destination.
+    pub addresses: [IpAddr; 2],
+    /// Where its transport header starts.
+    pub transport: Option<usize>,
+    /// The last next-header value.
+    pub protocol: u8,
+    /// Nothing was in the way of a transport header.
+    pub complete: bool,
+}
+
+/// See [`Outline`]. `None`: there is no IP packet.
+pub fn outline(frame: &[u8], tunnel: Tunnel) -> Option<Outline> {
+    let ip = found(frame, tunnel).ok()?.ok()?;
+    let packet = &frame[ip.clone()];
+    let anatomy = Anatomy::of(packet);
+    Some(Outline {
+        ip: ip.start..ip.start + anatomy.length,
+        addresses: packet::addresses(packet),
+        transport: anatomy.transport.map(|transport| ip.start + transport),
+        protocol: anatomy.protocol,
+        complete: anatomy.remarks.is_empty(),
+    })
+}
+
+/// The IP packet in a frame on a port of this kind. The outer error: the frame is not of the port's tunnel.
+fn found(frame: &[u8], tunnel: Tunnel) -> Result<link::Found, ProbeCounter> {
+    if tunnel == Tunnel::None {
+        return Ok(link::packet(frame));
+    }
+    Ok(match mirror::open(frame, tunnel)? {
+        Mirrored::Frame(inner) => link::packet_from(&frame[..inner.end], inner.start),
+        Mirrored::Packet(version, inner) => link::internet(&frame[..inner.end], inner.start, version),
+    })
 }
 
 impl World {
     /// Judges a frame that comes in at `now` (`CLOCK_BOOTTIME`, nanoseconds).
     pub fn judge(&self, frame: &[u8], now: u64) -> Judgement {
-        match ip_header(frame) {
-            Err(reason) => Judgement { counted: vec![reason], accounts: Vec::new(), taken: None },
-            Ok((offset, source, destination)) => self.judge_packet(frame, offset, [source, destination], now),
+        match found(frame, self.tunnel) {
+            Err(reason) => self.judge_found(frame, Err(reason), 0, now),
+            Ok(found) if self.tunnel == Tunnel::None => self.judge_found(frame, found, 0, now),
+            Ok(found) => Judgement { withheld: true, ..self.judge_found(frame, found, FrameFlags::MIRRORED, now) },
         }
     }
 
@@ -110,7 +152,42 @@ impl World {
         self.targets.keys().map(|prefix| (*prefix, self.wanting(*prefix)))
     }
 
-    fn judge_packet(&self, frame: &[u8], offset: usize, addresses: [IpAddr; 2], now: u64) -> Judgement {
+    fn judge_found(&self, frame: &[u8], found: link::Found, flags: u32, now: u64) -> Judgement {
+        match found {
+            Err(reason) => Judgement { counted: vec![reason], accounts: Vec::new(), taken: None, withheld: false },
+            Ok(ip) => self.judge_nested(frame, ip, flags, now),
+        }
+    }
+
+    /// The outer packet decides; the one in it only where nobody wants the outer.
+    fn judge_nested(&self, frame: &[u8], ip: Range<usize>, flags: u32, now: u64) -> Judgement {
+        let outer = self.judge_packet(frame, ip.clone(), flags, now);
+        if outer.taken.is_some() || !self.look_inside {
+            return outer;
+        }
+        let anatomy = Anatomy::of(&frame[ip.clone()]);
+        let Some(inside) = anatomy.inside(&frame[ip.clone()]) else {
+            let mut judgement = outer;
+            if anatomy.remarks.contains(&ProbeCounter::ExtensionDepth) {
+                judgement.counted.push(ProbeCounter::InnerDepth);
+            }
+            return judgement;
+        };
+        let inside = ip.start + inside.start..ip.start + inside.end;
+        let mut inner = self.judge_packet(frame, inside.clone(), flags | FrameFlags::INNER, now);
+        inner.accounts.extend(outer.accounts);
+        let packet = &frame[inside];
+        let carries = if packet[0] >> 4 == 4 { packet[9] } else { packet[6] };
+        if inner.taken.is_none() && [4, 41].contains(&carries) {
+            inner.counted.push(ProbeCounter::InnerDepth);
+        }
+        inner
+    }
+
+    fn judge_packet(&self, frame: &[u8], ip: Range<usize>, mut flags: u32, now: u64) -> Judgement {
+        let packet = &frame[ip.clone()];
+        let offset = ip.start;
+        let addresses = packet::addresses(packet);
         let mut accounts = BTreeMap::new();
         let mut wanting = Vec::new();
         let [source, destination] = [(0, PolicyFlags::SOURCE), (1, PolicyFlags::DESTINATION)].map(|(side, flag)| {
@@ -132,16 +209,14 @@ impl World {
         });
         let accounts = accounts.into_iter().map(|((slot, _), entry)| (slot, entry)).collect();
         if wanting.is_empty() {
-            return Judgement { counted: vec![ProbeCounter::Misses], accounts, taken: None };
+            return Judgement { counted: vec![ProbeCounter::Misses], accounts, taken: None, withheld: false };
         }
 
-        let packet = &frame[offset..];
-        let anatomy = if addresses[0].is_ipv4() { dissect_v4(packet) } else { dissect_v6(packet) };
+        let anatomy = Anatomy::of(packet);
         let mut counted = vec![ProbeCounter::Hits];
         counted.extend(&anatomy.remarks);
         let options: Vec<_> = anatomy.options.iter().map(|r| r.start + offset..r.end + offset).collect();
         let header_end = offset + anatomy.headers;
-        let mut flags = 0;
         let mut bytes = frame.to_vec();
         if addresses[0].is_ipv6() {
             flags |= FrameFlags::IPV6;
@@ -169,7 +244,7 @@ impl World {
             options,
             bytes,
         };
-        Judgement { counted, accounts, taken: Some(taken) }
+        Judgement { counted, accounts, taken: Some(taken), withheld: false }
     }
 
     fn ask(&self, reference: SlotRef, direction: u32, now: u64) -> Entry {
@@ -189,158 +264,5 @@ impl Side {
     /// The references as the FrameHeader holds them.
     pub fn padded(&self) -> [SlotRef; SLOTS_PER_ADDRESS] {
         std::array::from_fn(|i| self.slots.get(i).copied().unwrap_or(SlotRef::NONE))
-    }
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
-}
-
-/// Finds the IP header and its two addresses, or says why there is none.
-fn ip_header(frame: &[u8]) -> Result<(usize, IpAddr, IpAddr), ProbeCounter> {
-    let kinds: Vec<usize> = (12..).step_by(4).map_while(|at| be16(frame, at)).collect();
-    let tags = kinds.iter().take_while(|kind| matches!(kind, 0x8100 | 0x88a8)).count();
-    if tags > 2 {
-        return Err(ProbeCounter::VlanDepth);
-    }
-    let kind = *kinds.get(tags).ok_or(ProbeCounter::TooShort)?;
-    let offset = 14 + 4 * tags;
-    let (version, length, width) = match kind {
-        0x0800 => (4, 20, 4),
-        0x86dd => (6, 40, 16),
-        _ => return Err(ProbeCounter::NotIp),
-    };
-    let header = frame.get(offset..offset + length).ok_or(ProbeCounter::TooShort)?;
-    if header[0] >> 4 != version {
-        return Err(ProbeCounter::BadVersion);
-    }
-    // In both versions the addresses end the base header.
-    let (rest, destination) = header.split_at(length - width);
-    Ok((offset, address(&rest[rest.len() - width..]), address(destination)))
-}
-
-fn address(bytes: &[u8]) -> IpAddr {
-    match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
-        (Ok(v4), _) => v4.into(),
-        (_, Ok(v6)) => v6.into(),
-        _ => unreachable!("addresses have 4 or 16 bytes"),
-    }
-}
-
-fn dissect_v4(packet: &[u8]) -> Anatomy {
-    let protocol = packet[9];
-    let flags = packet[6] >> 5;
-    let fragment_offset = (usize::from(packet[6]) << 8 | usize::from(packet[7])) % 8192;
-    let mut anatomy = Anatomy {
-        length: packet.len(),
-        headers: 20,
-        transport: None,
-        protocol,
-        fragment: flags & 1 != 0 || fragment_offset != 0,
-        options: Vec::new(),
-        remarks: Vec::new(),
-    };
-    let header = usize::from(packet[0] % 16) * 4;
-    let total = usize::from(packet[2]) * 256 + usize::from(packet[3]);
-    // 0 is no length: the sender's card was to fill it in.
-    let total = if total == 0 { usize::MAX } else { total };
-    if header < 20 || total < header {
-        anatomy.remarks.push(ProbeCounter::BadIpHeader);
-        return anatomy;
-    }
-    anatomy.length = total.min(packet.len());
-    if header > anatomy.length {
-        anatomy.remarks.push(ProbeCounter::BadIpHeader);
-        return anatomy;
-    }
-    anatomy.headers = header;
-    if fragment_offset != 0 {
-        anatomy.remarks.push(ProbeCounter::LaterFragments);
-    } else {
-        anatomy.add_transport(packet, [(6, 20), (17, 8), (1, 8)]);
-    }
-    anatomy
-}
-
-fn dissect_v6(packet: &[u8]) -> Anatomy {
-    let mut anatomy = Anatomy {
-        length: packet.len(),
-        headers: 40,
-        transport: None,
-        protocol: packet[6],
-        fragment: false,
-        options: Vec::new(),
-        remarks: Vec::new(),
-    };
-    let payload = usize::from(packet[4]) * 256 + usize::from(packet[5]);
-    if payload != 0 || packet[6] == 59 {
-        anatomy.length = packet.len().min(40 + payload);
-    }
-    let mut extensions = 0;
-    loop {
-        let here = anatomy.headers;
-        let kind = anatomy.protocol;
-        if !matches!(kind, 0 | 43 | 44 | 51 | 60) {
-            break;
-        }
-        let too_many_options = matches!(kind, 0 | 60) && anatomy.options.len() == MAX_OPTION_SPANS;
-        if extensions == 8 {
-            anatomy.remarks.push(ProbeCounter::ExtensionDepth);
-            return anatomy;
-        }
-        extensions += 1;
-        let rest = &packet[here..anatomy.length];
-        let length = match (kind, rest.get(1)) {
-            (_, None) => usize::MAX,
-            (44, _) => 8,
-            (51, Some(words)) => 8 + 4 * usize::from(*words),
-            (_, Some(units)) => 8 + 8 * usize::from(*units),
-        };
-        let Some(extension) = rest.get(..length) else {
-            anatomy.remarks.push(ProbeCounter::BadExtension);
-            return anatomy;
-        };
-        if too_many_options {
-            anatomy.remarks.push(ProbeCounter::ExtensionDepth);
-            return anatomy;
-        }
-        if matches!(kind, 0 | 60) {
-            anatomy.options.push(here + 2..here + length);
-        }
-        anatomy.headers += length;
-        anatomy.protocol = extension[0];
-        if kind == 44 {
-            let offset = be16(extension, 2).unwrap_or_default() / 8;
-            anatomy.fragment |= offset != 0 || extension[3] & 1 != 0;
-            if offset != 0 {
-                anatomy.remarks.push(ProbeCounter::LaterFragments);
-                return anatomy;
-            }
-        }
-    }
-    if anatomy.protocol != 59 {
-        anatomy.add_transport(packet, [(6, 20), (17, 8), (58, 8)]);
-    }
-    anatomy
-}
-
-impl Anatomy {
-    /// Adds the transport header behind the others, if it is one of the `known` (number and least length) and whole.
-    fn add_transport(&mut self, packet: &[u8], known: [(u8, usize); 3]) {
-        let Some((protocol, least)) = known.into_iter().find(|(number, _)| *number == self.protocol) else {
-            self.remarks.push(ProbeCounter::UnknownTransport);
-            return;
-        };
-        let segment = &packet[self.headers..self.length];
-        let length = match segment.get(12) {
-            Some(offset) if protocol == 6 => usize::from(offset / 16) * 4,
-            _ => least,
-        };
-        if length < least || segment.len() < length {
-            self.remarks.push(ProbeCounter::BadTransport);
-            return;
-        }
-        self.transport = Some(self.headers);
-        self.headers += length;
     }
 }

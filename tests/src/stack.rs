@@ -12,6 +12,18 @@ pub const IPV6: u16 = 0x86dd;
 pub const VLAN: u16 = 0x8100;
 /// EtherType of a provider's VLAN tag.
 pub const SERVICE_VLAN: u16 = 0x88a8;
+/// EtherType of a provider's VLAN tag before there was a standard.
+pub const OLD_SERVICE_VLAN: u16 = 0x9100;
+/// EtherType of MPLS.
+pub const MPLS: u16 = 0x8847;
+/// EtherType of MPLS with a label that somebody upstream has given.
+pub const MPLS_UPSTREAM: u16 = 0x8848;
+/// EtherType of a PPPoE session.
+pub const PPPOE: u16 = 0x8864;
+/// PPP's number of IPv4.
+pub const PPP_IPV4: u16 = 0x0021;
+/// PPP's number of IPv6.
+pub const PPP_IPV6: u16 = 0x0057;
 
 /// IP protocol numbers.
 pub mod protocol {
@@ -21,6 +33,7 @@ pub mod protocol {
     pub const IP_IN_IP: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    pub const IPV6_IN_IP: u8 = 41;
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
     pub const GRE: u8 = 47;
@@ -30,6 +43,9 @@ pub mod protocol {
     pub const NO_NEXT_HEADER: u8 = 59;
     pub const DESTINATION: u8 = 60;
     pub const SCTP: u8 = 132;
+    pub const MOBILITY: u8 = 135;
+    pub const HOST_IDENTITY: u8 = 139;
+    pub const SHIM6: u8 = 140;
 }
 
 /// An Ethernet frame.
@@ -42,6 +58,73 @@ pub fn ethernet(kind: u16, payload: &[u8]) -> Vec<u8> {
 /// A VLAN tag, to stand behind an EtherType that announces one.
 pub fn tag(vlan: u16, kind: u16, payload: &[u8]) -> Vec<u8> {
     [&vlan.to_be_bytes()[..], &kind.to_be_bytes(), payload].concat()
+}
+
+/// A stack of MPLS labels.
+pub fn mpls(labels: &[u32], payload: &[u8]) -> Vec<u8> {
+    let last = labels.len().saturating_sub(1);
+    let words = labels.iter().enumerate().map(|(i, label)| label << 12 | u32::from(i == last) << 8 | 64);
+    words.flat_map(u32::to_be_bytes).chain(payload.iter().copied()).collect()
+}
+
+/// A pseudowire's control word with this sequence number.
+pub fn control_word(sequence: u16, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0][..], &sequence.to_be_bytes(), payload].concat()
+}
+
+/// Data of a PPPoE session.
+pub fn pppoe(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() + 2) as u16;
+    [&[0x11, 0, 0x12, 0x34][..], &length.to_be_bytes(), &kind.to_be_bytes(), payload].concat()
+}
+
+/// An LLC and SNAP header, to stand behind a length.
+pub fn snap(kind: u16, payload: &[u8]) -> Vec<u8> {
+    [&[0xaa, 0xaa, 3, 0, 0, 0], &kind.to_be_bytes()[..], payload].concat()
+}
+
+/// GRE with these of checksum, key and sequence number (bits 0x80, 0x20, 0x10).
+pub fn gre(optional: u8, kind: u16, payload: &[u8]) -> Vec<u8> {
+    let words = (optional & 0xb0).count_ones() as usize;
+    [&[optional, 0][..], &kind.to_be_bytes(), &[0x5a; 12][..4 * words], payload].concat()
+}
+
+/// GRE's number of Ethernet.
+pub const BRIDGED: u16 = 0x6558;
+/// GRE's number of ERSPAN types I and II.
+pub const ERSPAN: u16 = 0x88be;
+/// GRE's number of ERSPAN type III.
+pub const ERSPAN_III: u16 = 0x22eb;
+
+/// ERSPAN type I: no header of its own.
+pub fn erspan_i(frame: &[u8]) -> Vec<u8> {
+    gre(0, ERSPAN, frame)
+}
+
+/// ERSPAN type II of session 100.
+pub fn erspan_ii(frame: &[u8]) -> Vec<u8> {
+    gre(0x10, ERSPAN, &[&[0x10, 7, 0, 100, 0, 0, 0, 9], frame].concat())
+}
+
+/// ERSPAN type III of session 100, with or without the subheader of a platform. `frame_type`: 0 Ethernet, 2 IP.
+pub fn erspan_iii(frame_type: u8, platform: bool, frame: &[u8]) -> Vec<u8> {
+    let header = [0x20, 7, 0, 100, 0xff, 0xff, 0xff, 0xff, 0, 0, frame_type << 2, 0xd6 | u8::from(platform)];
+    let subheader: &[u8] = if platform { &[0x33; 8] } else { &[] };
+    gre(0x10, ERSPAN_III, &[&header, subheader, frame].concat())
+}
+
+/// VXLAN of network 42, from its UDP header on.
+pub fn vxlan(frame: &[u8]) -> Vec<u8> {
+    to_port(4789, &[&[8, 0, 0, 0, 0, 0, 42, 0], frame].concat())
+}
+
+/// TZSP with these tags, the end of which is added, from its UDP header on.
+pub fn tzsp(tags: &[u8], frame: &[u8]) -> Vec<u8> {
+    to_port(37008, &[&[1, 0, 0, 1], tags, &[1], frame].concat())
+}
+
+fn to_port(port: u16, payload: &[u8]) -> Vec<u8> {
+    patched(udp(payload), 2, &port.to_be_bytes())
 }
 
 /// An IPv4 packet without options.
@@ -105,6 +188,11 @@ pub fn authentication(next: u8, icv: usize, payload: &[u8]) -> Vec<u8> {
     let mut header = vec![next, (icv / 4 + 1) as u8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
     header.resize(12 + icv, 0xaa);
     [&header[..], payload].concat()
+}
+
+/// An SCTP packet: ports, verification tag, checksum, chunks.
+pub fn sctp(chunks: &[u8]) -> Vec<u8> {
+    [&[0x9c, 0x40, 0x0b, 0x59, 0, 0, 0, 9, 0xde, 0xad, 0xbe, 0xef], chunks].concat()
 }
 
 /// A TCP segment with options: 0 to 40 bytes, a multiple of 4.

@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::os::fd::{AsRawFd, OwnedFd};
 use writ_abi::{
     FrameHeader, Intercepts, NO_SLOT, PROGRAM_PASS, PolicyFlags, Port, PrefixEntry4, PrefixKey4, PrefixLengths,
-    ProbeCounter, ProbeCounters, SLOTS_PER_ADDRESS, SlotCounters, SlotPolicy, SlotRef, maps,
+    ProbeCounter, ProbeCounters, SLOTS_PER_ADDRESS, SlotCounters, SlotPolicy, SlotRef, Tunnel, maps,
 };
 use writ_capture::object;
 use writ_tests::cast::{BYSTANDER, Party, SUBJECT};
@@ -124,7 +124,7 @@ fn an_interface_outside_the_port_table() {
 #[test]
 fn a_queue_without_a_socket() {
     let mut program = Program::load(entry_of(SUBJECT));
-    program.set_port(Port { first_socket: 0, queues: 1 });
+    program.set_port(Port { first_socket: 0, queues: 1, tunnel: Tunnel::NONE });
     assert_eq!(program.run(0), DROP);
     assert_eq!((program.count(ProbeCounter::Hits), program.count(ProbeCounter::NoSocket)), (1, 1));
     assert_eq!(program.account(), (1, 1, 0));
@@ -134,7 +134,7 @@ fn a_queue_without_a_socket() {
 fn a_queue_outside_the_port() {
     let mut program = Program::load(entry_of(SUBJECT));
     let _socket = program.set_socket();
-    program.set_port(Port { first_socket: 0, queues: 0 });
+    program.set_port(Port { first_socket: 0, queues: 0, tunnel: Tunnel::NONE });
     assert_eq!(program.run(0), DROP);
     assert_eq!(program.count(ProbeCounter::NoSocket), 1);
     assert_eq!(program.account(), (1, 1, 0));
@@ -144,7 +144,7 @@ fn a_queue_outside_the_port() {
 fn a_frame_without_room_in_front() {
     let mut program = Program::load(entry_of(SUBJECT));
     let _socket = program.set_socket();
-    program.set_port(Port { first_socket: 0, queues: 1 });
+    program.set_port(Port { first_socket: 0, queues: 1, tunnel: Tunnel::NONE });
     // A driver's metadata lies where the header is to go. 256 bytes of room less these, less what the kernel keeps.
     assert_eq!(program.run(160), DROP);
     assert_eq!((program.count(ProbeCounter::Hits), program.count(ProbeCounter::NoHeadroom)), (1, 1));

@@ -39,9 +39,9 @@ macro_rules! probe_counters {
     ($($(#[$doc:meta])+ $name:ident = $label:literal),+ $(,)?) => {
         /// What [`ProbeCounters`] counts.
         ///
-        /// Every frame is exactly one of hit, miss, not IP, too short, too deep in VLAN tags or of a bad version. Of
-        /// the hits, those go to user space that are not counted as destroyed: cut failed, no headroom, no socket, no
-        /// port.
+        /// Every frame is exactly one of hit, miss, not IP, too short, too deep in VLAN tags or in MPLS labels, of a
+        /// bad version, or (on a mirror port) not a tunnel, a fragment of one, or a tunnel too deep. Of the hits, those go to user space that are not counted as destroyed: cut failed, no
+        /// headroom, no socket, no port.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ProbeCounter { $($(#[$doc])+ $name),+ }
@@ -73,6 +73,8 @@ probe_counters! {
     TooShort = "too_short",
     /// More VLAN tags than are walked.
     VlanDepth = "vlan_depth",
+    /// More MPLS labels than are walked, or labels again in an Ethernet frame that labels carry.
+    MplsDepth = "mpls_depth",
     /// EtherType and IP version disagree.
     BadVersion = "bad_version",
     /// IPv4 header length or total length impossible; decided by the base header, cut behind it.
@@ -87,6 +89,15 @@ probe_counters! {
     UnknownTransport = "unknown_transport",
     /// Of the hits: a transport header that is damaged or not wholly there.
     BadTransport = "bad_transport",
+    /// On a mirror port: frames that are not of its tunnel: dropped or passed on.
+    NotTunnel = "not_tunnel",
+    /// On a mirror port: fragments of a tunnel's packets, which cannot be put together here.
+    TunnelFragment = "tunnel_fragment",
+    /// On a mirror port: more TZSP tags than are walked.
+    TunnelDepth = "tunnel_depth",
+    /// Of the misses: not looked into further. A packet within a packet within a packet, or one behind more extension
+    /// headers than are walked.
+    InnerDepth = "inner_depth",
     /// Of the hits: cut to their headers in the kernel.
     Cut = "cut",
     /// Of the hits: destroyed because the cut failed.

@@ -4,12 +4,13 @@
 use crate::key::{SLOTS_PER_ADDRESS, SlotRef};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// How many IPv6 option headers of one packet can be blanked. A packet with more is cut before the one too many.
+/// How many IPv6 extension headers of one packet can be blanked. A packet with more is cut before the one too many.
 pub const MAX_OPTION_SPANS: usize = 4;
 
-/// A stretch of the frame that holds IPv6 hop-by-hop or destination options: content to a headers-only intercept,
-/// which sees it zeroed (facts of the law: option data can carry anything). The two bytes that lead the extension
-/// header (next header, length) are outside it. Zeroed, it reads as so many Pad1 options.
+/// A stretch of the frame that holds what an IPv6 extension header can carry of anything: options (hop-by-hop,
+/// destination) and the messages of mobility, host identity and shim6. Content to a headers-only intercept, which sees
+/// it zeroed. The two bytes that lead the extension header (next header, length) are outside it. Options that are
+/// zeroed read as so many Pad1 options.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct OptionSpan {
@@ -74,10 +75,14 @@ impl FrameFlags {
     pub const IPV6: u32 = 1;
     /// Cut to its headers, options zeroed: every live intercept is headers-only.
     pub const CUT: u32 = 2;
-    /// A TCP, UDP or ICMP header was read whole: `transport_offset` and the ports are good.
+    /// A TCP, UDP, SCTP or ICMP header was read whole: `transport_offset` and the ports are good.
     pub const TRANSPORT: u32 = 4;
     /// A fragment, first or later. (An IPv6 packet that is whole behind its fragment header is none.)
     pub const FRAGMENT: u32 = 8;
+    /// The packet was found within another packet, which is nobody's: `ip_offset` is the inner one's.
+    pub const INNER: u32 = 16;
+    /// The frame was found within another, which a mirror has sent here: all offsets still count from the outer's start.
+    pub const MIRRORED: u32 = 32;
 }
 
 impl FrameHeader {

@@ -225,19 +225,8 @@ impl Intercepts {
     }
 }
 
-/// An interface that the program is attached to.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Port {
-    /// Place of the interface's queue 0 in the socket map; its other queues follow.
-    pub first_socket: u32,
-    /// How many queues have a socket.
-    pub queues: u32,
-}
-
 const _: () = assert!(size_of::<PrefixEntry4>() == 8 + 4 * SLOTS_PER_ADDRESS + 4);
 const _: () = assert!(size_of::<PrefixEntry6>() == 20 + 4 * SLOTS_PER_ADDRESS + 4);
-const _: () = assert!(size_of::<Port>() == 8);
 
 #[cfg(feature = "user")]
 mod pod {
@@ -251,6 +240,4 @@ mod pod {
     unsafe impl aya::Pod for PrefixEntry4 {}
     // SAFETY: as above.
     unsafe impl aya::Pod for PrefixEntry6 {}
-    // SAFETY: repr(C), Copy, 'static, two u32 without padding.
-    unsafe impl aya::Pod for Port {}
 }

@@ -10,15 +10,17 @@ mod filter;
 mod frame;
 mod key;
 mod policy;
+mod port;
 
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
 pub use filter::{FilterMark, MOST_LENGTHS, PrefixLengths};
 pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
 pub use key::{
-    Intercepts, NO_SLOT, Port, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SLOTS_PER_ADDRESS,
+    Intercepts, NO_SLOT, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SLOTS_PER_ADDRESS,
     SlotRef,
 };
 pub use policy::{PolicyFlags, SlotPolicy};
+pub use port::{Port, Tunnel};
 
 /// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
 ///
@@ -32,6 +34,10 @@ pub const ABI_SECTION: &str = "writ_abi";
 pub const PROGRAM_DROP: &str = "writ_drop";
 /// The program for a shared port: a frame that hits no target goes on to the host's network stack.
 pub const PROGRAM_PASS: &str = "writ_pass";
+/// The program for a port that mirrors send to in tunnels: what is no such tunnel is dropped.
+pub const PROGRAM_TUNNEL_DROP: &str = "writ_tun_drop";
+/// The same, on a port that the host uses too: what is no such tunnel goes on to the host's network stack.
+pub const PROGRAM_TUNNEL_PASS: &str = "writ_tun_pass";
 
 /// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
 pub mod maps {
@@ -61,4 +67,6 @@ pub mod maps {
     pub const CPUS: &str = "WRIT_CPUS";
     /// The object's read-only global: how many words [`FILTER`] has, less one (`u32`).
     pub const FILTER_LAST: &str = "WRIT_FILTERLAST";
+    /// The object's read-only global: whether a packet within a packet is looked up where the outer is nobody's (`u32`).
+    pub const LOOK_INSIDE: &str = "WRIT_LOOK_INSIDE";
 }

@@ -7,7 +7,7 @@ use crate::object::{AbiMismatch, check_abi, object};
 use crate::port::Port;
 use crate::privileges;
 use crate::ring::RingSource;
-use crate::settings::{AttachMode, BindMode, KernelSettings, OnMiss, PortSettings};
+use crate::settings::{AttachMode, BindMode, KernelSettings, OnMiss, PortSettings, Tunnel};
 use crate::tables::{TableError, Tables, errno, map_fd, refused, take_map};
 use aya::maps::{HashMap, MapData, XskMap};
 use aya::programs::{ProgramError, ProgramFd, TestRun, TestRunOptions, Xdp};
@@ -16,7 +16,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use thiserror::Error;
-use writ_abi::{FrameHeader, PROGRAM_DROP, PROGRAM_PASS, Port as PortEntry, maps};
+use writ_abi::{
+    FrameHeader, PROGRAM_DROP, PROGRAM_PASS, PROGRAM_TUNNEL_DROP, PROGRAM_TUNNEL_PASS, Port as PortEntry, maps,
+};
 
 /// Why the kernel half cannot be set up or asked.
 #[derive(Debug, Error)]
@@ -137,9 +139,16 @@ pub struct Kernel {
     /// Places of `sockets` in use; one more, the last, is kept for [`Kernel::try_frame`].
     sockets_used: u32,
     sockets_most: u32,
-    trial: Option<OwnedFd>,
+    trial: Option<Trial>,
     trial_output: Vec<u8>,
     ebpf: Ebpf,
+}
+
+/// What the port that tried frames seem to come from is set up for.
+struct Trial {
+    /// At the end of a redirect; not bound.
+    _socket: OwnedFd,
+    tunnel: Tunnel,
 }
 
 /// The loopback interface has this index in every network namespace; frames that are tried seem to come in there.
@@ -169,6 +178,7 @@ impl Kernel {
             .map_max_entries(maps::FILTER, filter_words)
             .map_max_entries(maps::PREFIXES_V4, settings.addresses_v4)
             .map_max_entries(maps::PREFIXES_V6, settings.addresses_v6)
+            .override_global(maps::LOOK_INSIDE, &u32::from(settings.look_inside), true)
             .map_max_entries(maps::SLOTS, slots)
             .map_max_entries(maps::SLOT_COUNTERS, slots.saturating_mul(cpus))
             .map_max_entries(maps::PROBE_COUNTERS, cpus)
@@ -181,12 +191,7 @@ impl Kernel {
                 _ => KernelError::Load(Box::new(error)),
             })?;
         for program in [PROGRAM_DROP, PROGRAM_PASS] {
-            xdp_mut(&mut ebpf, program)?.load().map_err(|error| match errno(&error) {
-                Some(libc::EPERM) => not_permitted("loading an XDP program"),
-                // The verifier refuses for many reasons; to those who lack a capability it refuses more.
-                Some(libc::EACCES) if !privileges::missing().is_empty() => not_permitted("loading the XDP program"),
-                _ => KernelError::Refused { program, source: Box::new(error) },
-            })?;
+            load(&mut ebpf, program)?;
         }
         let tables = Tables::take(&mut ebpf)?;
         let ports = HashMap::try_from(take_map(&mut ebpf, maps::PORTS)?).map_err(refused(maps::PORTS))?;
@@ -241,7 +246,8 @@ impl Kernel {
             self.tables.expose()?;
         }
         // Some drivers bind a socket only where a program is attached already. It finds no port in its table yet.
-        let program = program_name(settings.on_miss);
+        let program = program_name(settings.on_miss, settings.tunnel);
+        load(&mut self.ebpf, program)?;
         let program_fd = xdp(&self.ebpf, program)?
             .fd()
             .map_err(|source| KernelError::Refused { program, source: Box::new(source) })?;
@@ -256,7 +262,7 @@ impl Kernel {
         }
         // Last: from here on the program hands over, into rings that are filled.
         self.ports
-            .insert(port.ifindex(), PortEntry { first_socket, queues: port.queues() }, 0)
+            .insert(port.ifindex(), PortEntry { first_socket, queues: port.queues(), tunnel: settings.tunnel.abi() }, 0)
             .map_err(refused(maps::PORTS))?;
         self.sockets_used += port.queues();
         self.links.push(link);
@@ -265,7 +271,7 @@ impl Kernel {
 
     /// The loaded program. A bench enters it into a program array, to time it between programs of its own.
     pub fn program(&self, on_miss: OnMiss) -> Result<&ProgramFd, KernelError> {
-        let program = program_name(on_miss);
+        let program = program_name(on_miss, Tunnel::None);
         let fd = xdp(&self.ebpf, program)?.fd();
         fd.map_err(|source| KernelError::Refused { program, source: Box::new(source) })
     }
@@ -273,7 +279,7 @@ impl Kernel {
     /// How many instructions the kernel's verifier walked to accept a program: the measure that the kernel limits to a
     /// million. `None` if the kernel does not say.
     pub fn verified_instructions(&self, on_miss: OnMiss) -> Result<Option<u32>, KernelError> {
-        let program = program_name(on_miss);
+        let program = program_name(on_miss, Tunnel::None);
         let info = xdp(&self.ebpf, program)?.info();
         let info = info.map_err(|source| KernelError::Refused { program, source: Box::new(source) })?;
         Ok(info.verified_instruction_count())
@@ -289,14 +295,21 @@ impl Kernel {
     ///
     /// The kernel takes frames of 14 bytes up to a page, less what it needs itself.
     pub fn try_frame(&mut self, on_miss: OnMiss, frame: &[u8]) -> Result<Verdict<'_>, KernelError> {
-        self.prepare_trial()?;
+        self.try_mirrored(on_miss, Tunnel::None, frame)
+    }
+
+    /// [`Kernel::try_frame`] as on a port whose mirror wraps its frames.
+    pub fn try_mirrored(&mut self, on_miss: OnMiss, tunnel: Tunnel, frame: &[u8]) -> Result<Verdict<'_>, KernelError> {
+        let program = program_name(on_miss, tunnel);
+        load(&mut self.ebpf, program)?;
+        self.prepare_trial(tunnel)?;
         self.trial_output.resize(frame.len() + FrameHeader::SIZE, 0);
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.trial_output),
             ..TestRunOptions::default()
         };
-        let result = xdp(&self.ebpf, program_name(on_miss))?
+        let result = xdp(&self.ebpf, program)?
             .test_run(options)
             .map_err(|source| KernelError::Try { length: frame.len(), source: Box::new(source) })?;
         let action = match result.return_value {
@@ -311,8 +324,8 @@ impl Kernel {
     }
 
     /// A redirect needs a socket at its end, which need not be bound.
-    fn prepare_trial(&mut self) -> Result<(), KernelError> {
-        if self.trial.is_some() {
+    fn prepare_trial(&mut self, tunnel: Tunnel) -> Result<(), KernelError> {
+        if self.trial.as_ref().is_some_and(|trial| trial.tunnel == tunnel) {
             return Ok(());
         }
         let socket = xdp_socket().map_err(|source| match source.raw_os_error() {
@@ -321,17 +334,32 @@ impl Kernel {
         })?;
         use std::os::fd::AsRawFd;
         self.sockets.set(self.sockets_most, socket.as_raw_fd(), 0).map_err(refused(maps::SOCKETS))?;
-        let entry = PortEntry { first_socket: self.sockets_most, queues: 1 };
+        let entry = PortEntry { first_socket: self.sockets_most, queues: 1, tunnel: tunnel.abi() };
         self.ports.insert(LOOPBACK, entry, 0).map_err(refused(maps::PORTS))?;
-        self.trial = Some(socket);
+        self.trial = Some(Trial { _socket: socket, tunnel });
         Ok(())
     }
 }
 
-const fn program_name(on_miss: OnMiss) -> &'static str {
-    match on_miss {
-        OnMiss::Drop => PROGRAM_DROP,
-        OnMiss::Pass => PROGRAM_PASS,
+const fn program_name(on_miss: OnMiss, tunnel: Tunnel) -> &'static str {
+    match (on_miss, tunnel) {
+        (OnMiss::Drop, Tunnel::None) => PROGRAM_DROP,
+        (OnMiss::Pass, Tunnel::None) => PROGRAM_PASS,
+        (OnMiss::Drop, _) => PROGRAM_TUNNEL_DROP,
+        (OnMiss::Pass, _) => PROGRAM_TUNNEL_PASS,
+    }
+}
+
+/// Loads a program, if it is not loaded yet.
+fn load(ebpf: &mut Ebpf, program: &'static str) -> Result<(), KernelError> {
+    match xdp_mut(ebpf, program)?.load() {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(error) => Err(match errno(&error) {
+            Some(libc::EPERM) => not_permitted("loading an XDP program"),
+            // The verifier refuses for many reasons; to those who lack a capability it refuses more.
+            Some(libc::EACCES) if !privileges::missing().is_empty() => not_permitted("loading the XDP program"),
+            _ => KernelError::Refused { program, source: Box::new(error) },
+        }),
     }
 }
 

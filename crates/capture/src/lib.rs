@@ -31,7 +31,7 @@ pub use port::{Port, PortError, PortState};
 pub use replay::PcapSource;
 pub use ring::RingSource;
 pub use settings::{
-    AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError,
+    AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError, Tunnel,
 };
 pub use source::{Batch, Frame, FrameTime, Source, SourceError, SourceStatistics};
 pub use tables::{TableError, Tables};

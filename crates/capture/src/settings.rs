@@ -38,6 +38,37 @@ pub enum OnMiss {
     Pass,
 }
 
+/// In what a mirror wraps the frames that it sends to this port. The frame in the tunnel is then the frame; what is no
+/// such tunnel is no target's, and `on_miss` says what becomes of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tunnel {
+    /// In nothing: the port is a tap, or a mirror port of a switch beside it.
+    #[default]
+    None,
+    /// GRE with Ethernet, IPv4 or IPv6 in it.
+    Gre,
+    /// ERSPAN of type I, II or III.
+    Erspan,
+    /// VXLAN over UDP port 4789.
+    Vxlan,
+    /// TZSP over UDP port 37008.
+    Tzsp,
+}
+
+impl Tunnel {
+    /// As the kernel half writes it.
+    pub(crate) const fn abi(self) -> u32 {
+        match self {
+            Self::None => writ_abi::Tunnel::NONE,
+            Self::Gre => writ_abi::Tunnel::GRE,
+            Self::Erspan => writ_abi::Tunnel::ERSPAN,
+            Self::Vxlan => writ_abi::Tunnel::VXLAN,
+            Self::Tzsp => writ_abi::Tunnel::TZSP,
+        }
+    }
+}
+
 /// What keeps a bystander's frame away from user space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -67,6 +98,9 @@ pub struct PortSettings {
     /// What happens to a frame that no intercept wants.
     #[serde(default)]
     pub on_miss: OnMiss,
+    /// In what a mirror wraps the frames that it sends here.
+    #[serde(default)]
+    pub tunnel: Tunnel,
     /// Whether Writ brings the link up if it is down (after it has made the interface silent).
     #[serde(default = "yes")]
     pub bring_up: bool,
@@ -106,7 +140,7 @@ impl Default for RingSettings {
     }
 }
 
-/// The `[tables]` section: sizes of the kernel's tables. Look-ups in larger tables cost more, used or not.
+/// The `[tables]` section: sizes of the kernel's tables, and what is looked up in them. Look-ups in larger tables cost more, used or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KernelSettings {
@@ -121,11 +155,21 @@ pub struct KernelSettings {
     pub filter_bytes: u32,
     /// Queues of all interfaces.
     pub sockets: u32,
+    /// Whether a packet within a packet (6in4, IP in IP) is looked up too, where the outer one is no target's. Costs every
+    /// other packet a walk through its headers.
+    pub look_inside: bool,
 }
 
 impl Default for KernelSettings {
     fn default() -> Self {
-        Self { slots: 1024, addresses_v4: 16_384, addresses_v6: 16_384, filter_bytes: 2 << 20, sockets: 128 }
+        Self {
+            slots: 1024,
+            addresses_v4: 16_384,
+            addresses_v6: 16_384,
+            filter_bytes: 2 << 20,
+            sockets: 128,
+            look_inside: false,
+        }
     }
 }
 
@@ -156,6 +200,7 @@ impl PortSettings {
             bind: BindMode::default(),
             isolation: Isolation::default(),
             on_miss: OnMiss::default(),
+            tunnel: Tunnel::default(),
             bring_up: yes(),
             carrier_wait_s: five(),
             queues: None,

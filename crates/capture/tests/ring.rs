@@ -13,7 +13,7 @@ use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, net, udp};
 use writ_abi::{PolicyFlags, ProbeCounter, SlotRef};
 use writ_capture::{
     AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Port, PortError, PortSettings,
-    RingSettings, RingSource, Source, TableError, TargetView, boot_now_ns, port, privileges, verify,
+    RingSettings, RingSource, Source, TableError, TargetView, Tunnel, boot_now_ns, port, privileges, verify,
 };
 use writ_lab::{FrameSender, LinkOptions, Namespace, until, veth};
 
@@ -121,6 +121,29 @@ fn every_frame_of_the_target_arrives_from_both_queues_and_no_other() {
         let batch = source.receive(Duration::ZERO).unwrap();
         assert!(batch.is_empty() && batch.is_drained());
     }
+}
+
+#[test]
+fn a_mirror_s_frames_are_taken_out_of_their_tunnel() {
+    let wire = Wire::new(1);
+    let (_port, kernel, mut sources) = wire.capture(&PortSettings { tunnel: Tunnel::Vxlan, ..tap() });
+    let mut sender = wire.sender();
+    let vxlan = |inner: &[u8]| {
+        let mut frame = udp(BYSTANDER, BYSTANDER, 1, &[&[8, 0, 0, 0, 0, 0, 42, 0], inner].concat());
+        // The destination port, behind Ethernet, IPv4 and the source port.
+        frame[36..38].copy_from_slice(&4789_u16.to_be_bytes());
+        frame
+    };
+    let mirrored = udp(TARGET, BYSTANDER, 1, b"mirrored");
+    sender.send(&vxlan(&udp(BYSTANDER, BYSTANDER, 1, b"a bystander's"))).unwrap();
+    sender.send(&mirrored).unwrap();
+    sender.send(&vxlan(&mirrored)).unwrap();
+    let frames = drain(&mut sources, 1);
+    let [(_, bytes, _)] = &frames[..] else { panic!("{} frames", frames.len()) };
+    assert!(bytes.ends_with(&mirrored));
+    let counters = kernel.counters().unwrap();
+    let counts = [ProbeCounter::Hits, ProbeCounter::Misses, ProbeCounter::NotTunnel].map(|of| counters.probe(of));
+    assert_eq!(counts, [1, 1, 1]);
 }
 
 #[test]

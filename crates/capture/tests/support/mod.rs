@@ -14,8 +14,14 @@ pub(crate) const BYSTANDER: &str = "203.0.113.9";
 pub(crate) const BOTH: u32 = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
 
 /// Tables small enough to be made for each test.
-pub(crate) const SMALL: KernelSettings =
-    KernelSettings { slots: 16, addresses_v4: 64, addresses_v6: 64, filter_bytes: 4096, sockets: 8 };
+pub(crate) const SMALL: KernelSettings = KernelSettings {
+    slots: 16,
+    addresses_v4: 64,
+    addresses_v6: 64,
+    filter_bytes: 4096,
+    sockets: 8,
+    look_inside: false,
+};
 
 /// A policy that is in force from now on, for an hour.
 pub(crate) fn in_force(generation: u16, flags: u32) -> SlotPolicy {
