@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask setup`, `demo`, `test`, `vm-test`, `bench`, `layers`. A file per command.
+//! What a person types: `cargo xtask setup`, `demo`, `test`, `vm-test`, `soak`, `bench`, `layers`. A file per command.
 //!
 //! It builds on a machine that has nothing but rustup's stable toolchain and a C compiler, because `setup` brings the rest.
 #![forbid(unsafe_code)]
@@ -8,6 +8,7 @@ mod demo;
 mod layers;
 mod output;
 mod setup;
+mod soak;
 mod test;
 mod vm_test;
 mod workspace;
@@ -33,6 +34,8 @@ enum Command {
     Test(test::Arguments),
     /// The tests of the kernel half, and the demo, on Debian's own kernel in a virtual machine.
     VmTest(vm_test::Arguments),
+    /// Millions of frames, of which the program and the reference model must say the same.
+    Soak(soak::Arguments),
     /// Measure, beside references, and show one table of figures.
     Bench(bench::Arguments),
     /// Check that the rooms use each other only as the architecture allows, and where unsafe code is.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
         Command::VmTest(arguments) => vm_test::command(&arguments),
+        Command::Soak(arguments) => soak::command(&arguments),
         Command::Bench(arguments) => bench::command(&arguments),
         Command::Layers => layers::command(),
     };

@@ -61,7 +61,7 @@ pub enum PortError {
     },
     /// A frame would not fit into one buffer.
     #[error(
-        "interface {interface} has an MTU of {mtu}, and one buffer holds frames up to an MTU of {limit}; set it with `ip link set {interface} mtu 1500`"
+        "interface {interface} has an MTU of {mtu}, and one buffer holds frames up to an MTU of {limit}; set it with `ip link set {interface} mtu 1500`, or give its frames more memory with ring.frame_size = 4096 (up to an MTU of 3498)"
     )]
     Mtu {
         /// The interface.

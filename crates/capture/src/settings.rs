@@ -136,7 +136,7 @@ pub struct RingSettings {
 
 impl Default for RingSettings {
     fn default() -> Self {
-        Self { receive: 2048, frames: 4096, frame_size: 4096, batch: 64, need_wakeup: true, spin_us: 50 }
+        Self { receive: 8192, frames: 16_384, frame_size: 2048, batch: 64, need_wakeup: true, spin_us: 50 }
     }
 }
 

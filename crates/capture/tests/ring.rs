@@ -323,7 +323,7 @@ fn a_port_that_cannot_be_used_is_named_with_the_remedy() {
     assert!(matches!(open(queues), PortError::TooFewQueues { found: 1, wanted: 4, .. }));
 
     wire.probe.ip(&["link", "set", "tap", "mtu", "3600"]).unwrap();
-    assert!(matches!(open(quick()), PortError::Mtu { mtu: 3600, limit: 3498, .. }));
+    assert!(matches!(open(quick()), PortError::Mtu { mtu: 3600, limit: 1642, .. }));
     wire.probe.ip(&["link", "set", "tap", "mtu", "1500"]).unwrap();
 
     wire.far.ip(&["link", "set", "far", "down"]).unwrap();
