@@ -2,25 +2,21 @@
 //! it must be told. The goal is computed anew from the warrants in force each time; what differs goes to capture.
 
 use super::counts::{KernelCount, counts};
+use super::order::order;
+use super::outgoing::Outgoing;
 use crate::config::Config;
 use crate::ipc::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, Channel, ChannelError, EndReason, Instruction, InterceptCounts,
-    Inventory, SlotFigures, SlotName, ToCapture,
+    ArmedIntercept, CaptureReport, Channel, EndReason, Instruction, InterceptCounts, Inventory, SlotFigures, SlotName,
 };
 use hashbrown::{HashMap, HashSet};
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use writ_abi::SlotRef;
-use writ_authority::{ApprovedWarrant, Scope, StoredWarrant, Warrant, WarrantStore};
+use writ_authority::{ApprovedWarrant, StoredWarrant, WarrantStore};
 use writ_capture::{CounterView, boot_now_ns};
 use writ_identity::{Change, Desired, FixedAddresses, Room, SlotTable, Tenant, difference, reconcile};
 use writ_spool::{Ledger, SlotAccount};
 
-/// Bytes of instructions in one message, about: safely below the limit of a channel.
-const MESSAGE_BYTES: usize = 60_000;
-/// Targets in one message: at some 48 bytes each at most, below that.
-const TARGETS_PART: usize = 1000;
 /// How long the last PDUs of an ended intercept may take before its final figures are recorded as they stand.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -86,8 +82,7 @@ pub(super) struct Intercepts {
     inventory: Option<Inventory>,
     /// Whether it has said all.
     met: bool,
-    outgoing: VecDeque<ToCapture>,
-    channel: Channel,
+    outgoing: Outgoing,
 }
 
 impl Intercepts {
@@ -101,8 +96,7 @@ impl Intercepts {
             life: None,
             inventory: None,
             met: false,
-            outgoing: VecDeque::from([ToCapture::Hello]),
-            channel,
+            outgoing: Outgoing::new(channel),
         };
         for slot in 0..config.tables.slots {
             let Some(account) = ledger.slot(slot) else { continue };
@@ -295,23 +289,14 @@ impl Intercepts {
     }
 
     fn queue(&mut self, instructions: Vec<Instruction>) {
-        let Some(life) = self.life else { return };
-        self.outgoing.extend(messages(instructions).into_iter().map(|steps| ToCapture::Apply { life, steps }));
+        if let Some(life) = self.life {
+            self.outgoing.queue(life, instructions);
+        }
     }
 
     /// Sends what capture has room for; the rest waits for it.
     pub(super) fn flush(&mut self) {
-        while let Some(message) = self.outgoing.front() {
-            match self.channel.send(message, &[]) {
-                Ok(()) => drop(self.outgoing.pop_front()),
-                Err(ChannelError::Full) => return,
-                // One that can never be sent must not hold up the others.
-                Err(error) => {
-                    tracing::error!(%error, "capture is not told");
-                    self.outgoing.pop_front();
-                }
-            }
-        }
+        self.outgoing.flush();
     }
 
     /// A capture role says what it has, in parts; `view` comes with the first. Once all is said,
@@ -345,7 +330,7 @@ impl Intercepts {
             self.met = false;
             // Whatever it has, it is told everything again: what it has already stays untouched.
             self.current = Desired::default();
-            self.outgoing.retain(|message| matches!(message, ToCapture::Hello));
+            self.outgoing.forget_instructions();
         }
         for found in &part.slots {
             let Some(account) = ledger.slot(found.slot.slot) else { continue };
@@ -451,81 +436,10 @@ fn room(config: &Config) -> Room {
     Room { v4: config.tables.addresses_v4 as usize, v6: config.tables.addresses_v6 as usize }
 }
 
-/// The instructions in their order, as many in each message as it has room for.
-fn messages(instructions: Vec<Instruction>) -> Vec<Vec<Instruction>> {
-    let mut messages = Vec::new();
-    let mut message = Vec::new();
-    let mut bytes = 0;
-    for instruction in instructions.into_iter().flat_map(in_parts) {
-        bytes += match &instruction {
-            Instruction::Arm(order) => 1000 + order.targets.len() * 48,
-            Instruction::Targets { targets, .. } => 100 + targets.len() * 48,
-            _ => 400,
-        };
-        message.push(instruction);
-        if bytes > MESSAGE_BYTES {
-            messages.push(std::mem::take(&mut message));
-            bytes = 0;
-        }
-    }
-    if !message.is_empty() {
-        messages.push(message);
-    }
-    messages
-}
-
-/// An order of many targets becomes several instructions.
-fn in_parts(instruction: Instruction) -> Vec<Instruction> {
-    let Instruction::Arm(mut order) = instruction else { return vec![instruction] };
-    let mut parts = Vec::new();
-    while order.targets.len() > TARGETS_PART {
-        let rest = order.targets.split_off(TARGETS_PART);
-        let targets = std::mem::replace(&mut order.targets, rest);
-        parts.push(Instruction::Targets { slot: order.slot, targets });
-    }
-    parts.push(Instruction::Arm(order));
-    parts
-}
-
-/// What the capture role has to know of a warrant.
-pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercept {
-    let grant = warrant.grant();
-    let subscriber = warrant.targets().first().map(|target| target.subscriber.clone()).unwrap_or_default();
-    ArmedIntercept {
-        slot: slot.into(),
-        warrant: warrant.uuid(),
-        start_utc_ns: warrant.window().start_utc_ns(),
-        stop_utc_ns: warrant.window().stop_utc_ns(),
-        headers_only: grant.scope() == Scope::Headers,
-        from_subject: grant.directions().from_target(),
-        to_subject: grant.directions().to_target(),
-        deliveries: warrant
-            .deliveries()
-            .iter()
-            .filter_map(|delivery| {
-                Some(ArmedDelivery {
-                    destination: config.destination_index(&delivery.destination)?,
-                    case_id: delivery.case_id.as_str().to_owned(),
-                    content_identifier: delivery
-                        .content_identifier
-                        .as_ref()
-                        .unwrap_or(&delivery.case_id)
-                        .as_str()
-                        .to_owned(),
-                    cmii: delivery.streams.cmii(),
-                    cmc: delivery.streams.cmc(),
-                })
-            })
-            .collect(),
-        subscriber_identity: subscriber,
-        targets: warrant.targets().iter().map(|target| target.prefix).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::FoundSlot;
+    use crate::ipc::{FoundSlot, ToCapture};
     use ipnet::IpNet;
     use writ_authority::{ProbeIdentity, RosterStore};
 
@@ -604,49 +518,5 @@ mod tests {
                 assert_eq!(steps, [disarm, remove(prefixes[0]), remove(prefixes[1])]);
             }
         }
-    }
-
-    #[test]
-    fn ten_thousand_targets_travel_in_messages_that_a_channel_takes() {
-        let (here, there) = Channel::pair().unwrap();
-        let slot = SlotName { slot: u16::MAX - 1, generation: u16::MAX };
-        let targets: Vec<IpNet> = (0..10_000)
-            .map(|number| format!("2001:db8:ffff:ffff:ffff:ffff:ffff:{number:x}/128").parse().unwrap())
-            .collect();
-        let order = ArmedIntercept {
-            slot,
-            warrant: Uuid::from_u128(u128::MAX),
-            start_utc_ns: u64::MAX,
-            stop_utc_ns: u64::MAX,
-            headers_only: false,
-            from_subject: true,
-            to_subject: true,
-            deliveries: Vec::new(),
-            subscriber_identity: "account".to_owned(),
-            targets: targets.clone(),
-        };
-        let set = |prefix: &IpNet| Instruction::SetPrefix { prefix: *prefix, slots: vec![slot; 8] };
-        let steps = [Instruction::Arm(Box::new(order))].into_iter().chain(targets.iter().map(set)).collect();
-        let (mut arrived, mut bound, mut armed) = (Vec::new(), 0, false);
-        for steps in messages(steps) {
-            here.send(&ToCapture::Apply { life: u32::MAX, steps }, &[]).unwrap();
-            let (message, _) = there.receive::<ToCapture>(Duration::ZERO).unwrap().unwrap();
-            let ToCapture::Apply { steps, .. } = message else { panic!("{message:?}") };
-            for step in steps {
-                match step {
-                    Instruction::Targets { targets, .. } => arrived.extend(targets),
-                    Instruction::Arm(order) => {
-                        arrived.extend(order.targets);
-                        armed = true;
-                    }
-                    Instruction::SetPrefix { .. } => {
-                        assert!(armed, "armed first");
-                        bound += 1;
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-        assert_eq!((arrived == targets, bound), (true, 10_000));
     }
 }

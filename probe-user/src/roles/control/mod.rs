@@ -5,11 +5,13 @@
 mod authority;
 mod counts;
 mod intercepts;
+mod order;
+mod outgoing;
 mod socket;
 mod status;
 
 pub use authority::{AuthorityError, Files, approve_replay, install_roster};
-pub use intercepts::order;
+pub use order::order;
 pub use socket::{caller, socket_path};
 
 use crate::config::Config;

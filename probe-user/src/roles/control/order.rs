@@ -1,0 +1,41 @@
+//! A warrant as the capture role gets it: numbers, times and the identifiers of the handover, and nothing else.
+
+use crate::config::Config;
+use crate::ipc::{ArmedDelivery, ArmedIntercept};
+use writ_abi::SlotRef;
+use writ_authority::{Scope, Warrant};
+
+/// What the capture role has to know of a warrant.
+pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercept {
+    let grant = warrant.grant();
+    let subscriber = warrant.targets().first().map(|target| target.subscriber.clone()).unwrap_or_default();
+    ArmedIntercept {
+        slot: slot.into(),
+        warrant: warrant.uuid(),
+        start_utc_ns: warrant.window().start_utc_ns(),
+        stop_utc_ns: warrant.window().stop_utc_ns(),
+        headers_only: grant.scope() == Scope::Headers,
+        from_subject: grant.directions().from_target(),
+        to_subject: grant.directions().to_target(),
+        deliveries: warrant
+            .deliveries()
+            .iter()
+            .filter_map(|delivery| {
+                Some(ArmedDelivery {
+                    destination: config.destination_index(&delivery.destination)?,
+                    case_id: delivery.case_id.as_str().to_owned(),
+                    content_identifier: delivery
+                        .content_identifier
+                        .as_ref()
+                        .unwrap_or(&delivery.case_id)
+                        .as_str()
+                        .to_owned(),
+                    cmii: delivery.streams.cmii(),
+                    cmc: delivery.streams.cmc(),
+                })
+            })
+            .collect(),
+        subscriber_identity: subscriber,
+        targets: warrant.targets().iter().map(|target| target.prefix).collect(),
+    }
+}

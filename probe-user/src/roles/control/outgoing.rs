@@ -1,0 +1,136 @@
+//! What control has to say to the capture role: in order, in messages that the channel takes, kept until it has room.
+
+use crate::ipc::{Channel, ChannelError, Instruction, ToCapture};
+use std::collections::VecDeque;
+
+/// Bytes of instructions in one message, about: safely below the limit of a channel.
+const MESSAGE_BYTES: usize = 60_000;
+/// Targets in one message: at some 48 bytes each at most, below that.
+const TARGETS_PART: usize = 1000;
+
+/// See the module.
+pub(super) struct Outgoing {
+    messages: VecDeque<ToCapture>,
+    channel: Channel,
+}
+
+impl Outgoing {
+    /// Begins with a greeting: whether a capture role holds anything already is not known.
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { messages: VecDeque::from([ToCapture::Hello]), channel }
+    }
+
+    /// Notes instructions for the capture process of this life.
+    pub(super) fn queue(&mut self, life: u32, instructions: Vec<Instruction>) {
+        self.messages.extend(messages(instructions).into_iter().map(|steps| ToCapture::Apply { life, steps }));
+    }
+
+    /// The capture process that they were meant for is gone.
+    pub(super) fn forget_instructions(&mut self) {
+        self.messages.retain(|message| matches!(message, ToCapture::Hello));
+    }
+
+    /// Sends what capture has room for; the rest waits for it.
+    pub(super) fn flush(&mut self) {
+        while let Some(message) = self.messages.front() {
+            match self.channel.send(message, &[]) {
+                Ok(()) => drop(self.messages.pop_front()),
+                Err(ChannelError::Full) => return,
+                // One that can never be sent must not hold up the others.
+                Err(error) => {
+                    tracing::error!(%error, "capture is not told");
+                    self.messages.pop_front();
+                }
+            }
+        }
+    }
+}
+
+/// The instructions in their order, as many in each message as it has room for.
+fn messages(instructions: Vec<Instruction>) -> Vec<Vec<Instruction>> {
+    let mut messages = Vec::new();
+    let mut message = Vec::new();
+    let mut bytes = 0;
+    for instruction in instructions.into_iter().flat_map(in_parts) {
+        bytes += match &instruction {
+            Instruction::Arm(order) => 1000 + order.targets.len() * 48,
+            Instruction::Targets { targets, .. } => 100 + targets.len() * 48,
+            _ => 400,
+        };
+        message.push(instruction);
+        if bytes > MESSAGE_BYTES {
+            messages.push(std::mem::take(&mut message));
+            bytes = 0;
+        }
+    }
+    if !message.is_empty() {
+        messages.push(message);
+    }
+    messages
+}
+
+/// An order of many targets becomes several instructions.
+fn in_parts(instruction: Instruction) -> Vec<Instruction> {
+    let Instruction::Arm(mut order) = instruction else { return vec![instruction] };
+    let mut parts = Vec::new();
+    while order.targets.len() > TARGETS_PART {
+        let rest = order.targets.split_off(TARGETS_PART);
+        let targets = std::mem::replace(&mut order.targets, rest);
+        parts.push(Instruction::Targets { slot: order.slot, targets });
+    }
+    parts.push(Instruction::Arm(order));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::{ArmedIntercept, SlotName};
+    use ipnet::IpNet;
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    #[test]
+    fn ten_thousand_targets_travel_in_messages_that_a_channel_takes() {
+        let (here, there) = Channel::pair().unwrap();
+        let slot = SlotName { slot: u16::MAX - 1, generation: u16::MAX };
+        let targets: Vec<IpNet> = (0..10_000)
+            .map(|number| format!("2001:db8:ffff:ffff:ffff:ffff:ffff:{number:x}/128").parse().unwrap())
+            .collect();
+        let order = ArmedIntercept {
+            slot,
+            warrant: Uuid::from_u128(u128::MAX),
+            start_utc_ns: u64::MAX,
+            stop_utc_ns: u64::MAX,
+            headers_only: false,
+            from_subject: true,
+            to_subject: true,
+            deliveries: Vec::new(),
+            subscriber_identity: "account".to_owned(),
+            targets: targets.clone(),
+        };
+        let set = |prefix: &IpNet| Instruction::SetPrefix { prefix: *prefix, slots: vec![slot; 8] };
+        let steps = [Instruction::Arm(Box::new(order))].into_iter().chain(targets.iter().map(set)).collect();
+        let (mut arrived, mut bound, mut armed) = (Vec::new(), 0, false);
+        for steps in messages(steps) {
+            here.send(&ToCapture::Apply { life: u32::MAX, steps }, &[]).unwrap();
+            let (message, _) = there.receive::<ToCapture>(Duration::ZERO).unwrap().unwrap();
+            let ToCapture::Apply { steps, .. } = message else { panic!("{message:?}") };
+            for step in steps {
+                match step {
+                    Instruction::Targets { targets, .. } => arrived.extend(targets),
+                    Instruction::Arm(order) => {
+                        arrived.extend(order.targets);
+                        armed = true;
+                    }
+                    Instruction::SetPrefix { .. } => {
+                        assert!(armed, "armed first");
+                        bound += 1;
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!((arrived == targets, bound), (true, 10_000));
+    }
+}
