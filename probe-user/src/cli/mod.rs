@@ -5,6 +5,7 @@ mod check_config;
 mod doctor;
 mod output;
 mod replay;
+mod reply;
 mod roster;
 mod run;
 mod status;

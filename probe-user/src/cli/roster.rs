@@ -1,7 +1,7 @@
 //! `writ roster ...`: the document that says who may approve, signed by those people themselves.
 
 use super::warrant::{read_signatures, read_text};
-use super::{CommandError, Outcome, SocketArgs, output};
+use super::{CommandError, Outcome, SocketArgs, output, reply};
 use crate::config::Config;
 use crate::ipc::{Reply, Request, RequestError, ask};
 use crate::roles::control::{Files, caller, install_roster};
@@ -49,7 +49,7 @@ pub(super) fn run(command: &RosterCommand) -> Result<Outcome, CommandError> {
             }
         }
         RosterCommand::Show(socket) => {
-            answer(ask(&socket.path()?, &Request::RosterShow).map_err(CommandError::failed)?, socket.json)
+            reply::show(ask(&socket.path()?, &Request::RosterShow).map_err(CommandError::failed)?, socket.json, say)
         }
     }
 }
@@ -93,7 +93,7 @@ fn install(args: &InstallArgs, document: String) -> Result<Outcome, CommandError
     let request =
         Request::RosterInstall { file: file.clone(), document: document.clone(), signatures: signatures.clone() };
     match ask(&args.socket.path()?, &request) {
-        Ok(reply) => answer(reply, args.socket.json),
+        Ok(reply) => reply::show(reply, args.socket.json, say),
         // No probe runs: the same is done here, under the audit log's own lock.
         Err(RequestError::Connect { .. }) if args.socket.socket.is_none() => {
             let config = Config::load(&args.socket.config.config).map_err(CommandError::input)?;
@@ -104,27 +104,14 @@ fn install(args: &InstallArgs, document: String) -> Result<Outcome, CommandError
             let mut rosters = RosterStore::open(&files.rosters).map_err(CommandError::failed)?;
             let operator = &config.probe.operator;
             let reply = install_roster(&mut rosters, &mut audit, operator, (&file, &document), &signatures, caller());
-            answer(reply, args.socket.json)
+            reply::show(reply, args.socket.json, say)
         }
         Err(error) => Err(CommandError::failed(error)),
     }
 }
 
-fn answer(reply: Reply, json: bool) -> Result<Outcome, CommandError> {
-    if json {
-        output::json(&reply);
-    }
+fn say(reply: Reply) {
     match reply {
-        Reply::Refused { reasons } => {
-            if !json {
-                for reason in reasons {
-                    output::complain(&format!("refused: {reason}"));
-                }
-            }
-            return Ok(Outcome::Negative);
-        }
-        Reply::Failed { error } => return Err(CommandError::Failed(anyhow::anyhow!("{error}"))),
-        _ if json => {}
         Reply::RosterInstalled { version, signed_by } => {
             output::line(&format!("roster version {version} is in force, signed by {}", signed_by.join(" and ")));
         }
@@ -134,5 +121,4 @@ fn answer(reply: Reply, json: bool) -> Result<Outcome, CommandError> {
         }
         other => output::json(&other),
     }
-    Ok(Outcome::Done)
 }

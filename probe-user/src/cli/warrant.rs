@@ -1,6 +1,6 @@
 //! `writ warrant ...`: over the control socket to the running probe.
 
-use super::{CommandError, Outcome, SocketArgs, output};
+use super::{CommandError, Outcome, SocketArgs, output, reply};
 use crate::ipc::{NamedSignature, Reply, Request, WarrantLine, ask};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -93,21 +93,11 @@ pub(super) fn read_signatures(files: &[PathBuf]) -> Result<Vec<NamedSignature>, 
 
 fn answer(socket: &SocketArgs, request: &Request) -> Result<Outcome, CommandError> {
     let reply = ask(&socket.path()?, request).map_err(CommandError::failed)?;
-    if socket.json {
-        output::json(&reply);
-    }
-    let quiet = socket.json;
+    reply::show(reply, socket.json, say)
+}
+
+fn say(reply: Reply) {
     match reply {
-        Reply::Refused { reasons } => {
-            if !quiet {
-                for reason in reasons {
-                    output::complain(&format!("refused: {reason}"));
-                }
-            }
-            return Ok(Outcome::Negative);
-        }
-        Reply::Failed { error } => return Err(CommandError::Failed(anyhow::anyhow!("{error}"))),
-        _ if quiet => {}
         Reply::Submitted { uuid, approved_by, words } => {
             output::line(&format!("warrant {uuid} is approved by {} and armed", approved_by.join(" and ")));
             output::line(&words);
@@ -124,7 +114,6 @@ fn answer(socket: &SocketArgs, request: &Request) -> Result<Outcome, CommandErro
         }
         other => output::json(&other),
     }
-    Ok(Outcome::Done)
 }
 
 fn print_list(lines: &[WarrantLine]) {
