@@ -36,8 +36,10 @@ fn a_replay_takes_what_the_warrant_names_within_its_window_and_asks_for_the_same
     let file = scene.path("recorded.pcap");
     let recorder = Recorder::start(&scene.far, "far0", &file, "ip").unwrap();
     let traffic = Traffic::start(scene.senders(&["tap0"]), &[ALICE, BYSTANDER].map(|it| it.parse().unwrap()));
-    let content = Order { start: seconds_ahead(1), ..order(0, ALICE, "CASE-REPLAY") };
-    sleep(Duration::from_millis(1500));
+    let content = Order { start: seconds_ahead(2), ..order(0, ALICE, "CASE-REPLAY") };
+    // A start on the full second is one to two seconds away: traffic goes on until half a second past it, whenever that is.
+    let until_start = Duration::from_nanos(ns(content.start).saturating_sub(ns(jiff::Timestamp::now())));
+    sleep(until_start + Duration::from_millis(500));
     traffic.stop();
     let truth = recorder.stop().unwrap();
     let of_alice = |packet: &&IpPacket| {
