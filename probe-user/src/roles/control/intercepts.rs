@@ -310,15 +310,16 @@ impl Intercepts {
         config: &Config,
     ) {
         if part.first {
-            let is_another = self.life.is_some_and(|life| life != part.life);
+            let (is_unknown, is_another) = (self.life.is_none(), self.life.is_some_and(|life| life != part.life));
             for (slot, tenancy) in &mut self.tenancies {
                 let Some(account) = ledger.slot(*slot) else { continue };
                 if is_another {
                     tenancy.kernel.close_life(*slot, self.view.as_ref(), account.received());
                     account.keep_former(tenancy.kernel.former());
                     tenancy.recalled = false;
-                } else if tenancy.recalled {
-                    // If this process had it, it has it no more: what its table counted is counted.
+                } else if tenancy.recalled && is_unknown {
+                    // If this process had it, it has it no more: what its table counted is counted. Not so when it says
+                    // the same again, as to each greeting: by then it may have been told, and be counting.
                     let now = view.as_ref().map(|view| view.slot(*slot)).unwrap_or_default();
                     let baseline = zerocopy::transmute!(now);
                     let (former, received) = (account.former(), account.received());
