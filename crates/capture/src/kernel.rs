@@ -276,15 +276,6 @@ impl Kernel {
         fd.map_err(|source| KernelError::Refused { program, source: Box::new(source) })
     }
 
-    /// How many instructions the kernel's verifier walked to accept a program: the measure that the kernel limits to a
-    /// million. `None` if the kernel does not say.
-    pub fn verified_instructions(&self, on_miss: OnMiss) -> Result<Option<u32>, KernelError> {
-        let program = program_name(on_miss, Tunnel::None);
-        let info = xdp(&self.ebpf, program)?.info();
-        let info = info.map_err(|source| KernelError::Refused { program, source: Box::new(source) })?;
-        Ok(info.verified_instruction_count())
-    }
-
     /// Detaches the program from all ports. What is in the rings stays there, to be drained.
     pub fn detach(&mut self) {
         self.links.clear();

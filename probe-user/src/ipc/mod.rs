@@ -3,6 +3,7 @@
 
 mod channel;
 mod message;
+mod outbox;
 mod request;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
@@ -10,6 +11,7 @@ pub use message::{
     ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromRole, Instruction, Inventory,
     KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
 };
+pub use outbox::Outbox;
 pub use request::{
     DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
     SessionStatus, StatusReport, WarrantDetail, WarrantLine, ask,

@@ -4,13 +4,12 @@
 use super::worker::{Common, WorkerThread};
 use crate::ipc::{
     ArmedIntercept, CaptureReport, Channel, ChannelError, EndReason, FoundSlot, FromCapture, Instruction, Inventory,
-    KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture,
+    KernelQueueFigures, Outbox, QueueReport, SlotFigures, SlotName, ToCapture,
 };
 use crate::pipeline::{Intercept, Intercepts, Outlets};
 use crate::roles::FLUSH_NS;
 use hashbrown::HashMap;
 use ipnet::IpNet;
-use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,8 +75,8 @@ pub(super) struct Keeper {
     coming: HashMap<SlotName, Vec<IpNet>>,
     /// The clock by which the windows in the kernel were reckoned.
     reckoned: ClockOffset,
-    /// Messages that control has not taken yet, with whether the counters travel beside them.
-    unsent: VecDeque<(FromCapture, bool)>,
+    /// Messages that control has not taken yet.
+    unsent: Outbox<FromCapture>,
 }
 
 impl Keeper {
@@ -89,7 +88,7 @@ impl Keeper {
             prefixes: HashMap::new(),
             coming: HashMap::new(),
             reckoned,
-            unsent: VecDeque::new(),
+            unsent: Outbox::new(),
         }
     }
 
@@ -151,23 +150,16 @@ impl Keeper {
     }
 
     fn tell(&mut self, message: FromCapture) {
-        self.unsent.push_back((message, false));
+        self.unsent.push(message);
     }
 
-    /// Sends what control has room for. A control that does not read loses nothing but time.
+    /// Sends what control has room for; the counters travel beside the first part of an inventory.
     fn flush(&mut self) {
-        while let Some((message, with_counters)) = self.unsent.front() {
-            let beside = [self.parts.counters.slots.as_fd(), self.parts.counters.probe.as_fd()];
-            match self.parts.control.send(message, if *with_counters { &beside } else { &[] }) {
-                Ok(()) => drop(self.unsent.pop_front()),
-                Err(ChannelError::Full) => return,
-                // One that can never be sent must not hold up the others.
-                Err(error) => {
-                    tracing::error!(%error, "a message to control is lost");
-                    self.unsent.pop_front();
-                }
-            }
-        }
+        let Parts { control, counters, .. } = &self.parts;
+        self.unsent.flush(control, |message| match message {
+            FromCapture::Hello(part) if part.first => vec![counters.slots.as_fd(), counters.probe.as_fd()],
+            _ => Vec::new(),
+        });
     }
 
     /// Says what is in force, in as many parts as it takes, and hands over the counters with the first.
@@ -178,11 +170,9 @@ impl Keeper {
             .map(|armed| FoundSlot { slot: armed.order.slot, warrant: armed.order.warrant, baseline: armed.baseline })
             .collect();
         let prefixes: Vec<_> = self.prefixes.iter().map(|(prefix, slots)| (*prefix, slots.clone())).collect();
-        let parts = inventory_parts(self.parts.life, &slots, &prefixes);
-        self.unsent.extend(parts.into_iter().map(|part| {
-            let first = part.first;
-            (FromCapture::Hello(part), first)
-        }));
+        for part in inventory_parts(self.parts.life, &slots, &prefixes) {
+            self.tell(FromCapture::Hello(part));
+        }
     }
 
     fn obey(&mut self, message: ToCapture) {
@@ -388,7 +378,9 @@ impl Keeper {
                 begun.push(FromCapture::Begun { slot: armed.order.slot, at_utc_ns });
             }
         }
-        self.unsent.extend(begun.into_iter().map(|message| (message, false)));
+        for message in begun {
+            self.tell(message);
+        }
         for slot in expired {
             if let Err(error) = self.disarm(slot, EndReason::Expired) {
                 tracing::error!(slot = slot.slot, %error, "an intercept whose time is over is not disarmed");

@@ -1,7 +1,6 @@
 //! What control has to say to the capture role: in order, in messages that the channel takes, kept until it has room.
 
-use crate::ipc::{Channel, ChannelError, Instruction, ToCapture};
-use std::collections::VecDeque;
+use crate::ipc::{Channel, Instruction, Outbox, ToCapture};
 
 /// Bytes of instructions in one message, about: safely below the limit of a channel.
 const MESSAGE_BYTES: usize = 60_000;
@@ -10,19 +9,23 @@ const TARGETS_PART: usize = 1000;
 
 /// See the module.
 pub(super) struct Outgoing {
-    messages: VecDeque<ToCapture>,
+    messages: Outbox<ToCapture>,
     channel: Channel,
 }
 
 impl Outgoing {
     /// Begins with a greeting: whether a capture role holds anything already is not known.
     pub(super) fn new(channel: Channel) -> Self {
-        Self { messages: VecDeque::from([ToCapture::Hello]), channel }
+        let mut messages = Outbox::new();
+        messages.push(ToCapture::Hello);
+        Self { messages, channel }
     }
 
     /// Notes instructions for the capture process of this life.
     pub(super) fn queue(&mut self, life: u32, instructions: Vec<Instruction>) {
-        self.messages.extend(messages(instructions).into_iter().map(|steps| ToCapture::Apply { life, steps }));
+        for steps in messages(instructions) {
+            self.messages.push(ToCapture::Apply { life, steps });
+        }
     }
 
     /// The capture process that they were meant for is gone.
@@ -32,17 +35,7 @@ impl Outgoing {
 
     /// Sends what capture has room for; the rest waits for it.
     pub(super) fn flush(&mut self) {
-        while let Some(message) = self.messages.front() {
-            match self.channel.send(message, &[]) {
-                Ok(()) => drop(self.messages.pop_front()),
-                Err(ChannelError::Full) => return,
-                // One that can never be sent must not hold up the others.
-                Err(error) => {
-                    tracing::error!(%error, "capture is not told");
-                    self.messages.pop_front();
-                }
-            }
-        }
+        self.messages.flush(&self.channel, |_| Vec::new());
     }
 }
 
