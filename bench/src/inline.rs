@@ -35,7 +35,7 @@ const MOST_A_SECOND: u32 = 20_000_000;
 
 /// What takes the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receiver {
+pub(crate) enum Receiver {
     Drop,
     Tcpdump { hits: u32 },
     Writ { hits: u32 },
@@ -78,13 +78,13 @@ impl Receiver {
 }
 
 /// One run.
-struct Outcome {
+pub(crate) struct Outcome {
     /// Frames a second at the sender.
-    sent: f64,
+    pub(crate) sent: f64,
     /// Hits a second that arrived where they should while the sender sent.
-    arrived: f64,
+    pub(crate) arrived: f64,
     /// Share of the hits that never arrived.
-    lost: f64,
+    pub(crate) lost: f64,
 }
 
 /// What is tried.
@@ -94,6 +94,8 @@ pub struct Subject {
     pub writ: PathBuf,
     /// Frames that can wait for its worker; none: as it comes.
     pub ring: Option<u32>,
+    /// Frames that its worker takes at once; none: as it comes.
+    pub batch: Option<u32>,
 }
 
 /// Measures; `directory` is an empty directory for the probe's files.
@@ -142,7 +144,7 @@ pub fn measure(
 }
 
 /// The namespaces and what runs in them all the time. Fields are dropped in this order: programs first.
-struct Lab {
+pub(crate) struct Lab {
     probe: Probe,
     warrant: Warrant,
     sink: Sink,
@@ -152,7 +154,7 @@ struct Lab {
 }
 
 impl Lab {
-    fn build(subject: &Subject, directory: &Path) -> Result<Self> {
+    pub(crate) fn build(subject: &Subject, directory: &Path) -> Result<Self> {
         let (sender, receiver) = (Namespace::new("sender")?, Namespace::new("receiver")?);
         for taker in [Receiver::Drop, Receiver::Tcpdump { hits: 0 }, Receiver::Writ { hits: 0 }] {
             let (from, to) = taker.link();
@@ -173,7 +175,7 @@ impl Lab {
         Ok(Self { probe, warrant, sink, _receivers: receivers, sender, receiver })
     }
 
-    fn run(&self, receiver: Receiver, length: usize, time: Duration) -> Result<Outcome> {
+    pub(crate) fn run(&self, receiver: Receiver, length: usize, time: Duration) -> Result<Outcome> {
         let order = Order {
             interface: receiver.link().0.to_owned(),
             length,
@@ -234,7 +236,7 @@ impl Lab {
         Ok(outcome(sent, arrived, delivered, matched))
     }
 
-    fn take_down(mut self) -> Result<()> {
+    pub(crate) fn take_down(mut self) -> Result<()> {
         ensure!(self.probe.stop()?, "writ did not end in order; see writ.log");
         Ok(())
     }
@@ -253,8 +255,10 @@ fn start_probe(subject: &Subject, directory: &Path, namespace: &Namespace, sink:
     let (state, runtime, tap) = (directory.join("state"), directory.join("run"), Receiver::Writ { hits: 0 }.link().1);
     let configuration = directory.join("writ.toml");
     // A frame for each place in the ring, and as many on their way.
-    let ring = subject.ring.map(|places| format!("ring = {{ receive = {places}, frames = {} }}\n", places * 2));
-    let ring = ring.unwrap_or_default();
+    let places = subject.ring.map(|places| format!("receive = {places}, frames = {}", places * 2));
+    let batch = subject.batch.map(|frames| format!("batch = {frames}"));
+    let ring: Vec<String> = places.into_iter().chain(batch).collect();
+    let ring = format!("ring = {{ {} }}\n", ring.join(", "));
     let text = format!(
         "[probe]\nid = \"{}\"\noperator = \"{}\"\nstate = {state:?}\nruntime = {runtime:?}\n\n\
          [[capture]]\ninterface = \"{tap}\"\nmode = \"driver\"\nbind = \"copy\"\non_miss = \"drop\"\n{ring}\n\

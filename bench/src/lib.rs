@@ -2,9 +2,10 @@
 //!
 //! Every figure stands beside a reference that was measured in the same run by the same method, because absolute times
 //! depend on the machine and on what else it does. `kernel` measures the XDP program alone, `inline` the whole way from
-//! a tap port to an agency, `criterion` reads what the benches left; `report` shows all of it as one table.
+//! a tap port to an agency, `batches` the same for other batch sizes, `criterion` reads what the benches left; `report` shows all of it as one table.
 #![forbid(unsafe_code)]
 
+pub mod batches;
 pub mod criterion;
 pub mod frame;
 pub mod generator;

@@ -11,7 +11,7 @@ use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use writ_bench::inline::Subject;
 use writ_bench::report::Report;
-use writ_bench::{Effort, criterion, generator, inline, kernel};
+use writ_bench::{Effort, batches, criterion, generator, inline, kernel};
 use writ_lab::{INTERRUPTED, Namespace};
 
 #[derive(Parser)]
@@ -37,6 +37,9 @@ struct Arguments {
     /// Frames that can wait for the probe's worker, a power of two, in place of the probe's own default.
     #[arg(long, value_name = "FRAMES")]
     ring: Option<u32>,
+    /// Measures only the whole way, with these numbers of frames that the probe's worker takes at once (`ring.batch`).
+    #[arg(long, value_name = "FRAMES", value_delimiter = ',')]
+    batch: Vec<u32>,
     /// Where criterion keeps its figures; they are shown with the others.
     #[arg(long, value_name = "DIR", default_value = "target/criterion")]
     criterion: PathBuf,
@@ -61,11 +64,15 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut doing = |what: &str| eprintln!("{what}");
 
     let mut report = Report { machine: machine(effort, arguments.ring), ..Report::default() };
-    report.sections.extend(criterion::section(&arguments.criterion)?);
-    report.sections.push(kernel::measure(effort, &mut doing)?);
     let directory = tempfile::Builder::new().prefix("writ-bench-").tempdir()?;
-    let subject = Subject { writ, ring: arguments.ring };
-    let inline = inline::measure(&subject, directory.path(), effort, &mut doing);
+    let subject = Subject { writ, ring: arguments.ring, batch: None };
+    let inline = if arguments.batch.is_empty() {
+        report.sections.extend(criterion::section(&arguments.criterion)?);
+        report.sections.push(kernel::measure(effort, &mut doing)?);
+        inline::measure(&subject, directory.path(), effort, &mut doing)
+    } else {
+        batches::measure(&subject, &arguments.batch, directory.path(), effort, &mut doing)
+    };
     report.sections.extend(inline.inspect_err(|_| {
         let log = fs::read_to_string(directory.path().join("writ.log")).unwrap_or_default();
         eprintln!("the end of writ.log:\n{}", tail(&log, 15));

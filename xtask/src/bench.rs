@@ -17,6 +17,10 @@ pub(crate) struct Arguments {
     /// Frames that can wait for the probe's worker, a power of two, in place of the probe's own default.
     #[arg(long, value_name = "FRAMES")]
     ring: Option<u32>,
+    /// Measures only the whole way, with these numbers of frames that the probe's worker takes at once, for example
+    /// 16,32,64,128,256.
+    #[arg(long, value_name = "FRAMES", value_delimiter = ',')]
+    batch: Vec<u32>,
     /// Leave out encoding and the hot path (criterion); figures of an earlier run are shown again.
     #[arg(long)]
     no_criterion: bool,
@@ -27,7 +31,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     let programs = ["build", "--release", "--package", "writ-probe", "--package", "writ-bench", "--bins"];
     workspace::run(workspace::cargo()?.args(programs))?;
     let target = workspace::target()?;
-    if !arguments.no_criterion {
+    if !arguments.no_criterion && arguments.batch.is_empty() {
         let mut criterion = workspace::cargo()?;
         criterion.args(["bench", "--package", "writ-bench", "--benches", "--", "--noplot"]);
         if arguments.quick {
@@ -44,6 +48,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     bench.arg("--json").arg(arguments.json.clone().unwrap_or_else(|| target.join("bench.json")));
     if let Some(ring) = arguments.ring {
         bench.arg("--ring").arg(ring.to_string());
+    }
+    for batch in &arguments.batch {
+        bench.arg("--batch").arg(batch.to_string());
     }
     if arguments.quick {
         bench.arg("--quick");
