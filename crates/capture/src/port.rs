@@ -146,8 +146,9 @@ impl PortState {
     }
 }
 
-/// Makes a port silent, holds its interrupts back if its workers are to poll for themselves, and, if the settings say so, brings its link up: in this order. A shared port
-/// (`on_miss = "pass"`) belongs to the host too and is not made silent.
+/// Makes a port silent, holds its interrupts back if its workers are to poll for themselves, and, if the settings say
+/// so, brings its link up: in this order. A shared port (`on_miss = "pass"`) belongs to the host too and is not made
+/// silent.
 ///
 /// A link that is up with IPv6 on goes down for a moment, since switching IPv6 off on a live link sends farewells.
 pub fn quiet(settings: &PortSettings) -> Result<PortState, PortError> {
@@ -186,11 +187,6 @@ pub fn restore(state: &PortState) -> Result<(), PortError> {
     if interface.index().map_err(failed(name, "reading its index"))? != state.ifindex {
         return Ok(());
     }
-    if let Some(before) = state.deferral
-        && Deferral::read(name, state.ifindex).is_some_and(|now| now != before)
-    {
-        before.apply(name).map_err(|(_, error)| failed(name, "restoring its interrupts")(error))?;
-    }
     // The link goes down first, so that nothing is sent that was not sent before.
     if !state.up {
         interface.change_flags(0, UP).map_err(failed(name, "taking the link down"))?;
@@ -206,6 +202,11 @@ pub fn restore(state: &PortState) -> Result<(), PortError> {
     }
     if state.up {
         interface.change_flags(UP, 0).map_err(failed(name, "bringing the link up"))?;
+    }
+    if let Some(before) = state.deferral
+        && Deferral::read(name, state.ifindex).is_some_and(|now| now != before)
+    {
+        before.apply(name).map_err(|(_, error)| failed(name, "restoring its interrupts")(error))?;
     }
     Ok(())
 }

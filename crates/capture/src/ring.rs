@@ -118,7 +118,7 @@ impl RingSource {
                 Some(libc::EPERM) => "give CAP_NET_ADMIN, or write ring.busy_poll_us = 0",
                 _ => "write ring.busy_poll_us = 0",
             };
-            refuse(format!("the kernel refuses {field}: {error}"), remedy)
+            refuse(format!("the kernel refuses `{field}`: {error}"), remedy)
         })?;
 
         let mut source = Self {

@@ -170,7 +170,7 @@ fn symmetry(subject: &Subject<'_>) -> Finding {
     if subject.queues() == 1 {
         return subject.ok(WHAT, "one queue, nothing to spread");
     }
-    let one_queue = "nothing to set: if the order of a flow's two directions matters, write queues = 1";
+    let one_queue = "if the order of a flow's two directions matters, write queues = 1, then `writ doctor --fix`";
     let Some(hashing) = &subject.nic.hashing else {
         return subject.warn(WHAT, "the driver does not say how it spreads frames over the queues", one_queue);
     };
@@ -312,7 +312,8 @@ fn interrupts(subject: &Subject<'_>) -> Finding {
         }
     };
     if interrupts.is_empty() {
-        return subject.ok(WHAT, format!("none of its receive queues to be seen{deferred}"));
+        return subject
+            .ok(WHAT, format!("none of its receive queues to be seen (there are none while it is down){deferred}"));
     }
     let of = |interrupt: &Interrupt| {
         format!("queue {}: {} on CPU {}", interrupt.queue, interrupt.number, list_cpus(&interrupt.served))

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use writ_abi::{SlotPolicy, SlotRef};
-use writ_capture::{Kernel, Polling};
 use writ_capture::{ClockOffset, boot_now_ns, start_boot_ns, stop_boot_ns};
 use writ_capture::{CounterFds, CounterView};
+use writ_capture::{Kernel, Polling};
 use writ_spool::Ledger;
 
 /// How long the keeper waits for a message before it looks at the clock.
