@@ -2,8 +2,8 @@
 //! `writ doctor`. Every finding that is not well says what to do.
 
 use crate::interface::{Interface, UP};
+use crate::jumbo;
 use crate::kernel::xdp_socket;
-use crate::port::MTU_LIMIT;
 use crate::privileges;
 use crate::settings::{AttachMode, OnMiss, PortSettings};
 use serde::Serialize;
@@ -112,16 +112,24 @@ pub fn port(settings: &PortSettings) -> Vec<Check> {
         _ => Check::ok(title("queues"), format!("{found}")),
     });
 
-    let limit = settings.ring.mtu_limit().min(MTU_LIMIT);
+    let limit = settings.mtu_limit();
     checks.push(match interface.mtu() {
         Ok(mtu) if mtu <= limit => Check::ok(title("MTU"), format!("{mtu}")),
+        Ok(mtu) if settings.jumbo => Check::fail(
+            title("MTU"),
+            format!("{mtu}, frames up to {limit} are captured"),
+            format!("`ip link set {name} mtu {limit}`"),
+        ),
         Ok(mtu) => Check::fail(
             title("MTU"),
             format!("{mtu}, one buffer holds {limit}"),
-            format!("`ip link set {name} mtu 1500`"),
+            format!("`ip link set {name} mtu 1500`, or write jumbo = true (Linux 6.6 or newer)"),
         ),
         Err(error) => Check::fail(title("MTU"), error.to_string(), "see `dmesg`"),
     });
+    if settings.jumbo {
+        checks.push(jumbo_frames(&interface, settings));
+    }
 
     checks.extend(offloads(&interface, name));
     if let Some(hardware) = interface.hardware_ring() {
@@ -258,6 +266,33 @@ fn driver(interface: &Interface, settings: &PortSettings) -> Check {
         (driver, AttachMode::Generic) => {
             Check::ok(name, format!("{}, generic XDP", driver.as_deref().unwrap_or("unnamed")))
         }
+    }
+}
+
+/// Whether kernel and driver have frames of several buffers.
+fn jumbo_frames(interface: &Interface, settings: &PortSettings) -> Check {
+    let name = format!("{}: jumbo frames", settings.interface);
+    match jumbo::kernel_can() {
+        Ok(true) => {}
+        Ok(false) => {
+            return Check::fail(
+                name,
+                "this kernel hands AF_XDP no frames of several buffers",
+                "use Linux 6.6 or newer, or write jumbo = false",
+            );
+        }
+        Err(error) => return Check::warn(name, format!("the kernel cannot be asked: {error}"), "give CAP_NET_RAW"),
+    }
+    if settings.mode == AttachMode::Generic {
+        return Check::ok(name, "kernel");
+    }
+    match interface.index().map(jumbo::driver) {
+        Ok(jumbo::Driver::Scatters) => Check::ok(name, "kernel and driver"),
+        _ => Check::warn(
+            name,
+            "the driver does not say that it gives XDP frames of several buffers",
+            "if attaching fails, write mode = \"generic\", use another NIC, or write jumbo = false",
+        ),
     }
 }
 

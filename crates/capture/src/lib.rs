@@ -10,6 +10,7 @@ mod kernel;
 mod link;
 mod memory;
 mod object;
+mod pieces;
 mod replay;
 mod ring;
 mod settings;
@@ -19,6 +20,7 @@ mod tables;
 mod verify;
 
 pub mod doctor;
+pub mod jumbo;
 pub mod port;
 pub mod privileges;
 
@@ -27,6 +29,7 @@ pub use counters::{CounterError, CounterFds, CounterView};
 pub use kernel::{Action, Kernel, KernelError, Verdict};
 pub use memory::MemorySource;
 pub use object::{AbiMismatch, abi_version, check_abi, object};
+pub use pieces::{Part, Pieces};
 pub use port::{Port, PortError, PortState};
 pub use replay::PcapSource;
 pub use ring::RingSource;
