@@ -104,8 +104,7 @@ mod tests {
     #[test]
     fn a_part_is_the_same_however_the_frame_lies() {
         let whole: Vec<u8> = (0..30).collect();
-        let (umem, mut descriptors) =
-            Umem::new(UmemConfig::default(), NonZeroU32::new(2).unwrap(), false).unwrap();
+        let (umem, mut descriptors) = Umem::new(UmemConfig::default(), NonZeroU32::new(2).unwrap(), false).unwrap();
         for (descriptor, bytes) in descriptors.iter_mut().zip(whole[10..].chunks(10)) {
             // SAFETY: the memory is this test's alone, and no ring has it.
             unsafe { umem.data_mut(descriptor) }.cursor().write_all(bytes).unwrap();

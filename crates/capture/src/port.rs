@@ -64,7 +64,9 @@ pub enum PortError {
         wanted: u32,
     },
     /// A frame could be longer than there is room for.
-    #[error("interface {interface} has an MTU of {mtu}, more than {limit}; set it with `ip link set {interface} mtu {limit}`, or {remedy}")]
+    #[error(
+        "interface {interface} has an MTU of {mtu}, more than {limit}; set it with `ip link set {interface} mtu {limit}`, or {remedy}"
+    )]
     Mtu {
         /// The interface.
         interface: String,

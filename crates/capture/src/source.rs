@@ -168,7 +168,9 @@ impl<'a> Memory<'a> {
                 // SAFETY: the frames belong to this memory and are in the pool's batch, so the kernel does not have them;
                 // the pool is borrowed for 'a, so it cannot give them back before the bytes are let go. The pool has
                 // checked that no descriptor leaves its frame.
-                Some(unsafe { (umem.data(first).contents(), Pieces::new(umem, rest)) })
+                let first = unsafe { umem.data(first) }.contents();
+                // SAFETY: as above.
+                Some((first, unsafe { Pieces::new(umem, rest) }))
             }
             Memory::Buffer(buffer) => {
                 let bytes = buffer.get(located.place..located.place.checked_add(located.length)?)?;

@@ -66,7 +66,11 @@ fn the_program_decides_over_all_buffers() {
             intercept(&mut kernel, SLOT, TARGET, BOTH | PolicyFlags::HEADERS_ONLY);
             let (action, data) = run(&mut kernel, &wanted).unwrap();
             assert_eq!(action, Action::Redirect);
-            assert_eq!(&data[FrameHeader::SIZE..], &wanted[..HEADERS], "{length}, {first:?}: nothing behind the headers");
+            assert_eq!(
+                &data[FrameHeader::SIZE..],
+                &wanted[..HEADERS],
+                "{length}, {first:?}: nothing behind the headers"
+            );
         }
     }
     eprintln!("{short_tried} frames were tried with a short first buffer");
@@ -144,6 +148,28 @@ fn the_cut_leaves_nothing_of_a_jumbo_frame_s_content() {
     let counters = kernel.counters().unwrap();
     assert_eq!([ProbeCounter::Cut, ProbeCounter::CutFailed].map(|of| counters.probe(of)), [hits, 0]);
     assert_eq!(counters.slot(SLOT.slot).matched_bytes, LENGTHS.iter().sum::<usize>() as u64);
+}
+
+/// Headers can be longer than a piece: what they say is read all the same.
+#[test]
+fn headers_that_outlast_the_first_piece_are_read_to_their_end() {
+    let Some(wire) = wire(1) else { return };
+    let (_port, mut kernel, mut sources) = wire.capture(&settings());
+    let subject = "2001:db8::7";
+    kernel.tables().set_prefix(support::net(subject), &[SLOT]).unwrap();
+    let mut sent = udp(subject, "2001:db8:ffff::9", 1000, &[7; 4000]);
+    // A hop-by-hop header of 2,048 bytes between IPv6 and UDP.
+    let options = [&[17, 255][..], &[0; 2046]].concat();
+    sent[18..20].copy_from_slice(&(4008_u16 + 2048).to_be_bytes());
+    sent[20] = 0;
+    sent.splice(54..54, options);
+    wire.sender().send(&sent).unwrap();
+    let batch = sources[0].receive(wire::PATIENCE).unwrap();
+    let frame = batch.frames().next().unwrap();
+    assert_eq!((frame.header.transport_offset, frame.header.header_end), (54 + 2048, 54 + 2048 + 8));
+    assert!(frame.bytes.len() < usize::from(frame.header.transport_offset), "they do outlast it");
+    assert_eq!(frame.read(usize::from(frame.header.transport_offset)), Some([3, 232, 0, 53]));
+    assert_eq!(wire::whole(&frame), sent);
 }
 
 #[test]

@@ -61,8 +61,7 @@ impl Intercept {
         let apdu = tlv_octets(header) + tlv_octets(length);
         let total = tlv_octets(apdu);
 
-        let (head, payload) =
-            out.get_mut(..total).ok_or(NoRoom)?.split_at_mut_checked(total - length).ok_or(NoRoom)?;
+        let (head, payload) = out.get_mut(..total).ok_or(NoRoom)?.split_at_mut_checked(total - length).ok_or(NoRoom)?;
         // The payload first: while it comes from memory, the processor has the head to work on. The other way round the
         // head stands between one packet's memory and the next's, and 1400 octets take nearly twice as long.
         copy(payload);
