@@ -4,7 +4,7 @@ use aya_ebpf::programs::XdpContext;
 use writ_abi::ProbeCounter;
 
 use crate::network::{Family, Network};
-use crate::packet;
+use crate::{ipv4, ipv6, packet};
 
 /// How many VLAN tags are walked, of any of the three kinds.
 const MAX_TAGS: usize = 3;
@@ -28,7 +28,8 @@ pub const MAX_LENGTH: u16 = 1500;
 const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
 const SNAP_LENGTH: u16 = 8;
 
-/// Where the IP header of a plain frame starts: IP directly behind Ethernet or its tags.
+/// Where the IP header of a plain frame starts: IP directly behind Ethernet or its tags, the base header in the first
+/// buffer. (Of a jumbo frame some drivers put next to nothing there.)
 #[derive(Clone, Copy)]
 pub enum Plain {
     V4(usize),
@@ -47,8 +48,8 @@ pub fn plain(ctx: &XdpContext) -> Plain {
         let kind = u16::from_be_bytes(unsafe { *kind });
         offset += 2;
         match kind {
-            IPV4 => return Plain::V4(offset),
-            IPV6 => return Plain::V6(offset),
+            IPV4 if packet::at::<[u8; ipv4::BASE_LENGTH as usize]>(ctx, offset).is_some() => return Plain::V4(offset),
+            IPV6 if packet::at::<[u8; ipv6::BASE_LENGTH as usize]>(ctx, offset).is_some() => return Plain::V6(offset),
             CUSTOMER_TAG | SERVICE_TAG | OLD_SERVICE_TAG => offset += 2,
             _ => return Plain::Other,
         }

@@ -68,6 +68,31 @@ pub fn writ_tun_pass(ctx: XdpContext) -> u32 {
     decide_mirrored(&ctx, XDP_PASS)
 }
 
+/// [`writ_drop`] on a port with jumbo frames, which come in several buffers. The kernel has to be told that a program can
+/// live with those, and a port that has none is spared what drivers do differently then.
+#[xdp(frags)]
+pub fn writ_jumbo_drop(ctx: XdpContext) -> u32 {
+    decide(&ctx, XDP_DROP)
+}
+
+/// [`writ_pass`] on a port with jumbo frames.
+#[xdp(frags)]
+pub fn writ_jumbo_pass(ctx: XdpContext) -> u32 {
+    decide(&ctx, XDP_PASS)
+}
+
+/// [`writ_tun_drop`] on a port with jumbo frames.
+#[xdp(frags)]
+pub fn writ_jtun_drop(ctx: XdpContext) -> u32 {
+    decide_mirrored(&ctx, XDP_DROP)
+}
+
+/// [`writ_tun_pass`] on a port with jumbo frames.
+#[xdp(frags)]
+pub fn writ_jtun_pass(ctx: XdpContext) -> u32 {
+    decide_mirrored(&ctx, XDP_PASS)
+}
+
 #[inline(always)]
 fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
     // Without its counters the program could not account for what it takes, so it takes nothing.

@@ -1,6 +1,6 @@
 //! Reading the frame. Two ways: by pointer where the place is fixed but for VLAN tags, which is what nearly every frame
 //! pays for; by a helper where the place depends on what the frame says. The helper checks the bounds in the kernel, so
-//! a hostile length is no matter for the verifier, and it will read frames of several buffers when these are admitted.
+//! a hostile length is no matter for the verifier, and it reads on where a jumbo frame goes on in its next buffer.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};

@@ -210,6 +210,28 @@ impl Config {
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults { file: file.to_owned(), faults }) }
     }
 
+    /// Finds what the configuration asks of the kernel and this one does not have, before anything starts. What cannot be
+    /// asked without capabilities is left to the start.
+    ///
+    /// # Errors
+    /// Names the configuration's fields.
+    pub fn check_kernel(&self, file: &Path) -> Result<(), ConfigError> {
+        let jumbo = self.capture.iter().enumerate().filter(|(_, capture)| capture.jumbo);
+        let faults: Vec<ConfigFault> = jumbo
+            .filter(|_| matches!(writ_capture::jumbo::kernel_can(), Ok(false)))
+            .map(|(index, capture)| ConfigFault {
+                field: format!("capture[{index}].jumbo"),
+                what: "this kernel hands AF_XDP no frames of several buffers".to_owned(),
+                remedy: format!(
+                    "use Linux 6.6 or newer, or write jumbo = false and set the MTU of {} to {} or less",
+                    capture.interface,
+                    PortSettings { jumbo: false, ..capture.clone() }.mtu_limit()
+                ),
+            })
+            .collect();
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults { file: file.to_owned(), faults }) }
+    }
+
     /// Reads and checks a configuration document.
     ///
     /// # Errors

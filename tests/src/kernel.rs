@@ -7,7 +7,7 @@ use crate::reference::{Entry, World};
 use std::collections::BTreeMap;
 use std::{env, fs};
 use writ_abi::{FrameHeader, ProbeCounter, SlotCounters};
-use writ_capture::{Action, CounterView, Kernel, KernelSettings, OnMiss, Tunnel};
+use writ_capture::{Action, CounterView, Kernel, KernelError, KernelSettings, OnMiss, Tunnel, Verdict};
 use zerocopy::FromBytes;
 
 /// The loaded program.
@@ -16,6 +16,18 @@ pub struct Trial {
     counters: CounterView,
     slots: u16,
     tunnel: Tunnel,
+    buffers: Buffers,
+}
+
+/// In how many buffers frames come to the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffers {
+    /// In one: the programs of most ports.
+    One,
+    /// In as many as they need, a page each: the programs of ports with jumbo frames.
+    Pages,
+    /// The first holds so many bytes only. Takes Linux 6.18.
+    ShortFirst(u32),
 }
 
 /// What the program did with a frame.
@@ -57,12 +69,34 @@ impl Trial {
             kernel.tables().set_prefix(prefix, &references).expect("room in the table");
         }
         let counters = kernel.counters().expect("the counters can be mapped");
-        Self { kernel, counters, slots, tunnel: world.tunnel }
+        Self { kernel, counters, slots, tunnel: world.tunnel, buffers: Buffers::One }
+    }
+
+    /// From here on frames come in so many buffers. False, and nothing has changed: this kernel cannot try that.
+    pub fn set_buffers(&mut self, buffers: Buffers) -> bool {
+        let before = std::mem::replace(&mut self.buffers, buffers);
+        let can = self.verdict(OnMiss::Drop, &[0; 60]).is_ok();
+        if !can {
+            self.buffers = before;
+        }
+        can
+    }
+
+    fn verdict(&mut self, on_miss: OnMiss, frame: &[u8]) -> Result<Verdict<'_>, KernelError> {
+        let tunnel = self.tunnel;
+        match self.buffers {
+            Buffers::One => self.kernel.try_mirrored(on_miss, tunnel, frame),
+            Buffers::Pages => self.kernel.try_jumbo(on_miss, tunnel, frame, None),
+            Buffers::ShortFirst(bytes) => {
+                let first = bytes.min(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+                self.kernel.try_jumbo(on_miss, tunnel, frame, Some(first))
+            }
+        }
     }
 
     /// Runs the program over a frame.
     pub fn run(&mut self, on_miss: OnMiss, frame: &[u8]) -> Outcome {
-        let verdict = self.kernel.try_mirrored(on_miss, self.tunnel, frame).expect("the kernel runs the program");
+        let verdict = self.verdict(on_miss, frame).expect("the kernel runs the program");
         match verdict.action {
             Action::Drop => Outcome::Dropped,
             Action::Pass => {

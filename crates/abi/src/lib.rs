@@ -38,6 +38,14 @@ pub const PROGRAM_PASS: &str = "writ_pass";
 pub const PROGRAM_TUNNEL_DROP: &str = "writ_tun_drop";
 /// The same, on a port that the host uses too: what is no such tunnel goes on to the host's network stack.
 pub const PROGRAM_TUNNEL_PASS: &str = "writ_tun_pass";
+/// [`PROGRAM_DROP`] for a port with jumbo frames: the kernel gives it frames of several buffers too. So are the next three.
+pub const PROGRAM_JUMBO_DROP: &str = "writ_jumbo_drop";
+/// [`PROGRAM_PASS`] for a port with jumbo frames.
+pub const PROGRAM_JUMBO_PASS: &str = "writ_jumbo_pass";
+/// [`PROGRAM_TUNNEL_DROP`] for a port with jumbo frames.
+pub const PROGRAM_JUMBO_TUNNEL_DROP: &str = "writ_jtun_drop";
+/// [`PROGRAM_TUNNEL_PASS`] for a port with jumbo frames.
+pub const PROGRAM_JUMBO_TUNNEL_PASS: &str = "writ_jtun_pass";
 
 /// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
 pub mod maps {

@@ -8,9 +8,9 @@ mod change;
 pub use change::{Change, Outcome, Step, Way};
 
 use crate::interface::{Interface, UP};
+use crate::jumbo;
 use crate::kernel::xdp_socket;
 use crate::nic::{Nic, cpu_list};
-use crate::port::MTU_LIMIT;
 use crate::privileges;
 use crate::settings::{AttachMode, OnMiss, PortSettings};
 use card::{FINDINGS, Finding, Machine, Subject};
@@ -137,16 +137,24 @@ pub fn port(settings: &PortSettings) -> Vec<Check> {
     };
     let mut checks = vec![link(&interface, settings), driver(&interface, settings)];
 
-    let limit = settings.ring.mtu_limit().min(MTU_LIMIT);
+    let limit = settings.mtu_limit();
     checks.push(match interface.mtu() {
         Ok(mtu) if mtu <= limit => Check::ok(title("MTU"), format!("{mtu}")),
+        Ok(mtu) if settings.jumbo => Check::fail(
+            title("MTU"),
+            format!("{mtu}, frames up to {limit} are captured"),
+            format!("`ip link set {name} mtu {limit}`"),
+        ),
         Ok(mtu) => Check::fail(
             title("MTU"),
             format!("{mtu}, one buffer holds {limit}"),
-            format!("`ip link set {name} mtu 1500`"),
+            format!("`ip link set {name} mtu 1500`, or write jumbo = true (Linux 6.6 or newer)"),
         ),
         Err(error) => Check::fail(title("MTU"), error.to_string(), "see `dmesg`"),
     });
+    if settings.jumbo {
+        checks.push(jumbo_frames(&interface, settings));
+    }
 
     checks.extend(findings(settings).into_iter().map(|finding| finding.check));
     if let Some(hardware) = interface.hardware_ring().map(|ring| ring.frames) {
@@ -322,6 +330,33 @@ fn driver(interface: &Interface, settings: &PortSettings) -> Check {
         (driver, AttachMode::Generic) => {
             Check::ok(name, format!("{}, generic XDP", driver.as_deref().unwrap_or("unnamed")))
         }
+    }
+}
+
+/// Whether kernel and driver have frames of several buffers.
+fn jumbo_frames(interface: &Interface, settings: &PortSettings) -> Check {
+    let name = format!("{}: jumbo frames", settings.interface);
+    match jumbo::kernel_can() {
+        Ok(true) => {}
+        Ok(false) => {
+            return Check::fail(
+                name,
+                "this kernel hands AF_XDP no frames of several buffers",
+                "use Linux 6.6 or newer, or write jumbo = false",
+            );
+        }
+        Err(error) => return Check::warn(name, format!("the kernel cannot be asked: {error}"), "give CAP_NET_RAW"),
+    }
+    if settings.mode == AttachMode::Generic {
+        return Check::ok(name, "kernel");
+    }
+    match interface.index().map(jumbo::driver) {
+        Ok(jumbo::Driver::Scatters) => Check::ok(name, "kernel and driver"),
+        _ => Check::warn(
+            name,
+            "the driver does not say that it gives XDP frames of several buffers",
+            "if attaching fails, write mode = \"generic\", use another NIC, or write jumbo = false",
+        ),
     }
 }
 

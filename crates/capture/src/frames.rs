@@ -1,6 +1,6 @@
 //! The frames of one queue's memory, and who owns each of them: free, with the kernel (in the fill ring or on its way
 //! to the receive ring), or with the worker. Frames move between the owners through [`FramePool`] only, in batches;
-//! none is ever in two places and none gets lost.
+//! none is ever in two places and none gets lost. A jumbo packet takes several frames, which stay together.
 
 use std::io;
 use writ_abi::FrameHeader;
@@ -11,6 +11,10 @@ const HEADROOM: u32 = 256;
 
 /// What a frame needs besides the packet: the headroom, the FrameHeader, Ethernet and two VLAN tags.
 pub(crate) const FRAME_ROOM: u32 = HEADROOM + FrameHeader::SIZE as u32 + 14 + 8;
+
+/// The most frames that one packet takes: the first, and one for each buffer that the kernel can chain to a packet's
+/// first (`MAX_SKB_FRAGS`). A jumbo frame of 9,216 bytes takes 6 frames of 2,048.
+pub(crate) const MAX_PIECES: u32 = 18;
 
 /// The kernel's end of the rings, as the pool needs it: real rings, or a model in tests.
 pub(crate) trait Rings {
@@ -27,6 +31,8 @@ pub(crate) struct FramePool {
     /// With the worker: the batch that was received last. `held` of them are; the rest of the vector is room.
     batch: Vec<FrameDesc>,
     held: usize,
+    /// Of `held`, up to the end of the last packet that is whole. What is behind waits for the rest of its packet.
+    whole: usize,
     with_kernel: usize,
     frame_size: usize,
     /// In debug builds: whose each frame is, by its number.
@@ -48,6 +54,7 @@ impl FramePool {
         Self {
             batch: vec![FrameDesc::default(); batch],
             held: 0,
+            whole: 0,
             with_kernel: 0,
             frame_size: frame_size as usize,
             #[cfg(debug_assertions)]
@@ -56,26 +63,29 @@ impl FramePool {
         }
     }
 
-    /// The batch that the worker holds.
+    /// The batch that the worker holds. All of its packets are whole, but for one that is longer than the batch.
     pub(crate) fn batch(&self) -> &[FrameDesc] {
-        self.batch.get(..self.held).unwrap_or_default()
+        self.batch.get(..self.whole).unwrap_or_default()
     }
 
-    /// Whether the batch has no room left, so that more frames may have been waiting than it took.
-    pub(crate) fn is_batch_full(&self) -> bool {
-        self.held == self.batch.len()
+    /// Whether more may have been waiting than the batch took: it has no room left, or ends within a packet.
+    pub(crate) fn left_some(&self) -> bool {
+        self.held == self.batch.len() || self.whole < self.held
     }
 
-    /// Takes the batch back from the worker and gives every free frame to the kernel.
+    /// Takes the batch back from the worker and gives every free frame to the kernel. The beginning of a packet stays,
+    /// as the beginning of the next batch.
     pub(crate) fn refill(&mut self, rings: &mut impl Rings) {
-        for frame in self.batch.iter().take(self.held) {
+        for frame in self.batch.iter().take(self.whole) {
             self.free.push(*frame);
         }
         #[cfg(debug_assertions)]
-        for index in 0..self.held {
+        for index in 0..self.whole {
             self.pass(self.batch[index], Owner::Worker, Owner::Free);
         }
-        self.held = 0;
+        self.batch.copy_within(self.whole..self.held, 0);
+        self.held -= self.whole;
+        self.whole = 0;
         // The fill ring has a place for every frame, so it takes all of them; if it ever did not, they stay free.
         let filled = rings.fill(&self.free).min(self.free.len());
         let rest = self.free.len() - filled;
@@ -88,26 +98,35 @@ impl FramePool {
         self.with_kernel += filled;
     }
 
-    /// Takes a batch from the kernel for the worker. The batch before has to be given back first, by `refill`.
+    /// Takes a batch from the kernel for the worker. The batch before has to be given back first, by `refill`. Returns how
+    /// many frames came.
     pub(crate) fn receive(&mut self, rings: &mut impl Rings) -> io::Result<usize> {
-        debug_assert_eq!(self.held, 0, "a batch was taken before the last one was given back");
-        let held = rings.receive(&mut self.batch);
+        debug_assert_eq!(self.whole, 0, "a batch was taken before the last one was given back");
+        let before = self.held;
+        let received = rings.receive(self.batch.get_mut(before..).unwrap_or_default());
+        self.held += received;
         #[cfg(debug_assertions)]
-        for index in 0..held {
+        for index in before..self.held {
             self.pass(self.batch[index], Owner::Kernel, Owner::Worker);
         }
-        self.held = held;
         self.with_kernel = self
             .with_kernel
-            .checked_sub(held)
+            .checked_sub(received)
             .ok_or_else(|| io::Error::other("the kernel returned more frames than it was given"))?;
+        let held = self.batch.get(..self.held).unwrap_or_default();
         // A descriptor that leaves its frame would let the worker read another frame.
-        for frame in self.batch() {
+        for frame in held.iter().skip(before) {
             if frame.addr() % self.frame_size + frame.lengths().data() > self.frame_size {
                 return Err(io::Error::other("the kernel returned a descriptor that leaves its frame"));
             }
         }
-        Ok(held)
+        self.whole = match held.iter().rposition(|frame| !frame.has_more_frames()) {
+            Some(last) => last + 1,
+            // One packet and no room for its end: it will never be whole.
+            None if self.held == self.batch.len() => self.held,
+            None => 0,
+        };
+        Ok(received)
     }
 
     /// Frames by owner: free, with the kernel, with the worker. Their sum never changes.
@@ -162,10 +181,14 @@ mod tests {
     }
 
     impl Model {
-        /// A packet arrives: some frame of the fill ring gets it.
-        fn arrive(&mut self, which: usize) {
-            if !self.fill.is_empty() {
-                let frame = self.fill.swap_remove(which % self.fill.len());
+        /// A packet arrives: some frames of the fill ring get it, if there are as many as it needs.
+        fn arrive(&mut self, which: usize, pieces: usize) {
+            if self.fill.len() < pieces {
+                return;
+            }
+            for piece in 1..=pieces {
+                let mut frame = self.fill.swap_remove(which % self.fill.len());
+                frame.set_options(u32::from(piece < pieces));
                 self.received.push_back(frame);
             }
         }
@@ -184,21 +207,29 @@ mod tests {
         fn no_frame_is_lost_or_doubled(
             batch in 1usize..FRAMES,
             room in FRAMES / 2..=FRAMES,
-            loops in prop::collection::vec(prop::collection::vec(0usize..FRAMES, 0..FRAMES), 1..100),
+            loops in prop::collection::vec(prop::collection::vec((0usize..FRAMES, 1usize..8), 0..FRAMES), 1..100),
         ) {
             let all = frames();
             let mut pool = FramePool::new(all.clone(), SIZE, batch);
             let mut rings = Model { room, ..Model::default() };
             for arrivals in loops {
                 pool.refill(&mut rings);
-                for which in arrivals {
-                    rings.arrive(which);
+                for (which, pieces) in arrivals {
+                    rings.arrive(which, pieces);
                 }
-                let held = pool.receive(&mut rings).unwrap();
-                prop_assert!(held <= batch);
+                pool.receive(&mut rings).unwrap();
+                prop_assert!(pool.held <= batch);
+                // The batch ends with a packet, unless one packet is all that there is room for.
+                let ends = pool.batch().last().is_none_or(|last| !last.has_more_frames());
+                let too_long = pool.batch().len() == batch && pool.batch().iter().all(FrameDesc::has_more_frames);
+                prop_assert!(ends || too_long);
+                if !pool.left_some() {
+                    prop_assert!(rings.received.is_empty());
+                }
                 prop_assert_eq!(pool.census().iter().sum::<usize>(), FRAMES);
 
-                let mut everywhere: Vec<usize> = [&pool.free, pool.batch(), &rings.fill, rings.received.make_contiguous()]
+                let worker = &pool.batch[..pool.held];
+                let mut everywhere: Vec<usize> = [&pool.free, worker, &rings.fill, rings.received.make_contiguous()]
                     .into_iter()
                     .flatten()
                     .map(FrameDesc::addr)
@@ -207,6 +238,25 @@ mod tests {
                 prop_assert_eq!(everywhere, all.iter().map(FrameDesc::addr).collect::<Vec<_>>());
             }
         }
+    }
+
+    /// The pieces of a packet that a batch cuts in two stay together, and in order.
+    #[test]
+    fn a_packet_across_the_end_of_a_batch_comes_whole_with_the_next() {
+        let mut pool = FramePool::new(frames(), SIZE, 4);
+        let mut rings = Model { room: FRAMES, ..Model::default() };
+        pool.refill(&mut rings);
+        rings.arrive(0, 3);
+        rings.arrive(0, 3);
+        let sent: Vec<usize> = rings.received.iter().map(FrameDesc::addr).collect();
+        let mut came = Vec::new();
+        for counts in [(4, 3, true), (2, 3, false), (0, 0, false)] {
+            let received = pool.receive(&mut rings).unwrap();
+            assert_eq!((received, pool.batch().len(), pool.left_some()), counts);
+            came.extend(pool.batch().iter().map(FrameDesc::addr));
+            pool.refill(&mut rings);
+        }
+        assert_eq!(came, sent);
     }
 
     #[test]

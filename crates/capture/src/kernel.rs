@@ -2,6 +2,7 @@
 //! queues opened as sources of frames. Dropping a [`Kernel`] detaches everything; so does the death of the process.
 
 use crate::counters::{CounterError, CounterFds, CounterView};
+use crate::jumbo;
 use crate::link::Link;
 use crate::object::{AbiMismatch, check_abi, object};
 use crate::port::Port;
@@ -17,8 +18,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use thiserror::Error;
 use writ_abi::{
-    FrameHeader, PROGRAM_DROP, PROGRAM_PASS, PROGRAM_TUNNEL_DROP, PROGRAM_TUNNEL_PASS, Port as PortEntry, maps,
+    FrameHeader, PROGRAM_DROP, PROGRAM_JUMBO_DROP, PROGRAM_JUMBO_PASS, PROGRAM_JUMBO_TUNNEL_DROP,
+    PROGRAM_JUMBO_TUNNEL_PASS, PROGRAM_PASS, PROGRAM_TUNNEL_DROP, PROGRAM_TUNNEL_PASS, Port as PortEntry, maps,
 };
+use zerocopy::IntoBytes;
 
 /// Why the kernel half cannot be set up or asked.
 #[derive(Debug, Error)]
@@ -246,7 +249,7 @@ impl Kernel {
             self.tables.expose()?;
         }
         // Some drivers bind a socket only where a program is attached already. It finds no port in its table yet.
-        let program = program_name(settings.on_miss, settings.tunnel);
+        let program = program_name(settings.on_miss, settings.tunnel, settings.jumbo);
         load(&mut self.ebpf, program)?;
         let program_fd = xdp(&self.ebpf, program)?
             .fd()
@@ -271,7 +274,7 @@ impl Kernel {
 
     /// The loaded program. A bench enters it into a program array, to time it between programs of its own.
     pub fn program(&self, on_miss: OnMiss) -> Result<&ProgramFd, KernelError> {
-        let program = program_name(on_miss, Tunnel::None);
+        let program = program_name(on_miss, Tunnel::None, false);
         let fd = xdp(&self.ebpf, program)?.fd();
         fd.map_err(|source| KernelError::Refused { program, source: Box::new(source) })
     }
@@ -291,13 +294,37 @@ impl Kernel {
 
     /// [`Kernel::try_frame`] as on a port whose mirror wraps its frames.
     pub fn try_mirrored(&mut self, on_miss: OnMiss, tunnel: Tunnel, frame: &[u8]) -> Result<Verdict<'_>, KernelError> {
-        let program = program_name(on_miss, tunnel);
+        self.try_with(program_name(on_miss, tunnel, false), tunnel, frame, None)
+    }
+
+    /// [`Kernel::try_mirrored`] as on a port with jumbo frames: a frame longer than a page comes in several buffers. `first`
+    /// says how much of the frame the first buffer is to hold, which takes Linux 6.18.
+    pub fn try_jumbo(
+        &mut self,
+        on_miss: OnMiss,
+        tunnel: Tunnel,
+        frame: &[u8],
+        first: Option<u32>,
+    ) -> Result<Verdict<'_>, KernelError> {
+        self.try_with(program_name(on_miss, tunnel, true), tunnel, frame, first)
+    }
+
+    fn try_with(
+        &mut self,
+        program: &'static str,
+        tunnel: Tunnel,
+        frame: &[u8],
+        first: Option<u32>,
+    ) -> Result<Verdict<'_>, KernelError> {
         load(&mut self.ebpf, program)?;
         self.prepare_trial(tunnel)?;
         self.trial_output.resize(frame.len() + FrameHeader::SIZE, 0);
+        // `struct xdp_md`: where the frame's first buffer starts and ends, then numbers of which 0 leaves all as it is.
+        let context = first.map(|end| [0, end, 0, 0, 0, 0]);
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.trial_output),
+            ctx_in: context.as_ref().map(IntoBytes::as_bytes),
             ..TestRunOptions::default()
         };
         let result = xdp(&self.ebpf, program)?
@@ -332,12 +359,16 @@ impl Kernel {
     }
 }
 
-const fn program_name(on_miss: OnMiss, tunnel: Tunnel) -> &'static str {
-    match (on_miss, tunnel) {
-        (OnMiss::Drop, Tunnel::None) => PROGRAM_DROP,
-        (OnMiss::Pass, Tunnel::None) => PROGRAM_PASS,
-        (OnMiss::Drop, _) => PROGRAM_TUNNEL_DROP,
-        (OnMiss::Pass, _) => PROGRAM_TUNNEL_PASS,
+const fn program_name(on_miss: OnMiss, tunnel: Tunnel, jumbo: bool) -> &'static str {
+    match (on_miss, tunnel, jumbo) {
+        (OnMiss::Drop, Tunnel::None, false) => PROGRAM_DROP,
+        (OnMiss::Pass, Tunnel::None, false) => PROGRAM_PASS,
+        (OnMiss::Drop, _, false) => PROGRAM_TUNNEL_DROP,
+        (OnMiss::Pass, _, false) => PROGRAM_TUNNEL_PASS,
+        (OnMiss::Drop, Tunnel::None, true) => PROGRAM_JUMBO_DROP,
+        (OnMiss::Pass, Tunnel::None, true) => PROGRAM_JUMBO_PASS,
+        (OnMiss::Drop, _, true) => PROGRAM_JUMBO_TUNNEL_DROP,
+        (OnMiss::Pass, _, true) => PROGRAM_JUMBO_TUNNEL_PASS,
     }
 }
 
@@ -382,6 +413,20 @@ fn explain_attach(port: &Port, settings: &PortSettings, source: io::Error) -> Ke
             "another XDP program is attached",
             format!("find it with `ip link show {0}` and remove it with `ip link set {0} xdp off`", port.name()),
         ),
+        // Each driver has its own error for an MTU that is too large for it.
+        Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE)
+            if native && settings.jumbo && jumbo::driver(port.ifindex()) == jumbo::Driver::OneBuffer =>
+        {
+            (
+                "its driver gives XDP no frames of several buffers, which jumbo frames need",
+                format!(
+                    "use a NIC whose driver does, write mode = \"generic\", or write jumbo = false and lower the MTU, \
+                     `ip link set {} mtu 1500` (it is {} now)",
+                    port.name(),
+                    port.mtu()
+                ),
+            )
+        }
         Some(libc::EOPNOTSUPP) if native => {
             ("its driver has no XDP", "use a NIC whose driver has, or write mode = \"generic\"".to_owned())
         }

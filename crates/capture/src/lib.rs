@@ -12,6 +12,7 @@ mod link;
 mod memory;
 mod nic;
 mod object;
+mod pieces;
 mod replay;
 mod ring;
 mod settings;
@@ -21,6 +22,7 @@ mod tables;
 mod verify;
 
 pub mod doctor;
+pub mod jumbo;
 pub mod port;
 pub mod privileges;
 
@@ -30,6 +32,7 @@ pub use counters::{CounterError, CounterFds, CounterView};
 pub use kernel::{Action, Kernel, KernelError, Verdict};
 pub use memory::MemorySource;
 pub use object::{AbiMismatch, abi_version, check_abi, object};
+pub use pieces::{Part, Pieces};
 pub use port::{Port, PortError, PortState};
 pub use replay::PcapSource;
 pub use ring::RingSource;

@@ -8,6 +8,7 @@
 
 use crate::busy_poll::Deferral;
 use crate::interface::{Interface, MULTICAST, NO_ARP, UP};
+use crate::jumbo;
 use crate::settings::{OnMiss, PortSettings};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ use thiserror::Error;
 /// The largest MTU at which a frame with two VLAN tags fits into one page together with what XDP needs: 256 bytes in
 /// front and 320 behind. Drivers can have a lower limit of their own.
 pub const MTU_LIMIT: u32 = 4096 - 256 - 320 - 14 - 8;
+
+/// The largest MTU with `jumbo = true`: the most that switches and cards pass on.
+pub const JUMBO_MTU_LIMIT: u32 = 9216;
 
 /// Why a port cannot be used.
 #[derive(Debug, Error)]
@@ -80,16 +84,30 @@ pub enum PortError {
         /// What is in the way.
         problem: String,
     },
-    /// A frame would not fit into one buffer.
+    /// A frame could be longer than there is room for.
     #[error(
-        "interface {interface} has an MTU of {mtu}, and one buffer holds frames up to an MTU of {limit}; set it with `ip link set {interface} mtu 1500`, or give its frames more memory with ring.frame_size = 4096 (up to an MTU of 3498)"
+        "interface {interface} has an MTU of {mtu}, more than {limit}; set it with `ip link set {interface} mtu {limit}`, or {remedy}"
     )]
     Mtu {
         /// The interface.
         interface: String,
         /// Its MTU.
         mtu: u32,
-        /// The largest that works.
+        /// The largest that works with these settings.
+        limit: u32,
+        /// What else helps.
+        remedy: &'static str,
+    },
+    /// Jumbo frames are asked for, and the kernel has none for AF_XDP.
+    #[error(
+        "interface {interface} is to capture jumbo frames, and Linux {release} hands no AF_XDP socket a frame of several buffers; use Linux 6.6 or newer, or write jumbo = false and set its MTU to {limit} or less"
+    )]
+    Jumbo {
+        /// The interface.
+        interface: String,
+        /// The kernel's release.
+        release: String,
+        /// The largest MTU without jumbo frames.
         limit: u32,
     },
     /// The system refused.
@@ -230,10 +248,7 @@ impl Port {
         let interface = find(name)?;
         let ifindex = interface.index().map_err(failed(name, "reading its index"))?;
         let mtu = interface.mtu().map_err(failed(name, "reading its MTU"))?;
-        let limit = settings.ring.mtu_limit().min(MTU_LIMIT);
-        if mtu > limit {
-            return Err(PortError::Mtu { interface: name.to_owned(), mtu, limit });
-        }
+        check_length(settings, mtu)?;
         let found = interface.receive_queues();
         let wanted = settings.queues.unwrap_or(found);
         if wanted > found {
@@ -282,6 +297,31 @@ fn defer_interrupts(state: &PortState) -> Result<(), PortError> {
     }
     let apply = Deferral::BUSY_POLL.apply(&state.interface);
     apply.map_err(|(path, error)| refused(format!("{}: {error}", path.display())))
+}
+
+/// Checks that frames of the longest kind have room.
+fn check_length(settings: &PortSettings, mtu: u32) -> Result<(), PortError> {
+    let interface = settings.interface.clone();
+    let kernel_can = || jumbo::kernel_can().map_err(failed(&settings.interface, "asking the kernel for jumbo frames"));
+    if settings.jumbo && !kernel_can()? {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let limit = PortSettings { jumbo: false, ..settings.clone() }.mtu_limit();
+        return Err(PortError::Jumbo { interface, release, limit });
+    }
+    let limit = settings.mtu_limit();
+    if mtu <= limit {
+        return Ok(());
+    }
+    let remedy = if settings.jumbo {
+        "take frames this long elsewhere: nothing larger is captured"
+    } else if mtu <= MTU_LIMIT {
+        "give its frames more memory with ring.frame_size = 4096 (up to an MTU of 3498)"
+    } else if kernel_can()? {
+        "write jumbo = true (up to an MTU of 9216)"
+    } else {
+        "use Linux 6.6 or newer and write jumbo = true (up to an MTU of 9216)"
+    };
+    Err(PortError::Mtu { interface, mtu, limit, remedy })
 }
 
 fn wait_for_carrier(interface: &Interface, settings: &PortSettings) -> Result<(), PortError> {

@@ -8,6 +8,7 @@ use crate::settings::{BindMode, PortSettings};
 use crate::source::{After, Batch, Located, Memory, Source, SourceError, SourceStatistics};
 use std::error::Error;
 use std::io;
+use std::mem;
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
@@ -30,6 +31,8 @@ pub struct RingSource {
     spin: Duration,
     busy_poll: Option<BusyPoll>,
     next_number: u64,
+    /// The frames to come are of a packet that was too long and is not taken.
+    in_overlong: bool,
     counts: SourceStatistics,
 }
 
@@ -60,7 +63,7 @@ impl RingSource {
             problem,
             remedy: remedy.to_owned(),
         };
-        ring.validate().map_err(|error| refuse(error.to_string(), "correct the section [capture.ring]"))?;
+        settings.validate().map_err(|error| refuse(error.to_string(), "correct its section [[capture]]"))?;
         let unfit = |error: &dyn Error| refuse(chain(error), "correct the section [capture.ring]");
         let size = |frames: u32| QueueSize::new(frames).map_err(|error| unfit(&error));
         let frame_size = ring.frame_size.try_into().map_err(|error: xsk_rs::config::FrameSizeError| unfit(&error))?;
@@ -92,6 +95,7 @@ impl RingSource {
             BindMode::ZeroCopy => BindFlags::XDP_ZEROCOPY,
         };
         flags.set(BindFlags::XDP_USE_NEED_WAKEUP, ring.need_wakeup);
+        flags.set(BindFlags::XDP_USE_SG, settings.jumbo);
         let config = SocketConfig::builder()
             .rx_queue_size(size(ring.receive)?)
             .tx_queue_size(size(64)?)
@@ -131,6 +135,7 @@ impl RingSource {
             spin: Duration::from_micros(if busy_poll.is_some() { ring.busy_poll_us } else { ring.spin_us }.into()),
             busy_poll,
             next_number: 0,
+            in_overlong: false,
             counts: SourceStatistics::default(),
         };
         // The socket is bound with an empty fill ring.
@@ -170,21 +175,24 @@ impl RingSource {
             }
             self.pool.receive(&mut self.rings)?;
         }
-        for (place, frame) in self.pool.batch().iter().enumerate() {
-            // SAFETY: the frame is of this memory, in the pool's batch, and checked not to leave its place; the pool is
-            // not touched while the bytes are looked at.
-            let bytes = unsafe { self.umem.data(frame) }.contents();
-            match Located::check(bytes, place, None) {
-                Some(located) => {
-                    let number = located.header().number;
-                    self.counts.missing += number.saturating_sub(self.next_number);
-                    self.next_number = number.saturating_add(1);
-                    self.counts.frames += 1;
-                    self.counts.bytes += located.frame_length() as u64;
-                    self.located.push(located);
+        let mut place = 0;
+        for pieces in self.pool.batch().chunk_by(|piece, _| piece.has_more_frames()) {
+            let unfinished = pieces.last().is_some_and(FrameDesc::has_more_frames);
+            // What follows a packet too long for a batch was counted with its beginning.
+            if !mem::replace(&mut self.in_overlong, unfinished) {
+                match locate(&self.umem, pieces, place).filter(|_| !unfinished) {
+                    Some(located) => {
+                        let number = located.header().number;
+                        self.counts.missing += number.saturating_sub(self.next_number);
+                        self.next_number = number.saturating_add(1);
+                        self.counts.frames += 1;
+                        self.counts.bytes += located.frame_length() as u64;
+                        self.located.push(located);
+                    }
+                    None => self.counts.malformed += 1,
                 }
-                None => self.counts.malformed += 1,
             }
+            place += pieces.len();
         }
         Ok(())
     }
@@ -218,7 +226,7 @@ impl Source for RingSource {
             queue: self.queue,
             source,
         })?;
-        let after = if self.pool.is_batch_full() { After::Unknown } else { After::Empty };
+        let after = if self.pool.left_some() { After::Unknown } else { After::Empty };
         Ok(Batch::new(&self.located, Memory::Ring(&self.umem, &self.pool), after))
     }
 
@@ -234,6 +242,19 @@ impl Source for RingSource {
         }
         counts
     }
+}
+
+/// Checks the packet in some frames of the pool's batch, which begin at `place` of it.
+fn locate(umem: &Umem, pieces: &[FrameDesc], place: usize) -> Option<Located> {
+    let (first, rest) = pieces.split_first()?;
+    // SAFETY: the frame is of this memory, in the pool's batch, and checked not to leave its place; the pool is not
+    // touched while the bytes are looked at.
+    let bytes = unsafe { umem.data(first) }.contents();
+    if rest.is_empty() {
+        return Located::check(bytes, place, None);
+    }
+    let length = pieces.iter().map(|piece| piece.lengths().data()).sum();
+    Located::check_pieces(bytes, pieces.len(), length, place)
 }
 
 fn bind_patiently(

@@ -1,7 +1,8 @@
 //! This crate's part of the configuration file: one [`PortSettings`] for each `[[capture]]` section, and the sizes of
 //! the kernel's tables from `[tables]`. Read by `writ check-config` and `writ run`, judged by `validate`.
 
-use crate::frames::FRAME_ROOM;
+use crate::frames::{FRAME_ROOM, MAX_PIECES};
+use crate::port::{JUMBO_MTU_LIMIT, MTU_LIMIT};
 use rustix::thread::CpuSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -108,6 +109,10 @@ pub struct PortSettings {
     /// How long to wait for a carrier, in seconds.
     #[serde(default = "five")]
     pub carrier_wait_s: u32,
+    /// Whether frames come that are too long for one buffer, up to [`JUMBO_MTU_LIMIT`]. Needs Linux 6.6 or newer, and in
+    /// driver mode a driver that chains buffers for XDP.
+    #[serde(default)]
+    pub jumbo: bool,
     /// How many receive queues to bind, from queue 0 on. Without it, all that the interface has.
     #[serde(default)]
     pub queues: Option<u32>,
@@ -127,7 +132,7 @@ pub struct RingSettings {
     pub receive: u32,
     /// Frames of the queue in all; each has a place in the fill ring. A power of two, more than `receive`.
     pub frames: u32,
-    /// Bytes of memory of one frame: 2048 or 4096.
+    /// Bytes of memory of one frame: 2048 or 4096. A jumbo frame takes as many as it needs.
     pub frame_size: u32,
     /// Frames that are handed to the worker at once.
     pub batch: u32,
@@ -221,6 +226,7 @@ impl PortSettings {
             tunnel: Tunnel::default(),
             bring_up: yes(),
             carrier_wait_s: five(),
+            jumbo: false,
             queues: None,
             cpus: Vec::new(),
             ring: RingSettings::default(),
@@ -280,7 +286,20 @@ impl PortSettings {
                 "write the numbers that `lscpu -e` shows",
             ));
         }
-        self.ring.validate()
+        self.ring.validate()?;
+        if self.jumbo && self.ring.batch < MAX_PIECES {
+            return Err(SettingsError::new(
+                "ring.batch",
+                format!("{} frames, of which a jumbo packet can take {MAX_PIECES}", self.ring.batch),
+                "write at least 18, or jumbo = false",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The largest MTU that the port can have.
+    pub fn mtu_limit(&self) -> u32 {
+        if self.jumbo { JUMBO_MTU_LIMIT } else { self.ring.mtu_limit().min(MTU_LIMIT) }
     }
 }
 
@@ -419,6 +438,8 @@ mod tests {
         assert_eq!(fault(|s| s.ring.frames = s.ring.receive), "ring.frames");
         assert_eq!(fault(|s| s.ring.frame_size = 9000), "ring.frame_size");
         assert_eq!(fault(|s| s.ring.batch = 0), "ring.batch");
+        assert_eq!(fault(|s| s.ring.batch = 17), "none");
+        assert_eq!(fault(|s| (s.ring.batch, s.jumbo) = (17, true)), "ring.batch");
         assert_eq!(fault(|s| s.ring.spin_us = 2_000_000), "ring.spin_us");
         assert_eq!(fault(|s| s.ring.busy_poll_us = 2_000_000), "ring.busy_poll_us");
         assert_eq!(fault(|s| s.ring.busy_poll_budget = 0), "ring.busy_poll_budget");

@@ -3,12 +3,16 @@
 
 use crate::busy_poll::Polling;
 use crate::frames::FramePool;
+use crate::pieces::Pieces;
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
-use writ_abi::{ABI_VERSION, FrameHeader};
+use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader};
 use xsk_rs::Umem;
 use zerocopy::FromBytes;
+
+/// That of IPv6. Behind one of IPv4 in a frame of several pieces there are as many bytes.
+const LONGEST_BASE_HEADER: usize = 40;
 
 /// When the packet was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +29,11 @@ pub enum FrameTime {
 pub struct Frame<'a> {
     /// What the kernel said of it.
     pub header: &'a FrameHeader,
-    /// The frame from its first byte on, as long as it was left. The offsets in `header` are inside it.
+    /// The frame from its first byte on, as long as it was left. The offsets in `header` are inside it. Of a jumbo frame
+    /// this is the first piece, in which at least the base IP header lies whole.
     pub bytes: &'a [u8],
+    /// What of a jumbo frame comes behind `bytes`. [`Frame::part`] and [`Frame::read`] see it as one.
+    pub rest: Pieces<'a>,
     /// When the packet was seen. Use this and not `header.time_ns`.
     pub time: FrameTime,
 }
@@ -108,6 +115,8 @@ pub(crate) struct Located {
     time: FrameTime,
     /// Index into the pool's batch, or start of the header in a buffer.
     place: usize,
+    /// How many of the pool's frames it takes; in a buffer always one.
+    pieces: usize,
     length: usize,
 }
 
@@ -147,23 +156,29 @@ impl<'a> Batch<'a> {
     pub fn frames(&self) -> impl Iterator<Item = Frame<'a>> + '_ {
         let memory = self.memory;
         self.located.iter().filter_map(move |located| {
-            let bytes = memory.bytes(located)?;
-            Some(Frame { header: &located.header, bytes: bytes.get(FrameHeader::SIZE..)?, time: located.time })
+            let (first, rest) = memory.bytes(located)?;
+            Some(Frame { header: &located.header, bytes: first.get(FrameHeader::SIZE..)?, rest, time: located.time })
         })
     }
 }
 
 impl<'a> Memory<'a> {
-    fn bytes(self, located: &Located) -> Option<&'a [u8]> {
+    /// The first piece with the header in front, and the others.
+    fn bytes(self, located: &Located) -> Option<(&'a [u8], Pieces<'a>)> {
         match self {
             Memory::Ring(umem, pool) => {
-                let descriptor = pool.batch().get(located.place)?;
-                // SAFETY: the frame belongs to this memory and is in the pool's batch, so the kernel does not have it;
-                // the pool is borrowed for 'a, so it cannot give the frame back before the bytes are let go. The pool
-                // has checked that the descriptor does not leave its frame.
-                Some(unsafe { umem.data(descriptor) }.contents())
+                let (first, rest) = pool.batch().get(located.place..)?.get(..located.pieces)?.split_first()?;
+                // SAFETY: the frames belong to this memory and are in the pool's batch, so the kernel does not have them;
+                // the pool is borrowed for 'a, so it cannot give them back before the bytes are let go. The pool has
+                // checked that no descriptor leaves its frame.
+                let first = unsafe { umem.data(first) }.contents();
+                // SAFETY: as above.
+                Some((first, unsafe { Pieces::new(umem, rest) }))
             }
-            Memory::Buffer(buffer) => buffer.get(located.place..located.place.checked_add(located.length)?),
+            Memory::Buffer(buffer) => {
+                let bytes = buffer.get(located.place..located.place.checked_add(located.length)?)?;
+                Some((bytes, Pieces::default()))
+            }
         }
     }
 }
@@ -173,21 +188,36 @@ impl Located {
     /// replaces that of the kernel.
     pub(crate) fn check(bytes: &[u8], place: usize, time: Option<FrameTime>) -> Option<Self> {
         let (header, frame) = FrameHeader::read_from_prefix(bytes).ok()?;
+        let time = time.unwrap_or(FrameTime::Boot(header.time_ns));
+        Self::is_sound(&header, frame.len()).then_some(Self { header, time, place, pieces: 1, length: bytes.len() })
+    }
+
+    /// [`Located::check`] of a frame in several pieces, `length` bytes in all.
+    pub(crate) fn check_pieces(first: &[u8], pieces: usize, length: usize, place: usize) -> Option<Self> {
+        let (header, bytes) = FrameHeader::read_from_prefix(first).ok()?;
+        let frame = length.checked_sub(FrameHeader::SIZE)?;
+        // All pieces are there, and what the second look reads is in the first.
+        let left = if header.flags & FrameFlags::CUT == 0 { header.wire_length } else { header.header_end.into() };
+        let sound = Self::is_sound(&header, frame)
+            && u32::try_from(frame) == Ok(left)
+            && usize::from(header.ip_offset) + LONGEST_BASE_HEADER <= bytes.len();
+        sound.then_some(Self { header, time: FrameTime::Boot(header.time_ns), place, pieces, length })
+    }
+
+    fn is_sound(header: &FrameHeader, length: usize) -> bool {
         let [ip_offset, header_end, ip_end] = [header.ip_offset, header.header_end, header.ip_end].map(usize::from);
         // The cut may fall before the end of the IP packet; nothing else may lie outside the frame.
-        let sound = header.abi == ABI_VERSION
+        header.abi == ABI_VERSION
             && header.reserved == 0
             && ip_offset < header_end
-            && header_end <= frame.len()
+            && header_end <= length
             && header_end <= ip_end
-            && (ip_end <= frame.len() || header.flags & writ_abi::FrameFlags::CUT != 0)
+            && (ip_end <= length || header.flags & FrameFlags::CUT != 0)
             && usize::from(header.transport_offset) <= header_end
             && header
                 .options
                 .iter()
-                .all(|span| span.length == 0 || usize::from(span.offset) + usize::from(span.length) <= header_end);
-        let time = time.unwrap_or(FrameTime::Boot(header.time_ns));
-        sound.then_some(Self { header, time, place, length: bytes.len() })
+                .all(|span| span.length == 0 || usize::from(span.offset) + usize::from(span.length) <= header_end)
     }
 
     /// Puts right what the program could not know of a packet that the file holds a part of only.
@@ -218,7 +248,7 @@ pub trait Source: Send {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use writ_abi::{FrameFlags, OptionSpan};
+    use writ_abi::OptionSpan;
     use zerocopy::{FromZeros, IntoBytes};
 
     fn checked(change: impl FnOnce(&mut FrameHeader)) -> Option<Located> {
@@ -246,5 +276,29 @@ mod tests {
         assert!(checked(|header| header.options[3] = OptionSpan { offset: 40, length: 3 }).is_none());
         assert!(checked(|header| header.reserved = 1).is_none());
         assert!(Located::check(&[0; FrameHeader::SIZE - 1], 0, None).is_none());
+    }
+
+    #[test]
+    fn pieces_that_are_not_all_of_the_frame_are_malformed() {
+        let checked = |first: usize, length: usize, change: fn(&mut FrameHeader)| {
+            let mut header = FrameHeader::new_zeroed();
+            header.abi = ABI_VERSION;
+            (header.ip_offset, header.header_end, header.ip_end, header.wire_length) = (14, 42, 9014, 9014);
+            change(&mut header);
+            let mut bytes = header.as_bytes().to_vec();
+            bytes.resize(first, 0);
+            Located::check_pieces(&bytes, 6, length, 0)
+        };
+        assert_eq!(checked(1792, FrameHeader::SIZE + 9014, |_| ()).unwrap().frame_length(), 9014);
+        for length in [0, FrameHeader::SIZE + 9013, FrameHeader::SIZE + 9015] {
+            assert!(checked(1792, length, |_| ()).is_none());
+        }
+        // The FrameHeader, and the packet's base header, in the first piece.
+        assert!(checked(FrameHeader::SIZE - 1, FrameHeader::SIZE + 9014, |_| ()).is_none());
+        assert!(checked(FrameHeader::SIZE + 53, FrameHeader::SIZE + 9014, |_| ()).is_none());
+        // Nothing is behind a cut.
+        let cut = |header: &mut FrameHeader| (header.flags, header.header_end) = (FrameFlags::CUT, 2000);
+        assert!(checked(1792, FrameHeader::SIZE + 2000, cut).is_some());
+        assert!(checked(1792, FrameHeader::SIZE + 9014, cut).is_none());
     }
 }

@@ -1,6 +1,8 @@
 //! Live capture on a veth pair in network namespaces: rings, ports, and what is left when it ends.
 
 mod support;
+#[path = "support/wire.rs"]
+mod wire;
 
 use ipnet::IpNet;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
@@ -10,73 +12,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, net, udp};
+use wire::{PATIENCE, SLOT, Wire, drain, tap};
 use writ_abi::{PolicyFlags, ProbeCounter, SlotRef};
 use writ_capture::{
     AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Polling, Port, PortError, PortSettings,
-    RingSettings, RingSource, Source, TableError, TargetView, Tunnel, boot_now_ns, port, privileges, verify,
+    RingSettings, Source, TableError, TargetView, Tunnel, boot_now_ns, port, privileges, verify,
 };
-use writ_lab::{FrameSender, LinkOptions, Namespace, until, veth};
-
-const SLOT: SlotRef = SlotRef { slot: 1, generation: 1 };
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A tap and the device at its far end, each in a namespace of its own. The tap's link is down.
-struct Wire {
-    probe: Namespace,
-    far: Namespace,
-}
-
-impl Wire {
-    fn new(queues: u16) -> Self {
-        let wire = Self { probe: Namespace::new("probe").unwrap(), far: Namespace::new("far").unwrap() };
-        let options = LinkOptions { queues, ..LinkOptions::default() };
-        veth((&wire.probe, "tap"), (&wire.far, "far"), options).unwrap();
-        wire.probe.ip(&["link", "set", "tap", "down"]).unwrap();
-        // What the far end says by itself would be counted at the tap.
-        writ_lab::quiet(&wire.far, "far").unwrap();
-        wire
-    }
-
-    fn link(&self) -> String {
-        self.probe.ip(&["-d", "link", "show", "tap"]).unwrap()
-    }
-
-    /// Makes the tap quiet and captures on it, with one warrant for [`TARGET`].
-    fn capture(&self, settings: &PortSettings) -> (Port, Kernel, Vec<RingSource>) {
-        self.probe
-            .enter(|| {
-                port::quiet(settings).unwrap();
-                let port = Port::open(settings).unwrap();
-                let mut kernel = Kernel::load(&SMALL).unwrap();
-                let sources = kernel.capture(&port, settings).unwrap();
-                intercept(&mut kernel, SLOT, TARGET, BOTH);
-                (port, kernel, sources)
-            })
-            .unwrap()
-    }
-
-    fn sender(&self) -> FrameSender {
-        FrameSender::open(&self.far, "far").unwrap()
-    }
-}
-
-fn tap() -> PortSettings {
-    let ring = RingSettings { receive: 256, frames: 512, batch: 32, ..RingSettings::default() };
-    PortSettings { ring, ..PortSettings::named("tap") }
-}
-
-/// Takes frames from the sources until there are as many as wanted, or patience ends.
-fn drain(sources: &mut [RingSource], wanted: usize) -> Vec<(u32, Vec<u8>, FrameTime)> {
-    let mut frames = Vec::new();
-    let started = Instant::now();
-    while frames.len() < wanted && started.elapsed() < PATIENCE {
-        for source in &mut *sources {
-            let batch = source.receive(Duration::from_millis(5)).unwrap();
-            frames.extend(batch.frames().map(|frame| (frame.header.queue, frame.bytes.to_vec(), frame.time)));
-        }
-    }
-    frames
-}
+use writ_lab::{Namespace, until};
 
 #[test]
 fn every_frame_of_the_target_arrives_from_both_queues_and_no_other() {

@@ -38,19 +38,33 @@ impl Intercept {
         sequence: u64,
         packet: &[u8],
     ) -> Result<usize, NoRoom> {
+        self.content_from(out, time, direction, sequence, packet.len(), |payload| payload.copy_from_slice(packet))
+    }
+
+    /// [`content`](Self::content) of a packet that does not lie in one piece: `copy` writes its `length` octets to the
+    /// slice that it is given, which is as long.
+    #[inline]
+    pub fn content_from(
+        &self,
+        out: &mut [u8],
+        time: UtcMicros,
+        direction: Direction,
+        sequence: u64,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
         let time = time.generalized();
         let sequence = Unsigned::new(sequence);
 
         let header =
             self.correlation_info.len() + tlv_octets(time.length) + DIRECTION_OCTETS + tlv_octets(sequence.length);
-        let apdu = tlv_octets(header) + tlv_octets(packet.len());
+        let apdu = tlv_octets(header) + tlv_octets(length);
         let total = tlv_octets(apdu);
 
-        let (head, payload) =
-            out.get_mut(..total).ok_or(NoRoom)?.split_at_mut_checked(total - packet.len()).ok_or(NoRoom)?;
+        let (head, payload) = out.get_mut(..total).ok_or(NoRoom)?.split_at_mut_checked(total - length).ok_or(NoRoom)?;
         // The payload first: while it comes from memory, the processor has the head to work on. The other way round the
         // head stands between one packet's memory and the next's, and 1400 octets take nearly twice as long.
-        payload.copy_from_slice(packet);
+        copy(payload);
         let mut writer = Writer::new(head);
         writer.header(SEQUENCE, apdu)?;
         writer.header(constructed(0), header)?;
@@ -58,7 +72,7 @@ impl Intercept {
         writer.some_value(primitive(1), &time.text, time.length)?;
         writer.value(primitive(2), &[direction as u8])?;
         writer.some_value(primitive(3), &sequence.octets, sequence.length)?;
-        writer.header(primitive(1), packet.len())?;
+        writer.header(primitive(1), length)?;
         Ok(total)
     }
 

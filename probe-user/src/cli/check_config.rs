@@ -13,7 +13,11 @@ struct Report {
 
 pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
     let file = &args.config.config;
-    let checked = Config::load(file).and_then(|config| config.check_credentials(file).map(|()| config));
+    let checked = Config::load(file).and_then(|config| {
+        config.check_credentials(file)?;
+        config.check_kernel(file)?;
+        Ok(config)
+    });
     let config = match checked {
         Ok(config) => config,
         Err(ConfigError::Faults { faults, .. }) if args.json => {
@@ -31,8 +35,12 @@ pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
     for capture in &config.capture {
         output::line(
             &format!(
-                "tap port {}: {:?} mode, {:?}, a miss is {:?}",
-                capture.interface, capture.mode, capture.bind, capture.on_miss
+                "tap port {}: {:?} mode, {:?}{}, a miss is {:?}",
+                capture.interface,
+                capture.mode,
+                capture.bind,
+                if capture.jumbo { ", jumbo" } else { "" },
+                capture.on_miss
             )
             .to_lowercase(),
         );

@@ -14,20 +14,26 @@ const WITH_PORTS: [u8; 3] = [6, 17, 132];
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
     header: &'a FrameHeader,
+    /// What of them is in the frame's first piece: all, but for a jumbo frame with very many options.
     bytes: &'a [u8],
+    ports: Option<(u16, u16)>,
 }
 
 impl<'a> Headers<'a> {
     /// Cuts a frame where the kernel says that its headers end. The kernel has done so itself where every intercept
     /// that hit is headers-only.
     pub fn of(frame: &Frame<'a>) -> Option<Self> {
-        Some(Self { header: frame.header, bytes: frame.bytes.get(..usize::from(frame.header.header_end))? })
+        let end = usize::from(frame.header.header_end);
+        if end > frame.length() {
+            return None;
+        }
+        let bytes = frame.bytes.get(..end).unwrap_or(frame.bytes);
+        Some(Self { header: frame.header, bytes, ports: ports(frame, end) })
     }
 
     /// Addresses, protocol, ports and flow label.
     pub fn flow(&self) -> Option<Flow> {
         let (source, destination) = addresses(self.header, self.bytes)?;
-        let ports = self.ports();
         let flow_label = match source {
             IpAddr::V4(_) => None,
             IpAddr::V6(_) => {
@@ -35,15 +41,16 @@ impl<'a> Headers<'a> {
                 FlowLabel::from_word(u32::from_be_bytes(*first))
             }
         };
-        Some(Flow { source, destination, protocol: self.header.protocol, ports, flow_label })
+        Some(Flow { source, destination, protocol: self.header.protocol, ports: self.ports, flow_label })
     }
+}
 
-    fn ports(&self) -> Option<(u16, u16)> {
-        if self.header.flags & FrameFlags::TRANSPORT == 0 || !WITH_PORTS.contains(&self.header.protocol) {
-            return None;
-        }
-        let transport = self.bytes.get(usize::from(self.header.transport_offset)..)?;
-        let [a, b, c, d] = *transport.first_chunk()?;
-        Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+/// Both ports, if a transport header that begins with them lies whole before `end`.
+fn ports(frame: &Frame<'_>, end: usize) -> Option<(u16, u16)> {
+    if frame.header.flags & FrameFlags::TRANSPORT == 0 || !WITH_PORTS.contains(&frame.header.protocol) {
+        return None;
     }
+    let offset = usize::from(frame.header.transport_offset);
+    let [a, b, c, d] = frame.read(offset).filter(|_| offset + 4 <= end)?;
+    Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }

@@ -15,9 +15,8 @@ pub use outlets::Outlets;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use writ_abi::FrameHeader;
 use writ_capture::ClockOffset;
-use writ_capture::{Batch, Frame, FrameTime};
+use writ_capture::{Batch, Frame, FrameTime, Part};
 use writ_capture::{Hit, verify};
 use writ_encoder::t1_ias::Direction;
 use writ_encoder::{NoRoom, UtcMicros};
@@ -162,9 +161,10 @@ fn append(
     let encoder = delivery.encoder();
     let appended = match delivery.packets() {
         Packets::Content { .. } => {
-            let packet = ip_packet(frame.header, frame.bytes).ok_or(LossReason::EncodeFailed)?;
-            producer.append(encoder.content_bound(packet.len()), record(RecordKind::Content), |out| {
-                encoder.content(out, time, direction(job.hit), sequence, packet)
+            let packet = ip_packet(frame).ok_or(LossReason::EncodeFailed)?;
+            let length = packet.length();
+            producer.append(encoder.content_bound(length), record(RecordKind::Content), |out| {
+                encoder.content_from(out, time, direction(job.hit), sequence, length, |payload| packet.copy_to(payload))
             })
         }
         Packets::Reports { .. } => {
@@ -197,8 +197,8 @@ fn direction(hit: Hit) -> Direction {
 }
 
 /// The IP packet in a frame: from its header to the length that the header states, without Ethernet padding.
-fn ip_packet<'a>(header: &FrameHeader, frame: &'a [u8]) -> Option<&'a [u8]> {
-    frame.get(usize::from(header.ip_offset)..usize::from(header.ip_end))
+fn ip_packet<'a>(frame: &Frame<'a>) -> Option<Part<'a>> {
+    frame.part(usize::from(frame.header.ip_offset)..usize::from(frame.header.ip_end))
 }
 
 /// An event's bytes, already encoded, as the writer that `Producer::append` takes.

@@ -97,7 +97,8 @@ fn a_port_that_cannot_be_used_is_named_and_left_as_it_was() {
     refused((tap0, "interface = \"tap0\"\ncarrier_wait_s = 1"), &["tap0 has no carrier after 1 s", "check the cable"]);
     scene.far.ip(&["link", "set", "far0", "up"]).unwrap();
     scene.host.ip(&["link", "set", "tap0", "mtu", "9000"]).unwrap();
-    refused((tap0, "interface = \"tap0\" # as it was"), &["tap0 has an MTU of 9000", "`ip link set tap0 mtu 1500`"]);
+    let remedies = ["tap0 has an MTU of 9000", "`ip link set tap0 mtu 1642`", "jumbo = true"];
+    refused((tap0, "interface = \"tap0\" # as it was"), &remedies);
 }
 
 #[test]

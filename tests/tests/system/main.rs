@@ -7,6 +7,7 @@
 //! | [`targets`] | overlapping prefixes, as many as can be, and one too many; ten thousand targets |
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
+//! | [`jumbo`] | packets of nine kilobytes, whole and as header reports |
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
 //! | [`tuning`] | what makes a port fast is set up, shown and put back |
 //! | [`storage`] | damaged files and a full disk stop what is new, not what is in force |
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod jumbo;
 mod ports;
 mod replay;
 mod roles;

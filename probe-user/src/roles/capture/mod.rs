@@ -61,7 +61,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     });
     let mut workers = Vec::new();
     for (settings, source) in sources {
-        let mode = format!("{:?}, {:?}", settings.mode, settings.bind).to_lowercase();
+        let jumbo = if settings.jumbo { ", jumbo" } else { "" };
+        let mode = format!("{:?}, {:?}{jumbo}", settings.mode, settings.bind).to_lowercase();
         let name = (source.interface().to_owned(), source.queue(), mode);
         let cpu = settings.cpus.get(source.queue() as usize).copied();
         let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize);
