@@ -29,6 +29,7 @@ mod packet;
 mod pppoe;
 mod scratch;
 mod slots;
+mod survey;
 mod transport;
 mod tunnel;
 
@@ -66,6 +67,20 @@ pub fn writ_tun_drop(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn writ_tun_pass(ctx: XdpContext) -> u32 {
     decide_mirrored(&ctx, XDP_PASS)
+}
+
+/// For `writ tap survey` on a tap port: counts, and drops every frame.
+#[xdp]
+pub fn writ_srv_drop(ctx: XdpContext) -> u32 {
+    survey::look(&ctx);
+    XDP_DROP
+}
+
+/// The same on a shared port: every frame goes on to the host's network stack.
+#[xdp]
+pub fn writ_srv_pass(ctx: XdpContext) -> u32 {
+    survey::look(&ctx);
+    XDP_PASS
 }
 
 #[inline(always)]

@@ -3,7 +3,10 @@
 use aya::EbpfLoader;
 use aya::programs::Xdp;
 use std::io::Write;
-use writ_abi::{ABI_VERSION, PROGRAM_DROP, PROGRAM_PASS, PROGRAM_TUNNEL_DROP, PROGRAM_TUNNEL_PASS, maps};
+use writ_abi::{
+    ABI_VERSION, PROGRAM_DROP, PROGRAM_PASS, PROGRAM_SURVEY_DROP, PROGRAM_SURVEY_PASS, PROGRAM_TUNNEL_DROP,
+    PROGRAM_TUNNEL_PASS, maps,
+};
 use writ_capture::{Kernel, KernelError, KernelSettings, check_abi, object};
 
 /// Half of what the kernel allows: room for the headers to come, and for kernels that verify less cleverly.
@@ -14,7 +17,8 @@ fn the_verifier_has_little_to_do() {
     // The kernel removes what a setting switches off: here all is on.
     let mut ebpf =
         EbpfLoader::new().override_global(maps::LOOK_INSIDE, &1u32, true).load(object()).expect("the object loads");
-    for name in [PROGRAM_DROP, PROGRAM_PASS, PROGRAM_TUNNEL_DROP, PROGRAM_TUNNEL_PASS] {
+    let capture = [PROGRAM_DROP, PROGRAM_PASS, PROGRAM_TUNNEL_DROP, PROGRAM_TUNNEL_PASS];
+    for name in capture.into_iter().chain([PROGRAM_SURVEY_DROP, PROGRAM_SURVEY_PASS]) {
         let program: &mut Xdp = ebpf.program_mut(name).expect("the program is there").try_into().expect("it is XDP");
         program.load().expect("the verifier accepts it (as root)");
         let info = program.info().expect("the kernel tells");
@@ -41,6 +45,9 @@ fn the_object_has_every_map_of_the_border() {
         maps::SOCKETS,
         maps::QUEUE_NUMBERS,
         maps::SCRATCH,
+        maps::SURVEY_COUNTERS,
+        maps::SURVEY_FLOWS,
+        maps::SURVEYED_PACKETS,
     ];
     for name in names {
         assert!(ebpf.map(name).is_some(), "no map {name}");

@@ -252,7 +252,7 @@ impl Kernel {
             .fd()
             .map_err(|source| KernelError::Refused { program, source: Box::new(source) })?;
         let link = Link::create(program_fd.as_fd(), port.ifindex(), settings.mode)
-            .map_err(|source| explain_attach(port, settings, source))?;
+            .map_err(|source| explain_attach(port.name(), port.mtu(), settings.mode, source))?;
         let first_socket = self.sockets_used;
         let mut sources = Vec::new();
         for queue in 0..port.queues() {
@@ -342,7 +342,7 @@ const fn program_name(on_miss: OnMiss, tunnel: Tunnel) -> &'static str {
 }
 
 /// Loads a program, if it is not loaded yet.
-fn load(ebpf: &mut Ebpf, program: &'static str) -> Result<(), KernelError> {
+pub(crate) fn load(ebpf: &mut Ebpf, program: &'static str) -> Result<(), KernelError> {
     match xdp_mut(ebpf, program)?.load() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
         Err(error) => Err(match errno(&error) {
@@ -360,7 +360,7 @@ pub(crate) fn xdp_socket() -> io::Result<OwnedFd> {
     Ok(socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)?)
 }
 
-fn xdp<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a Xdp, KernelError> {
+pub(crate) fn xdp<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a Xdp, KernelError> {
     let program = ebpf.program(name).ok_or(TableError::Missing(name))?;
     program.try_into().map_err(|source| KernelError::Refused { program: name, source: Box::new(source) })
 }
@@ -370,35 +370,33 @@ fn xdp_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Ke
     program.try_into().map_err(|source| KernelError::Refused { program: name, source: Box::new(source) })
 }
 
-fn not_permitted(what: &'static str) -> KernelError {
+pub(crate) fn not_permitted(what: &'static str) -> KernelError {
     KernelError::NotPermitted { what, capabilities: "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW" }
 }
 
-fn explain_attach(port: &Port, settings: &PortSettings, source: io::Error) -> KernelError {
-    let native = settings.mode == AttachMode::Driver;
+pub(crate) fn explain_attach(interface: &str, mtu: u32, mode: AttachMode, source: io::Error) -> KernelError {
+    let native = mode == AttachMode::Driver;
     let (problem, remedy) = match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => return not_permitted("attaching an XDP program"),
         Some(libc::EBUSY | libc::EEXIST) => (
             "another XDP program is attached",
-            format!("find it with `ip link show {0}` and remove it with `ip link set {0} xdp off`", port.name()),
+            format!("find it with `ip link show {interface}` and remove it with `ip link set {interface} xdp off`"),
         ),
         Some(libc::EOPNOTSUPP) if native => {
             ("its driver has no XDP", "use a NIC whose driver has, or write mode = \"generic\"".to_owned())
         }
         Some(libc::ERANGE) => (
             "its MTU needs more than one buffer a frame with this driver",
-            format!("lower it, `ip link set {} mtu 1500` (it is {} now)", port.name(), port.mtu()),
+            format!("lower it, `ip link set {interface} mtu 1500` (it is {mtu} now)"),
         ),
         Some(libc::EINVAL) if native => (
             "its driver refuses XDP in its present setting",
             format!(
-                "switch off LRO and lower the MTU (`ethtool -K {0} lro off`, it is {1} now), and see `dmesg`",
-                port.name(),
-                port.mtu()
+                "switch off LRO and lower the MTU (`ethtool -K {interface} lro off`, it is {mtu} now), and see `dmesg`"
             ),
         ),
         Some(libc::ENODEV) => ("it is gone", "see `ip link`".to_owned()),
         _ => ("the XDP program cannot be attached", "see `dmesg` and `writ doctor`".to_owned()),
     };
-    KernelError::Attach { interface: port.name().to_owned(), problem, remedy, source }
+    KernelError::Attach { interface: interface.to_owned(), problem, remedy, source }
 }

@@ -15,6 +15,7 @@ mod ring;
 mod settings;
 mod shared;
 mod source;
+mod survey;
 mod tables;
 mod verify;
 
@@ -34,5 +35,6 @@ pub use settings::{
     AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError, Tunnel,
 };
 pub use source::{Batch, Frame, FrameTime, Source, SourceError, SourceStatistics};
+pub use survey::{Finding, Survey, SurveyCounts, SurveyedPort, findings};
 pub use tables::{TableError, Tables};
 pub use verify::{Direction, Hit, TargetView, Verified, addresses, verify};
