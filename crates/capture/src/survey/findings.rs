@@ -387,7 +387,8 @@ mod tests {
         let wrapped = [(C::Frames, 100), (C::Erspan, 90)];
         let lossy = [(C::Frames, 100), (C::TcpBytes, 900), (C::TcpUnseen, 150), (C::TcpLate, 50)];
         let twice = [(C::Frames, 100), (C::Compared, 100), (C::DuplicateIn100us, 30), (C::DuplicateIn1ms, 20)];
-        let cases: [(&[(C, u64)], &str, &str, &str); 7] = [
+        type Case<'a> = (&'a [(C, u64)], &'a str, &'a str, &'a str);
+        let cases: [Case<'_>; 7] = [
             (&few, "Both directions", "no: ", "both fibres"),
             (&half, "Both directions", "in part", "one direction of some ports"),
             (&wrapped, "Mirror tunnel", "90 %", "tunnel = \"erspan\""),
