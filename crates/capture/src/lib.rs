@@ -32,7 +32,8 @@ pub use port::{Port, PortError, PortState};
 pub use replay::PcapSource;
 pub use ring::RingSource;
 pub use settings::{
-    AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError, Tunnel,
+    AttachMode, BindMode, DuplicateAction, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings,
+    SettingsError, Tunnel,
 };
 pub use source::{Batch, Frame, FrameTime, Source, SourceError, SourceStatistics};
 pub use survey::{Finding, Survey, SurveyCounts, SurveyedPort, findings};

@@ -7,7 +7,7 @@ mod worker;
 
 use crate::config::Config;
 use crate::ipc::FromRole;
-use crate::pipeline::{Outlets, Worker};
+use crate::pipeline::{Duplicates, Outlets, Worker};
 use crate::roles::Inheritance;
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -63,7 +63,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     for (settings, source) in sources {
         let mode = format!("{:?}, {:?}", settings.mode, settings.bind).to_lowercase();
         let name = (source.interface().to_owned(), source.queue(), mode);
-        let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize);
+        let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize)
+            .recognising(Duplicates::of(settings));
         workers.push(WorkerThread::start(name, Box::new(source), worker, Arc::clone(&common))?);
     }
     let counters = kernel.counter_fds()?;
