@@ -7,6 +7,7 @@
 //! | [`targets`] | overlapping prefixes, as many as can be, and one too many; ten thousand targets |
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
+//! | [`taps`] | a tap is surveyed without taking anything; what it shows twice is recognised |
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
 //! | [`storage`] | damaged files and a full disk stop what is new, not what is in force |
 //! | [`replay`] | a capture file gives what a port would have given |
@@ -20,6 +21,7 @@ mod replay;
 mod roles;
 mod scene;
 mod storage;
+mod taps;
 mod targets;
 mod traffic;
 mod warrants;
