@@ -8,6 +8,8 @@
 //! [`FrameHeader`](writ_abi::FrameHeader) in front (`handover`). Every other frame is dropped or goes its way, unless a
 //! packet within its packet is to be looked at (`inner`).
 //!
+//! `survey` is another program over the same headers, for `writ tap survey`: it only counts.
+//!
 //! The base IP header alone decides. What cannot be read behind it only shortens what is handed over.
 #![no_std]
 #![no_main]

@@ -3,7 +3,7 @@
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use aya::programs::loaded_programs;
 use etherparse::{PacketBuilder, TcpOptionElement};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 use writ_abi::{PROGRAM_SURVEY_DROP, SurveyCounter, maps};
 use writ_capture::{Finding, KernelError, OnMiss, Port, PortSettings, Survey, SurveyCounts, findings, port};
@@ -377,7 +377,13 @@ fn a_shared_port_goes_on_to_serve_the_host() {
     tap.probe.address("tap", "192.0.2.1/30".parse().unwrap()).unwrap();
     tap.far.address("far", "192.0.2.2/30".parse().unwrap()).unwrap();
     tap.far.ip(&["link", "set", "far", "arp", "on"]).unwrap();
-    tap.far.exec("ping", &["-c", "1", "-W", "5", "192.0.2.1"]).unwrap();
+    let (host, peer) = ("192.0.2.1:9", "192.0.2.2:9");
+    let listener = tap.probe.enter(|| UdpSocket::bind(host).unwrap()).unwrap();
+    let sender = tap.far.enter(|| UdpSocket::bind(peer).unwrap()).unwrap();
+    listener.set_read_timeout(Some(PATIENCE)).unwrap();
+    sender.send_to(b"for the host", host).unwrap();
+    assert_eq!(listener.recv(&mut [0; 64]).unwrap(), 12);
+    assert!(tap.survey.counts().get(SurveyCounter::Ipv4) >= 1);
     tap.survey.detach();
     // Nothing is left: another may take it.
     tap.probe.enter(|| Port::open(&settings).map(drop)).unwrap().unwrap();
