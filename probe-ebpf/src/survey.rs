@@ -1,6 +1,7 @@
 //! The program of `writ tap survey`: looks at what a tap shows and keeps numbers of it. Frames come from the driver as to
-//! the capture program, and their headers are walked by the same code; on a mirror port those of the frame in its tunnel. Nothing but counters leaves the kernel: no frame
-//! reaches user space, and flows and packets are known by keyed digests alone (`digest`), whose key nobody keeps.
+//! the capture program, and their headers are walked by the same code; on a mirror port those of the frame in its
+//! tunnel. Nothing but counters leaves the kernel: no frame reaches user space, and flows and packets are known by keyed
+//! digests alone (`digest`), whose key nobody keeps.
 //!
 //! A flow's two directions can come in on two CPUs at once, and then an update of its entry can get lost: these are
 //! figures of a tap, not evidence.
@@ -14,24 +15,17 @@ mod tally;
 use aya_ebpf::programs::XdpContext;
 use writ_abi::{FrameFlags, ProbeCounter, SurveyCounter};
 
-use crate::ethernet::{self, MAX_LENGTH};
+use crate::ethernet::{self, CUSTOMER_TAG, MAX_LENGTH, OLD_SERVICE_TAG, SERVICE_TAG};
 use crate::network::{Family, Network};
 use crate::scratch::Scratch;
-use crate::tunnel::{self, Carried};
+use crate::transport::{SCTP, TCP, UDP};
+use crate::tunnel::{self, Carried, GRE};
 use crate::{ipv4, ipv6, link, mpls, packet, pppoe};
 use tally::Tally;
 
-const CUSTOMER_TAG: u16 = 0x8100;
-const SERVICE_TAG: u16 = 0x88a8;
-const OLD_SERVICE_TAG: u16 = 0x9100;
 /// Length of a MAC header without tags.
 const ETHERNET: u16 = 14;
 const TAG: u16 = 4;
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const GRE: u8 = 47;
-const SCTP: u8 = 132;
 
 /// Counts a frame, and all that its headers say.
 #[inline(always)]
@@ -51,7 +45,7 @@ pub fn look(ctx: &XdpContext) {
 #[inline(always)]
 fn surveyed(ctx: &XdpContext, tally: Tally, length: u32, end: u16) -> Result<(), ProbeCounter> {
     let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::NotIp) };
-    // What is no tunnel on a mirror port is looked at as it is.
+    // What is no tunnel on a mirror port is looked at as it is, and so is a packet that a tunnel carries without a frame.
     let (start, end) = match tunnel::open(ctx, end) {
         Ok(Carried::Frame { start, end }) => (start, end),
         _ => (0, end),
@@ -60,7 +54,7 @@ fn surveyed(ctx: &XdpContext, tally: Tally, length: u32, end: u16) -> Result<(),
     link_layer(ctx, tally, start, end)?;
     let network = link::find(ctx, start, end)?;
     scratch.begin(length, network, 0);
-    let base = Base::read(ctx, scratch.network())?;
+    let stated_end = stated_end(ctx, scratch.network())?;
     match scratch.family() {
         Family::V4 => {
             tally.count(SurveyCounter::Ipv4);
@@ -71,7 +65,7 @@ fn surveyed(ctx: &XdpContext, tally: Tally, length: u32, end: u16) -> Result<(),
             tally.add(SurveyCounter::Ipv6Bytes, length.into());
         }
     }
-    let truncated = base.end > scratch.network().end.into();
+    let truncated = stated_end > scratch.network().end.into();
     tally.count_if(SurveyCounter::Truncated, truncated);
     // What ends the walk makes no difference here.
     let _ = crate::walk(ctx, scratch);
@@ -79,7 +73,7 @@ fn surveyed(ctx: &XdpContext, tally: Tally, length: u32, end: u16) -> Result<(),
     let fragment = scratch.header.flags & FrameFlags::FRAGMENT != 0;
     tally.count_if(SurveyCounter::Fragments, fragment);
     if !fragment {
-        transport(ctx, tally, scratch, base.end);
+        transport(ctx, tally, scratch, stated_end);
     }
     packets::compare(ctx, tally, scratch);
     Ok(())
@@ -119,22 +113,15 @@ fn link_layer(ctx: &XdpContext, tally: Tally, start: u16, end: u16) -> Result<()
     Ok(())
 }
 
-/// What the base header says of the packet's end, in the frame or behind it.
-struct Base {
-    end: u32,
-}
-
-impl Base {
-    #[inline(always)]
-    fn read(ctx: &XdpContext, network: Network) -> Result<Self, ProbeCounter> {
-        let ip = u32::from(network.offset);
-        let Some(base) = packet::load::<8>(ctx, network.offset) else { return Err(ProbeCounter::TooShort) };
-        let end = match network.family {
-            Family::V4 => ip + u32::from(u16::from_be_bytes([base[2], base[3]])),
-            Family::V6 => ip + u32::from(ipv6::BASE_LENGTH) + u32::from(u16::from_be_bytes([base[4], base[5]])),
-        };
-        Ok(Self { end })
-    }
+/// Where the packet ends by its base header: in the frame, or behind it.
+#[inline(always)]
+fn stated_end(ctx: &XdpContext, network: Network) -> Result<u32, ProbeCounter> {
+    let ip = u32::from(network.offset);
+    let Some(base) = packet::load::<8>(ctx, network.offset) else { return Err(ProbeCounter::TooShort) };
+    Ok(match network.family {
+        Family::V4 => ip + u32::from(u16::from_be_bytes([base[2], base[3]])),
+        Family::V6 => ip + u32::from(ipv6::BASE_LENGTH) + u32::from(u16::from_be_bytes([base[4], base[5]])),
+    })
 }
 
 /// What is behind the IP headers of a packet that is no fragment.

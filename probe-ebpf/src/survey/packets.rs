@@ -11,12 +11,13 @@ use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use writ_abi::{FrameFlags, SurveyCounter, SurveyedPacket};
 
+use super::addresses;
 use super::digest::{self, Digest};
 use super::tally::Tally;
-use super::{TCP, addresses};
 use crate::network::Family;
 use crate::packet;
 use crate::scratch::Scratch;
+use crate::transport::TCP;
 
 #[map]
 static WRIT_SRVPACKETS: Array<SurveyedPacket> = Array::with_max_entries(1, 0);

@@ -5,7 +5,9 @@ use aya_ebpf::programs::XdpContext;
 use writ_abi::SurveyCounter;
 
 use super::tally::Tally;
+use crate::ethernet::{IPV4, IPV6};
 use crate::packet;
+use crate::tunnel::{BRIDGED, ERSPAN_I_OR_II, ERSPAN_III, TZSP_PORT, VXLAN_PORT};
 
 /// EtherType of PPPoE discovery (RFC 2516).
 pub const PPPOE_DISCOVERY: u16 = 0x8863;
@@ -18,14 +20,6 @@ const DHCP_V6: [u16; 2] = [546, 547];
 const DIAMETER: u16 = 3868;
 const L2TP: u16 = 1701;
 const GTP_C: u16 = 2123;
-const VXLAN: u16 = 4789;
-const TZSP: u16 = 37008;
-
-const BRIDGED: u16 = 0x6558;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const ERSPAN_I_OR_II: u16 = 0x88be;
-const ERSPAN_III: u16 = 0x22eb;
 
 /// What runs over TCP or SCTP: Diameter.
 #[inline(always)]
@@ -58,9 +52,9 @@ pub fn datagram(ctx: &XdpContext, tally: Tally, offset: u16) {
     } else if either(GTP_C) {
         // Version 1 or 2.
         tally.count_if(SurveyCounter::GtpC, first >> 5 == 1 || first >> 5 == 2);
-    } else if destination == VXLAN {
+    } else if destination == VXLAN_PORT {
         tally.count_if(SurveyCounter::Vxlan, first & 8 != 0);
-    } else if destination == TZSP {
+    } else if destination == TZSP_PORT {
         tally.count_if(SurveyCounter::Tzsp, first == 1);
     }
 }
