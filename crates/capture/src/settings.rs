@@ -118,8 +118,8 @@ pub struct PortSettings {
     /// What happens to packets that a mirror shows twice.
     #[serde(default)]
     pub duplicates: DuplicateAction,
-    /// How long after a packet its copy can come, in microseconds. Shorter than the shortest round trip between the tap
-    /// and a subscriber, or a TCP segment sent again is taken for a copy.
+    /// How long after a packet its copy can come, in microseconds. Shorter than the shortest round trip of a
+    /// connection, or a TCP segment sent again can be taken for a copy.
     #[serde(default = "two_milliseconds")]
     pub duplicate_window_us: u32,
     /// Whether Writ brings the link up if it is down (after it has made the interface silent).

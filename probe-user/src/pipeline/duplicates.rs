@@ -10,12 +10,14 @@
 //!
 //! Equal bytes alone do not make one packet of two, so there has to be something in a packet that names it:
 //!
-//! - an IPv4 identification (RFC 6864: not repeated while a packet lives), or an IPv6 fragment header, which has one;
+//! - an IPv4 identification, which is not repeated while a packet lives (RFC 6864 leaves it open for packets that must
+//!   not be fragmented, and systems count it up for these too), or an IPv6 fragment header, which has one;
 //! - a TCP sequence number with payload behind it. A sender repeats such a segment when a round trip has passed without
 //!   an acknowledgement, in IPv6 and in IPv4 without identification possibly byte for byte, so the window has to be
-//!   shorter than the shortest round trip between the tap and a subscriber;
+//!   shorter than the shortest round trip of a connection;
 //! - else another time to live than that of its likeness: two packets of one sender come along one way with the same
-//!   one. A datagram sent twice over IPv6, or an acknowledgement sent three times, is two and three packets.
+//!   one. (Traceroute varies it, and numbers its probes.) A datagram sent twice over IPv6, or an acknowledgement sent
+//!   three times, is two and three packets.
 //!
 //! Not recognised, and delivered twice: what came in on two ports or two queues (a NIC spreads packets by addresses and
 //! ports, so copies mostly share a queue); copies of which one was translated (NAT), wrapped or fragmented in between;
@@ -136,8 +138,11 @@ impl<'a> Packet<'a> {
         let end = frame.len().min(header.ip_end.into());
         let packet = frame.get(header.ip_offset.into()..end)?;
         let is_v6 = header.flags & FrameFlags::IPV6 != 0;
-        let header_length = if is_v6 { V6_HEADER } else { V4_HEADER };
+        let (version, header_length) = if is_v6 { (6, V6_HEADER) } else { (4, V4_HEADER) };
         let (base, behind) = packet.split_at_checked(header_length)?;
+        if base.first()? >> 4 != version {
+            return None;
+        }
         let mut fixed = [0; V6_HEADER];
         fixed.get_mut(..header_length)?.copy_from_slice(base);
         let (hops, has_identification) = if is_v6 {
@@ -300,6 +305,12 @@ mod tests {
         for length in 0..14 + V6_HEADER {
             assert!(!table.recognise(&frame.header, &frame.bytes[..length], T));
             assert!(!table.recognise(&frame.header, &frame.bytes[..length], T));
+        }
+        let mut other = frame.routed();
+        for first in [0x00, 0x45, 0xf0] {
+            other.bytes[14] = first;
+            assert!(!seen(&mut table, &other, 0));
+            assert!(!seen(&mut table, &other, 0));
         }
     }
 }
