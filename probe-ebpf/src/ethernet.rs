@@ -17,9 +17,9 @@ const ETHER_TYPE: u16 = 12;
 pub const IPV4: u16 = 0x0800;
 pub const IPV6: u16 = 0x86dd;
 /// IEEE 802.1Q, IEEE 802.1ad, and what was in use before the latter.
-const CUSTOMER_TAG: u16 = 0x8100;
-const SERVICE_TAG: u16 = 0x88a8;
-const OLD_SERVICE_TAG: u16 = 0x9100;
+pub const CUSTOMER_TAG: u16 = 0x8100;
+pub const SERVICE_TAG: u16 = 0x88a8;
+pub const OLD_SERVICE_TAG: u16 = 0x9100;
 
 /// Greatest value of the type field that is a length, and so is followed by an LLC header (IEEE 802.3 clause 3.2.6).
 pub const MAX_LENGTH: u16 = 1500;

@@ -8,6 +8,8 @@
 //! [`FrameHeader`](writ_abi::FrameHeader) in front (`handover`). Every other frame is dropped or goes its way, unless a
 //! packet within its packet is to be looked at (`inner`).
 //!
+//! `survey` is another program over the same headers, for `writ tap survey`: it only counts.
+//!
 //! The base IP header alone decides. What cannot be read behind it only shortens what is handed over.
 #![no_std]
 #![no_main]
@@ -29,6 +31,7 @@ mod packet;
 mod pppoe;
 mod scratch;
 mod slots;
+mod survey;
 mod transport;
 mod tunnel;
 
@@ -91,6 +94,20 @@ pub fn writ_jtun_drop(ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 pub fn writ_jtun_pass(ctx: XdpContext) -> u32 {
     decide_mirrored(&ctx, XDP_PASS)
+}
+
+/// For `writ tap survey` on a tap port: counts, and drops every frame. Whether there are jumbo frames is among the questions.
+#[xdp(frags)]
+pub fn writ_srv_drop(ctx: XdpContext) -> u32 {
+    survey::look(&ctx);
+    XDP_DROP
+}
+
+/// The same on a shared port: every frame goes on to the host's network stack.
+#[xdp(frags)]
+pub fn writ_srv_pass(ctx: XdpContext) -> u32 {
+    survey::look(&ctx);
+    XDP_PASS
 }
 
 #[inline(always)]

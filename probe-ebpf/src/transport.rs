@@ -9,10 +9,10 @@ use crate::packet;
 use crate::scratch::Scratch;
 
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub const TCP: u8 = 6;
+pub const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
-const SCTP: u8 = 132;
+pub const SCTP: u8 = 132;
 
 const TCP_LEAST: u16 = 20;
 /// The common header of SCTP, RFC 9260 section 3.1. Its chunks are content.

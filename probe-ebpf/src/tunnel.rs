@@ -11,7 +11,7 @@ use crate::maps::WRIT_PORTS;
 use crate::network::{Family, Network};
 use crate::{ipv4, ipv6, packet};
 
-const GRE: u8 = 47;
+pub const GRE: u8 = 47;
 const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
 /// More fragments follow, or some came before.
@@ -24,19 +24,19 @@ const KEY: u16 = 0x2000;
 const SEQUENCE: u16 = 0x1000;
 const NOT_UNDERSTOOD: u16 = 0x4c07;
 
-const BRIDGED: u16 = 0x6558;
-const ERSPAN_I_OR_II: u16 = 0x88be;
-const ERSPAN_III: u16 = 0x22eb;
+pub const BRIDGED: u16 = 0x6558;
+pub const ERSPAN_I_OR_II: u16 = 0x88be;
+pub const ERSPAN_III: u16 = 0x22eb;
 /// Versions in the first four bits of ERSPAN headers; type I has no header.
 const ERSPAN_II_VERSION: u8 = 1;
 const ERSPAN_III_VERSION: u8 = 2;
 
-const VXLAN_PORT: u16 = 4789;
+pub const VXLAN_PORT: u16 = 4789;
 /// The header is good for something.
 const VXLAN_IDENTIFIED: u8 = 0x08;
 const UDP_AND_VXLAN: u16 = 16;
 
-const TZSP_PORT: u16 = 37008;
+pub const TZSP_PORT: u16 = 37008;
 const UDP_AND_TZSP: u16 = 12;
 /// How many tags of TZSP are walked.
 const MAX_TZSP_TAGS: usize = 8;

@@ -62,7 +62,7 @@ fn default_state() -> PathBuf {
     "/var/lib/writ".into()
 }
 
-fn default_runtime() -> PathBuf {
+pub(crate) fn default_runtime() -> PathBuf {
     "/run/writ".into()
 }
 

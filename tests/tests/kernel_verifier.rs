@@ -5,14 +5,15 @@ use aya::programs::Xdp;
 use std::io::Write;
 use writ_abi::{
     ABI_VERSION, PROGRAM_DROP, PROGRAM_JUMBO_DROP, PROGRAM_JUMBO_PASS, PROGRAM_JUMBO_TUNNEL_DROP,
-    PROGRAM_JUMBO_TUNNEL_PASS, PROGRAM_PASS, PROGRAM_TUNNEL_DROP, PROGRAM_TUNNEL_PASS, maps,
+    PROGRAM_JUMBO_TUNNEL_PASS, PROGRAM_PASS, PROGRAM_SURVEY_DROP, PROGRAM_SURVEY_PASS, PROGRAM_TUNNEL_DROP,
+    PROGRAM_TUNNEL_PASS, maps,
 };
 use writ_capture::{Kernel, KernelError, KernelSettings, check_abi, object};
 
 /// Half of what the kernel allows: room for the headers to come, and for kernels that verify less cleverly.
 const MOST_INSTRUCTIONS: u32 = 500_000;
 
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 10] = [
     PROGRAM_DROP,
     PROGRAM_PASS,
     PROGRAM_TUNNEL_DROP,
@@ -21,6 +22,8 @@ const PROGRAMS: [&str; 8] = [
     PROGRAM_JUMBO_PASS,
     PROGRAM_JUMBO_TUNNEL_DROP,
     PROGRAM_JUMBO_TUNNEL_PASS,
+    PROGRAM_SURVEY_DROP,
+    PROGRAM_SURVEY_PASS,
 ];
 
 #[test]
@@ -56,6 +59,9 @@ fn the_object_has_every_map_of_the_border() {
         maps::SOCKETS,
         maps::QUEUE_NUMBERS,
         maps::SCRATCH,
+        maps::SURVEY_COUNTERS,
+        maps::SURVEY_FLOWS,
+        maps::SURVEYED_PACKETS,
     ];
     for name in names {
         assert!(ebpf.map(name).is_some(), "no map {name}");

@@ -56,6 +56,7 @@ const SUITES: &[Suite] = &[
     Suite { package: "writ-capture", test: "kernel", skip: &[] },
     Suite { package: "writ-capture", test: "ring", skip: &[] },
     Suite { package: "writ-capture", test: "jumbo", skip: &[] },
+    Suite { package: "writ-capture", test: "survey", skip: &[] },
     Suite { package: "writ-tests", test: "demo", skip: &[] },
 ];
 

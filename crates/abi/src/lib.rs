@@ -11,6 +11,7 @@ mod frame;
 mod key;
 mod policy;
 mod port;
+mod survey;
 
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
 pub use filter::{FilterMark, MOST_LENGTHS, PrefixLengths};
@@ -21,11 +22,12 @@ pub use key::{
 };
 pub use policy::{PolicyFlags, SlotPolicy};
 pub use port::{Port, Tunnel};
+pub use survey::{SurveyCounter, SurveyCounters, SurveyDirection, SurveyFlow, SurveyedPacket};
 
 /// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
 ///
 /// The eBPF object carries it in its section [`ABI_SECTION`] (little-endian `u32`), and in every [`FrameHeader`].
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// ELF section of the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SECTION: &str = "writ_abi";
@@ -46,6 +48,10 @@ pub const PROGRAM_JUMBO_PASS: &str = "writ_jumbo_pass";
 pub const PROGRAM_JUMBO_TUNNEL_DROP: &str = "writ_jtun_drop";
 /// [`PROGRAM_TUNNEL_PASS`] for a port with jumbo frames.
 pub const PROGRAM_JUMBO_TUNNEL_PASS: &str = "writ_jtun_pass";
+/// The program of `writ tap survey` for a tap port: counts, and drops every frame.
+pub const PROGRAM_SURVEY_DROP: &str = "writ_srv_drop";
+/// The same for a shared port: every frame goes on to the host's network stack.
+pub const PROGRAM_SURVEY_PASS: &str = "writ_srv_pass";
 
 /// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
 pub mod maps {
@@ -77,4 +83,15 @@ pub mod maps {
     pub const FILTER_LAST: &str = "WRIT_FILTERLAST";
     /// The object's read-only global: whether a packet within a packet is looked up where the outer is nobody's (`u32`).
     pub const LOOK_INSIDE: &str = "WRIT_LOOK_INSIDE";
+    /// Array, mmapable, indexed by cpu: [`SurveyCounters`](crate::SurveyCounters). This and the next three are of a
+    /// survey's program; for capture they are as small as they can be.
+    pub const SURVEY_COUNTERS: &str = "WRIT_SRVCNT";
+    /// LRU hash: keyed digest (`u64`) to [`SurveyFlow`](crate::SurveyFlow).
+    pub const SURVEY_FLOWS: &str = "WRIT_SRVFLOWS";
+    /// Array, indexed by the low bits of the digest: [`SurveyedPacket`](crate::SurveyedPacket).
+    pub const SURVEYED_PACKETS: &str = "WRIT_SRVPACKETS";
+    /// The object's read-only global: the key of a survey's digests (`[u64; 2]`).
+    pub const SURVEY_KEY: &str = "WRIT_SURVEY_KEY";
+    /// The object's read-only global: how many places [`SURVEYED_PACKETS`] has, less one; a power of two less one (`u32`).
+    pub const SURVEY_LAST: &str = "WRIT_SURVEY_LAST";
 }

@@ -255,7 +255,7 @@ impl Kernel {
             .fd()
             .map_err(|source| KernelError::Refused { program, source: Box::new(source) })?;
         let link = Link::create(program_fd.as_fd(), port.ifindex(), settings.mode)
-            .map_err(|source| explain_attach(port, settings, source))?;
+            .map_err(|source| explain_attach(settings, port.ifindex(), port.mtu(), source))?;
         let first_socket = self.sockets_used;
         let mut sources = Vec::new();
         for queue in 0..port.queues() {
@@ -373,7 +373,7 @@ const fn program_name(on_miss: OnMiss, tunnel: Tunnel, jumbo: bool) -> &'static 
 }
 
 /// Loads a program, if it is not loaded yet.
-fn load(ebpf: &mut Ebpf, program: &'static str) -> Result<(), KernelError> {
+pub(crate) fn load(ebpf: &mut Ebpf, program: &'static str) -> Result<(), KernelError> {
     match xdp_mut(ebpf, program)?.load() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
         Err(error) => Err(match errno(&error) {
@@ -391,7 +391,7 @@ pub(crate) fn xdp_socket() -> io::Result<OwnedFd> {
     Ok(socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)?)
 }
 
-fn xdp<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a Xdp, KernelError> {
+pub(crate) fn xdp<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a Xdp, KernelError> {
     let program = ebpf.program(name).ok_or(TableError::Missing(name))?;
     program.try_into().map_err(|source| KernelError::Refused { program: name, source: Box::new(source) })
 }
@@ -401,29 +401,29 @@ fn xdp_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Ke
     program.try_into().map_err(|source| KernelError::Refused { program: name, source: Box::new(source) })
 }
 
-fn not_permitted(what: &'static str) -> KernelError {
+pub(crate) fn not_permitted(what: &'static str) -> KernelError {
     KernelError::NotPermitted { what, capabilities: "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW" }
 }
 
-fn explain_attach(port: &Port, settings: &PortSettings, source: io::Error) -> KernelError {
+/// Why the program cannot be attached to a port of this MTU.
+pub(crate) fn explain_attach(settings: &PortSettings, ifindex: u32, mtu: u32, source: io::Error) -> KernelError {
+    let interface = &settings.interface;
     let native = settings.mode == AttachMode::Driver;
     let (problem, remedy) = match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => return not_permitted("attaching an XDP program"),
         Some(libc::EBUSY | libc::EEXIST) => (
             "another XDP program is attached",
-            format!("find it with `ip link show {0}` and remove it with `ip link set {0} xdp off`", port.name()),
+            format!("find it with `ip link show {interface}` and remove it with `ip link set {interface} xdp off`"),
         ),
         // Each driver has its own error for an MTU that is too large for it.
         Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE)
-            if native && settings.jumbo && jumbo::driver(port.ifindex()) == jumbo::Driver::OneBuffer =>
+            if native && settings.jumbo && jumbo::driver(ifindex) == jumbo::Driver::OneBuffer =>
         {
             (
                 "its driver gives XDP no frames of several buffers, which jumbo frames need",
                 format!(
                     "use a NIC whose driver does, write mode = \"generic\", or write jumbo = false and lower the MTU, \
-                     `ip link set {} mtu 1500` (it is {} now)",
-                    port.name(),
-                    port.mtu()
+                     `ip link set {interface} mtu 1500` (it is {mtu} now)"
                 ),
             )
         }
@@ -432,18 +432,16 @@ fn explain_attach(port: &Port, settings: &PortSettings, source: io::Error) -> Ke
         }
         Some(libc::ERANGE) => (
             "its MTU needs more than one buffer a frame with this driver",
-            format!("lower it, `ip link set {} mtu 1500` (it is {} now)", port.name(), port.mtu()),
+            format!("lower it, `ip link set {interface} mtu 1500` (it is {mtu} now)"),
         ),
         Some(libc::EINVAL) if native => (
             "its driver refuses XDP in its present setting",
             format!(
-                "switch off LRO and lower the MTU (`ethtool -K {0} lro off`, it is {1} now), and see `dmesg`",
-                port.name(),
-                port.mtu()
+                "switch off LRO and lower the MTU (`ethtool -K {interface} lro off`, it is {mtu} now), and see `dmesg`"
             ),
         ),
         Some(libc::ENODEV) => ("it is gone", "see `ip link`".to_owned()),
         _ => ("the XDP program cannot be attached", "see `dmesg` and `writ doctor`".to_owned()),
     };
-    KernelError::Attach { interface: port.name().to_owned(), problem, remedy, source }
+    KernelError::Attach { interface: interface.clone(), problem, remedy, source }
 }

@@ -18,6 +18,7 @@ mod ring;
 mod settings;
 mod shared;
 mod source;
+mod survey;
 mod tables;
 mod verify;
 
@@ -37,8 +38,10 @@ pub use port::{Port, PortError, PortState};
 pub use replay::PcapSource;
 pub use ring::RingSource;
 pub use settings::{
-    AttachMode, BindMode, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings, SettingsError, Tunnel,
+    AttachMode, BindMode, DuplicateAction, Isolation, KernelSettings, OnMiss, PortSettings, RingSettings,
+    SettingsError, Tunnel,
 };
 pub use source::{Batch, Frame, FrameTime, Source, SourceError, SourceStatistics};
+pub use survey::{Finding, Survey, SurveyCounts, SurveyedPort, findings};
 pub use tables::{TableError, Tables};
 pub use verify::{Direction, Hit, TargetView, Verified, addresses, verify};

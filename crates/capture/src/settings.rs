@@ -82,6 +82,20 @@ pub enum Isolation {
     Descriptor,
 }
 
+/// What happens to a packet of an intercept that came before on its queue within the window, because a mirror shows it
+/// twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DuplicateAction {
+    /// It is not looked for.
+    Off,
+    /// It is counted and delivered.
+    #[default]
+    Count,
+    /// It is counted, not delivered, and in the intercept's books as lost for the reason `duplicate`.
+    Drop,
+}
+
 /// One `[[capture]]` section: an interface and how to capture on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +117,13 @@ pub struct PortSettings {
     /// In what a mirror wraps the frames that it sends here.
     #[serde(default)]
     pub tunnel: Tunnel,
+    /// What happens to packets that a mirror shows twice.
+    #[serde(default)]
+    pub duplicates: DuplicateAction,
+    /// How long after a packet its copy can come, in microseconds. Shorter than the shortest round trip of a
+    /// connection, or a TCP segment sent again can be taken for a copy.
+    #[serde(default = "two_milliseconds")]
+    pub duplicate_window_us: u32,
     /// Whether Writ brings the link up if it is down (after it has made the interface silent).
     #[serde(default = "yes")]
     pub bring_up: bool,
@@ -224,6 +245,8 @@ impl PortSettings {
             isolation: Isolation::default(),
             on_miss: OnMiss::default(),
             tunnel: Tunnel::default(),
+            duplicates: DuplicateAction::default(),
+            duplicate_window_us: two_milliseconds(),
             bring_up: yes(),
             carrier_wait_s: five(),
             jumbo: false,
@@ -263,6 +286,13 @@ impl PortSettings {
                 "bind",
                 "zero-copy needs the driver",
                 "write mode = \"driver\" or bind = \"copy\"",
+            ));
+        }
+        if !(1..=100_000).contains(&self.duplicate_window_us) {
+            return Err(SettingsError::new(
+                "duplicate_window_us",
+                format!("{} microseconds", self.duplicate_window_us),
+                "write 1 to 100000, or duplicates = \"off\" to look for none",
             ));
         }
         if self.queues == Some(0) {
@@ -404,6 +434,10 @@ const fn yes() -> bool {
     true
 }
 
+const fn two_milliseconds() -> u32 {
+    2000
+}
+
 const fn five() -> u32 {
     5
 }
@@ -434,6 +468,7 @@ mod tests {
             "bind"
         );
         assert_eq!(fault(|s| s.queues = Some(0)), "queues");
+        assert_eq!(fault(|s| s.duplicate_window_us = 0), "duplicate_window_us");
         assert_eq!(fault(|s| s.ring.receive = 1000), "ring.receive");
         assert_eq!(fault(|s| s.ring.frames = s.ring.receive), "ring.frames");
         assert_eq!(fault(|s| s.ring.frame_size = 9000), "ring.frame_size");

@@ -9,6 +9,7 @@ mod reply;
 mod roster;
 mod run;
 mod status;
+mod tap;
 mod warrant;
 
 use crate::config::DEFAULT_PATH;
@@ -37,6 +38,9 @@ enum Command {
     Status(status::StatusArgs),
     /// Put a capture file through the same program and the same pipeline, without a network card.
     Replay(replay::ReplayArgs),
+    /// The tap itself: what it shows, before anything is captured.
+    #[command(subcommand)]
+    Tap(tap::TapCommand),
     /// Warrants: submit, list, show, revoke.
     #[command(subcommand)]
     Warrant(warrant::WarrantCommand),
@@ -153,6 +157,7 @@ pub fn run(cli: Cli) -> Result<Outcome, CommandError> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Tap(command) => tap::run(&command),
         Command::Warrant(command) => warrant::run(&command),
         Command::Roster(command) => roster::run(&command),
         Command::Audit(command) => audit::run(&command),

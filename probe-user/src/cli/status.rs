@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use writ_abi::ProbeCounter;
 use writ_capture::CounterView;
+use writ_spool::LossReason;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -130,18 +131,24 @@ fn print(report: &StatusReport) {
                 queue.mode.clone(),
                 queue.received.to_string(),
                 queue.ring_lost.to_string(),
+                queue.duplicates.to_string(),
                 kernel.rx_ring_full.to_string(),
                 kernel.rx_fill_ring_empty_descs.to_string(),
                 kernel.rx_dropped.to_string(),
             ]
         })
         .collect();
-    output::table(&["interface", "queue", "mode", "received", "lost", "ring full", "fill empty", "dropped"], &queues);
+    output::table(
+        &["interface", "queue", "mode", "received", "lost", "duplicates", "ring full", "fill empty", "dropped"],
+        &queues,
+    );
     let mut rows = Vec::new();
     for intercept in &report.intercepts {
         let counts = &intercept.counts;
         for delivery in &counts.deliveries {
-            let lost: u64 = counts.lost.values().chain(delivery.lost.values()).sum();
+            // A duplicate that was dropped is in the books as lost; nothing is missing for it.
+            let missing = |(reason, lost): (&String, &u64)| (reason != LossReason::Duplicate.label()).then_some(*lost);
+            let lost: u64 = counts.lost.iter().chain(&delivery.lost).filter_map(missing).sum();
             rows.push(vec![
                 intercept.slot.slot.to_string(),
                 intercept.phase.clone(),
@@ -152,11 +159,23 @@ fn print(report: &StatusReport) {
                 delivery.waiting.to_string(),
                 delivery.delivered.to_string(),
                 lost.to_string(),
+                counts.duplicates.to_string(),
             ]);
         }
     }
     output::table(
-        &["slot", "phase", "scope", "destination", "matched", "in flight", "waiting", "delivered", "lost"],
+        &[
+            "slot",
+            "phase",
+            "scope",
+            "destination",
+            "matched",
+            "in flight",
+            "waiting",
+            "delivered",
+            "lost",
+            "duplicates",
+        ],
         &rows,
     );
     let sessions: Vec<_> = report

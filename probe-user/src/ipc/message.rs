@@ -267,6 +267,8 @@ pub struct QueueReport {
     pub ring_lost: u64,
     /// Frames that were no frames (bad header, bad length): destroyed.
     pub malformed: u64,
+    /// Packets of intercepts that came before on this queue: counted, or dropped as `duplicates` of the port says.
+    pub duplicates: u64,
     /// The kernel's own figures for the socket.
     pub kernel: KernelQueueFigures,
 }

@@ -183,6 +183,9 @@ pub struct InterceptCounts {
     pub received: u64,
     /// Packets on their way from the kernel to a worker.
     pub in_flight: u64,
+    /// Of `received`: seen before. Those that were dropped for it are among each delivery's `lost` too.
+    #[serde(default)]
+    pub duplicates: u64,
     /// Per delivery of the warrant.
     pub deliveries: Vec<DeliveryCounts>,
     /// Packets lost before a record could be made of them, by reason.

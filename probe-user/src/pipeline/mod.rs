@@ -5,10 +5,12 @@
 //! deliveries, encoded straight into the stream of its endpoint. Streams are locked once for each batch. The snapshot
 //! of [`Intercepts`] is made by the capture role's keeper and only read here.
 
+mod duplicates;
 mod headers;
 mod intercept;
 mod outlets;
 
+pub use duplicates::Duplicates;
 pub use headers::Headers;
 pub use intercept::{Delivery, Intercept, InterceptError, Intercepts, Packets};
 pub use outlets::Outlets;
@@ -32,6 +34,14 @@ struct Job {
     delivery: u8,
 }
 
+/// Whether a packet was here before, and what becomes of it then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Likeness {
+    None,
+    Counted,
+    Dropped,
+}
+
 /// Turns batches into records. One for each worker thread; what it needs it allocates here, once.
 pub struct Worker {
     outlets: Arc<Outlets>,
@@ -40,13 +50,20 @@ pub struct Worker {
     jobs: Vec<Vec<Job>>,
     violations: u64,
     outside: u64,
+    duplicates: Option<Duplicates>,
 }
 
 impl Worker {
-    /// A worker for batches of up to `batch` frames.
+    /// A worker for batches of up to `batch` frames, which takes packets as they come.
     pub fn new(outlets: Arc<Outlets>, ledger: Arc<Ledger>, batch: usize) -> Self {
         let jobs = (0..outlets.len()).map(|_| Vec::with_capacity(batch * 4)).collect();
-        Self { outlets, ledger, jobs, violations: 0, outside: 0 }
+        Self { outlets, ledger, jobs, violations: 0, outside: 0, duplicates: None }
+    }
+
+    /// The worker, which from now on recognises packets that its source shows twice.
+    #[must_use]
+    pub fn recognising(self, duplicates: Option<Duplicates>) -> Self {
+        Self { duplicates, ..self }
     }
 
     /// Hits that the frame itself did not bear out: destroyed.
@@ -59,13 +76,22 @@ impl Worker {
         self.outside
     }
 
+    /// Packets that were seen before: dropped, if the port is set up so.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates.as_ref().map_or(0, Duplicates::count)
+    }
+
     /// Encodes everything that the intercepts want of a batch. `clock` turns the kernel's stamps into UTC.
     pub fn process(&mut self, batch: &Batch<'_>, intercepts: &Intercepts, clock: ClockOffset) {
         for (place, frame) in (0u32..).zip(batch.frames()) {
             let verified = verify(frame.header, frame.bytes, intercepts.targets());
             self.violations += u64::from(verified.violations());
+            if verified.hits().is_empty() {
+                continue;
+            }
+            let likeness = self.likeness(&frame);
             for &hit in verified.hits() {
-                self.sort(place, &frame, hit, intercepts, clock);
+                self.sort(place, &frame, hit, likeness, intercepts, clock);
             }
         }
         for (stream, jobs) in self.jobs.iter_mut().enumerate() {
@@ -77,8 +103,27 @@ impl Worker {
         }
     }
 
+    /// Whether a packet was here before.
+    fn likeness(&mut self, frame: &Frame<'_>) -> Likeness {
+        let Some(duplicates) = &mut self.duplicates else { return Likeness::None };
+        let (FrameTime::Boot(ns) | FrameTime::Utc(ns)) = frame.time;
+        match duplicates.recognise(frame.header, frame.bytes, ns) {
+            false => Likeness::None,
+            true if duplicates.are_dropped() => Likeness::Dropped,
+            true => Likeness::Counted,
+        }
+    }
+
     /// Books a hit and notes what has to be made of it.
-    fn sort(&mut self, place: u32, frame: &Frame<'_>, hit: Hit, intercepts: &Intercepts, clock: ClockOffset) {
+    fn sort(
+        &mut self,
+        place: u32,
+        frame: &Frame<'_>,
+        hit: Hit,
+        likeness: Likeness,
+        intercepts: &Intercepts,
+        clock: ClockOffset,
+    ) {
         let Some(intercept) = intercepts.get(hit.slot) else {
             self.violations += 1;
             return;
@@ -94,6 +139,15 @@ impl Worker {
         }
         if let Some(account) = self.ledger.slot(hit.slot.slot) {
             account.receive(1, frame.header.wire_length.into());
+            if likeness != Likeness::None {
+                account.duplicate();
+            }
+            if likeness == Likeness::Dropped {
+                for (index, _) in (0u8..).zip(intercept.deliveries()) {
+                    account.lost(index, LossReason::Duplicate, 1);
+                }
+                return;
+            }
         }
         for (index, delivery) in (0u8..).zip(intercept.deliveries()) {
             if let Some(jobs) = self.jobs.get_mut(delivery.packets().stream()) {

@@ -250,7 +250,7 @@ pub fn supervise(config: &Config, text: String) -> Result<(), SupervisorError> {
     }
     let _lock = lock(&config.probe.runtime)?;
     create_private(&config.probe.state)?;
-    let mut ports = Ports { runtime: config.probe.runtime.clone(), states: Vec::new() };
+    let mut ports = Ports::new(&config.probe.runtime)?;
     for capture in &config.capture {
         ports.prepare(capture)?;
     }
@@ -369,18 +369,30 @@ fn watch(keepers: &mut [Keeper], shared: &Shared, stop: &AtomicBool) -> Result<(
 ///
 /// What they were is also written to the runtime directory: after a `kill -9` of the supervisor the next run still
 /// knows, and its end restores the first state and not Writ's own.
-struct Ports {
+pub struct Ports {
     runtime: PathBuf,
     states: Vec<PortState>,
 }
 
 impl Ports {
+    /// None yet. `runtime`: the probe's runtime directory.
+    ///
+    /// # Errors
+    /// When there is no such directory and none can be made.
+    pub fn new(runtime: &Path) -> Result<Self, SupervisorError> {
+        create_private(runtime)?;
+        Ok(Self { runtime: runtime.to_owned(), states: Vec::new() })
+    }
+
     fn file(&self, interface: &str) -> PathBuf {
         self.runtime.join(format!("port-{interface}.json"))
     }
 
     /// Makes a port quiet; before that it writes down how the port was, whole or not at all.
-    fn prepare(&mut self, settings: &PortSettings) -> Result<(), SupervisorError> {
+    ///
+    /// # Errors
+    /// When the port cannot be used as configured, or the record not be written.
+    pub fn prepare(&mut self, settings: &PortSettings) -> Result<(), SupervisorError> {
         let file = self.file(&settings.interface);
         let before = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<PortState>(&bytes).ok());
         let found = PortState::read(&settings.interface)?;

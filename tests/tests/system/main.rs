@@ -8,6 +8,7 @@
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
 //! | [`jumbo`] | packets of nine kilobytes, whole and as header reports |
+//! | [`taps`] | a tap is surveyed without taking anything; what it shows twice is recognised |
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
 //! | [`tuning`] | what makes a port fast is set up, shown and put back |
 //! | [`storage`] | damaged files and a full disk stop what is new, not what is in force |
@@ -23,6 +24,7 @@ mod replay;
 mod roles;
 mod scene;
 mod storage;
+mod taps;
 mod targets;
 mod traffic;
 mod tuning;

@@ -28,6 +28,8 @@ loss_reasons! {
     CaptureRestarted = "capture_restarted",
     /// The intercept was gone from its slot before the packet could be appended.
     Stale = "stale",
+    /// Seen before, and dropped because the port is set up so: the agency has the packet once.
+    Duplicate = "duplicate",
     /// Before receipt: the ring to user space was full, or held it when the capture role died.
     RingFull = "ring_full",
     /// Before receipt: no socket was bound to its queue.
@@ -41,6 +43,6 @@ loss_reasons! {
 impl LossReason {
     /// Whether such a packet was counted as received by a worker first.
     pub const fn after_receipt(self) -> bool {
-        matches!(self, Self::SpoolFull | Self::EncodeFailed | Self::CaptureRestarted | Self::Stale)
+        matches!(self, Self::SpoolFull | Self::EncodeFailed | Self::CaptureRestarted | Self::Stale | Self::Duplicate)
     }
 }

@@ -27,7 +27,8 @@ const LOST: usize = 7;
 const FORMER: usize = FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS;
 /// How many figures of former capture roles are kept.
 pub const FORMER_FIGURES: usize = 9;
-const _: () = assert!(FORMER + FORMER_FIGURES <= SLOT_WORDS);
+const DUPLICATES: usize = FORMER + FORMER_FIGURES;
+const _: () = assert!(DUPLICATES < SLOT_WORDS);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
 /// Marks a slot that nobody owns; generations are 16 bits.
@@ -123,6 +124,12 @@ impl<'a> SlotAccount<'a> {
         self.words[RECEIVED_BYTES].fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts a packet, of those received, that was seen before.
+    #[inline]
+    pub fn duplicate(&self) {
+        self.words[DUPLICATES].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Packets that workers took from the rings for this slot.
     pub fn received(&self) -> u64 {
         self.words[RECEIVED].load(Ordering::Relaxed)
@@ -194,6 +201,7 @@ impl<'a> SlotAccount<'a> {
             deliveries,
             received: self.received(),
             received_bytes: self.words[RECEIVED_BYTES].load(Ordering::Relaxed),
+            duplicates: self.words[DUPLICATES].load(Ordering::Relaxed),
         })
     }
 }
@@ -207,6 +215,8 @@ pub struct SlotSnapshot {
     pub received: u64,
     /// Their bytes, as the caller of [`SlotAccount::receive`] counts them.
     pub received_bytes: u64,
+    /// Of these packets, seen before.
+    pub duplicates: u64,
     /// One each destination.
     pub deliveries: Vec<DeliverySnapshot>,
 }

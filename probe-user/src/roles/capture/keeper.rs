@@ -437,6 +437,7 @@ impl Keeper {
                     received: statistics.frames,
                     ring_lost: statistics.missing,
                     malformed: statistics.malformed,
+                    duplicates: worker.progress.duplicates.load(Ordering::Relaxed),
                     kernel: KernelQueueFigures {
                         rx_dropped: statistics.dropped,
                         rx_invalid_descs: statistics.invalid_descriptors,

@@ -7,7 +7,7 @@ mod worker;
 
 use crate::config::Config;
 use crate::ipc::FromRole;
-use crate::pipeline::{Outlets, Worker};
+use crate::pipeline::{Duplicates, Outlets, Worker};
 use crate::roles::Inheritance;
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -65,7 +65,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         let mode = format!("{:?}, {:?}{jumbo}", settings.mode, settings.bind).to_lowercase();
         let name = (source.interface().to_owned(), source.queue(), mode);
         let cpu = settings.cpus.get(source.queue() as usize).copied();
-        let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize);
+        let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize)
+            .recognising(Duplicates::of(settings));
         let refused = || match cpu {
             Some(cpu) => format!("interface {}: `cpus` names CPU {cpu}, see `lscpu -e`", settings.interface),
             None => "a worker cannot be started".to_owned(),

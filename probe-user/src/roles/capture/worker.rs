@@ -35,6 +35,8 @@ pub(super) struct Progress {
     pub(super) horizon_ns: AtomicU64,
     /// Hits that their frame did not bear out.
     pub(super) violations: AtomicU64,
+    /// Packets that were seen before.
+    pub(super) duplicates: AtomicU64,
     /// The source's figures.
     pub(super) statistics: AtomicCell<SourceStatistics>,
 }
@@ -117,6 +119,7 @@ fn work(
             }
         }
         progress.violations.store(worker.violations(), Ordering::Relaxed);
+        progress.duplicates.store(worker.duplicates(), Ordering::Relaxed);
         // The socket's own figures cost a system call: not for every batch of a busy queue.
         if idle || batches.is_multiple_of(FIGURES_EVERY) {
             progress.statistics.store(source.statistics());

@@ -128,6 +128,7 @@ pub(super) fn counts(
     let snapshot = account.and_then(|account| account.snapshot());
     let counters = kernel.now(slot, view);
     let received = snapshot.as_ref().map_or(0, |snapshot| snapshot.received);
+    let duplicates = snapshot.as_ref().map_or(0, |snapshot| snapshot.duplicates);
     let deliveries = order
         .deliveries
         .iter()
@@ -169,6 +170,7 @@ pub(super) fn counts(
         expired: counters.expired,
         other_direction: counters.other_direction,
         received,
+        duplicates,
         in_flight: before_receipt(&counters).saturating_sub(received).saturating_sub(kernel.ring_lost),
         deliveries,
         lost,
