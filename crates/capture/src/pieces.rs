@@ -38,6 +38,7 @@ impl<'a> Frame<'a> {
     }
 
     /// A stretch of the frame; `None` if it does not lie within.
+    #[inline]
     pub fn part(&self, range: Range<usize>) -> Option<Part<'a>> {
         let length = range.end.checked_sub(range.start)?;
         if let Some(first) = self.bytes.get(range.clone()) {
@@ -74,20 +75,26 @@ impl Part<'_> {
     }
 
     /// Copies the stretch to the front of `out`, or as much of it as there is room for.
+    #[inline]
     pub fn copy_to(&self, out: &mut [u8]) {
         let room = self.length.min(out.len());
-        let (mut out, mut before) = (out.get_mut(..room).unwrap_or_default(), self.before);
-        for piece in std::iter::once(self.first).chain(self.rest.iter().map(|piece| {
+        let mut left = fill(out.split_at_mut(room).0, self.first);
+        let mut before = self.before;
+        for piece in self.rest.iter() {
             let skipped = before.min(piece.len());
             before -= skipped;
-            piece.get(skipped..).unwrap_or_default()
-        })) {
-            let count = piece.len().min(out.len());
-            if let (Some(to), Some(from)) = (out.split_off_mut(..count), piece.get(..count)) {
-                to.copy_from_slice(from);
-            }
+            left = fill(left, piece.split_at(skipped).1);
         }
     }
+}
+
+/// Copies as much as there is room for, and gives the room that is left.
+#[inline]
+fn fill<'a>(room: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
+    let count = bytes.len().min(room.len());
+    let (here, left) = room.split_at_mut(count);
+    here.copy_from_slice(bytes.split_at(count).0);
+    left
 }
 
 #[cfg(test)]

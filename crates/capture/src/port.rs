@@ -24,7 +24,7 @@ use thiserror::Error;
 /// front and 320 behind. Drivers can have a lower limit of their own.
 pub const MTU_LIMIT: u32 = 4096 - 256 - 320 - 14 - 8;
 
-/// The largest MTU with `jumbo = true`: the most that switches and cards pass on.
+/// The largest MTU with `jumbo = true`: as far as common switches and cards go.
 pub const JUMBO_MTU_LIMIT: u32 = 9216;
 
 /// Why a port cannot be used.
