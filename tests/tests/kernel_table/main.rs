@@ -9,10 +9,13 @@ mod row;
 mod transports;
 
 use row::{Row, SECRET};
+use std::path::PathBuf;
+use std::{env, fs};
 use writ_abi::{FrameFlags, ProbeCounter};
 use writ_capture::{OnMiss, Tunnel, boot_now_ns};
 use writ_tests::agreement::Agreement;
 use writ_tests::cast::{self, BYSTANDER, PEN};
+use writ_tests::finding::Input;
 use writ_tests::kernel::{Counts, Outcome, Trial};
 use writ_tests::reference::World;
 use writ_tests::stack::{
@@ -112,4 +115,14 @@ fn without_the_setting_nothing_is_looked_into() {
     let mut expected = Counts::zero();
     expected.add_frame(&[ProbeCounter::Misses], frame.len());
     assert_eq!(trial.counts(), expected);
+}
+
+/// Writes the table down as a first corpus for the fuzzer (`cargo xtask fuzz`), into the folder that `WRIT_SEEDS` names.
+#[test]
+fn the_table_is_a_corpus() {
+    let Some(folder) = env::var_os("WRIT_SEEDS").map(PathBuf::from) else { return };
+    for (number, Row { frame, tunnel, .. }) in rows().iter().enumerate() {
+        let input = Input { on_miss: OnMiss::Pass, tunnel: *tunnel, look_inside: true, frame };
+        fs::write(folder.join(number.to_string()), input.bytes()).expect("a file");
+    }
 }
