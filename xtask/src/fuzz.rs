@@ -61,16 +61,14 @@ pub(crate) fn run_all(seconds: u64) -> Result<bool> {
 
 fn run(targets: &[Target], seconds: u64) -> Result<bool> {
     let programs = build()?;
+    let work = workspace::target()?.join("fuzz");
+    write_seeds(&work.join("seeds"))?;
     for target in targets {
         let name = target.name();
-        let work = workspace::target()?.join("fuzz");
         let (corpus, seeds) = (work.join("corpus").join(name), work.join("seeds").join(name));
         let findings = workspace::root()?.join("fuzz/findings").join(name);
-        for folder in [&corpus, &seeds, &findings] {
+        for folder in [&corpus, &findings] {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        }
-        if *target == Target::Program {
-            write_seeds(&seeds)?;
         }
         output::line(format!("fuzz: {name}, {seconds} s"));
         let mut fuzzer = workspace::as_root(programs.join(name))?;
@@ -121,9 +119,14 @@ fn build() -> Result<PathBuf> {
     Ok(target.join(platform).join("debug"))
 }
 
-/// The packet table as a first corpus.
+/// The packet table as a first corpus of each target, in a folder of its name.
 fn write_seeds(folder: &Path) -> Result<()> {
+    for target in Target::ALL {
+        let folder = folder.join(target.name());
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
     let mut test = workspace::cargo()?;
     test.args(["test", "--quiet", "--package", "writ-tests", "--test", "kernel_table", "--", "the_table_is_a_corpus"]);
+    workspace::run_tests_as_root(&mut test);
     workspace::run(test.env("WRIT_SEEDS", folder))
 }

@@ -26,5 +26,6 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     test.args(["test", "--package", "writ-tests", "--test", "kernel_property"])
         .env("WRIT_FRAMES", arguments.frames.to_string())
         .env("WRIT_SEED", seed.to_string());
+    workspace::run_tests_as_root(&mut test);
     Ok(test.status()?.success() && (arguments.fuzz_seconds == 0 || fuzz::run_all(arguments.fuzz_seconds)?))
 }

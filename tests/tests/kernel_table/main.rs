@@ -23,6 +23,7 @@ use writ_tests::stack::{
     protocol::{IPV6_IN_IP, UDP},
     udp,
 };
+use zerocopy::IntoBytes as _;
 
 fn rows() -> Vec<Row> {
     [
@@ -117,12 +118,22 @@ fn without_the_setting_nothing_is_looked_into() {
     assert_eq!(trial.counts(), expected);
 }
 
-/// Writes the table down as a first corpus for the fuzzer (`cargo xtask fuzz`), into the folder that `WRIT_SEEDS` names.
+/// Writes the table down as a first corpus for the fuzz targets (`cargo xtask fuzz`), into the folder that `WRIT_SEEDS`
+/// names: the frames for `program`, what the program hands over of them for `worker`.
 #[test]
 fn the_table_is_a_corpus() {
     let Some(folder) = env::var_os("WRIT_SEEDS").map(PathBuf::from) else { return };
-    for (number, Row { frame, tunnel, .. }) in rows().iter().enumerate() {
-        let input = Input { on_miss: OnMiss::Pass, tunnel: *tunnel, look_inside: true, frame };
-        fs::write(folder.join(number.to_string()), input.bytes()).expect("a file");
+    let rows = rows();
+    for tunnel in TUNNELS {
+        let mut trial = Trial::load(&World { tunnel, ..cast::world() });
+        for (number, Row { frame, .. }) in rows.iter().enumerate().filter(|(_, row)| row.tunnel == tunnel) {
+            let write = |target: &str, bytes: &[u8]| {
+                fs::write(folder.join(target).join(number.to_string()), bytes).expect("a file");
+            };
+            write("program", &Input { on_miss: OnMiss::Pass, tunnel, look_inside: true, frame }.bytes());
+            if let Outcome::HandedOver(header, bytes) = trial.run(OnMiss::Pass, frame) {
+                write("worker", &[header.as_bytes(), &bytes].concat());
+            }
+        }
     }
 }

@@ -106,10 +106,9 @@ fn live(subscriber: &Subscriber) {
         try_it("ping", &["-q", "-c", "2", "-i", "0.05", "-W", "1", "-t", "1", server]);
         try_it("ping", &["-q", "-c", "2", "-i", "0.05", "-W", "1", "-M", "do", "-s", "1400", server]);
     }
-    for server in SERVER {
-        let (server, any) = (IpAddr::from(server.parse::<IpAddr>().unwrap()), subscriber.addresses[0]);
-        let any = if server.is_ipv4() { any } else { subscriber.addresses[1] };
-        let socket = inside.enter(|| UdpSocket::bind((any, 0))).unwrap().unwrap();
+    for (server, own) in SERVER.into_iter().zip(subscriber.addresses) {
+        let [server, own] = [server, own].map(|address| address.parse::<IpAddr>().unwrap());
+        let socket = inside.enter(|| UdpSocket::bind((own, 0))).unwrap().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         for length in [1, 40, 1200, 4000] {
             socket.send_to(&vec![b'q'; length], (server, 53)).unwrap();
