@@ -4,6 +4,7 @@
 
 pub mod agreement;
 pub mod cast;
+pub mod finding;
 pub mod grammar;
 pub mod kernel;
 pub mod reference;

@@ -59,6 +59,7 @@ const ROOMS: &[Room] = &[
     room("writ-bench", ALL),
     Room { package: "bench-ebpf", uses: &["writ-abi"], unsafe_code: true },
     room("writ-tests", ALL),
+    room("writ-fuzz", ALL),
     room("xtask", ALL),
 ];
 
@@ -103,14 +104,14 @@ pub(crate) fn command() -> Result<bool> {
     Ok(faults.is_empty())
 }
 
-/// The workspace's packages, and the eBPF programs, which are workspaces of their own.
+/// The workspace's packages, the eBPF programs and the fuzz targets, which are workspaces of their own.
 fn packages(root: &Path) -> Result<Vec<Package>> {
     let read = |manifest: PathBuf| {
         let read = MetadataCommand::new().manifest_path(&manifest).no_deps().exec();
         read.with_context(|| format!("cannot read {}", manifest.display()))
     };
     let mut packages = read(root.join("Cargo.toml"))?.packages;
-    for own in ["probe-ebpf/Cargo.toml", "bench/ebpf/Cargo.toml"] {
+    for own in ["probe-ebpf/Cargo.toml", "bench/ebpf/Cargo.toml", "fuzz/Cargo.toml"] {
         packages.extend(read(root.join(own))?.packages);
     }
     Ok(packages)

@@ -1,10 +1,11 @@
-//! What a person types: `cargo xtask setup`, `demo`, `test`, `vm-test`, `soak`, `bench`, `layers`. A file per command.
+//! What a person types: `cargo xtask setup`, `demo`, `test`, `vm-test`, `fuzz`, `soak`, `bench`, `layers`. A file per command.
 //!
 //! It builds on a machine that has nothing but rustup's stable toolchain and a C compiler, because `setup` brings the rest.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod demo;
+mod fuzz;
 mod layers;
 mod output;
 mod setup;
@@ -34,7 +35,9 @@ enum Command {
     Test(test::Arguments),
     /// The tests of the kernel half, and the demo, on Debian's own kernel in a virtual machine.
     VmTest(vm_test::Arguments),
-    /// Millions of frames, of which the program and the reference model must say the same.
+    /// Inputs that a fuzzer makes up, through the XDP program and through a worker.
+    Fuzz(fuzz::Arguments),
+    /// Millions of frames, of which the program and the reference model must say the same, and hours of fuzzing.
     Soak(soak::Arguments),
     /// Measure, beside references, and show one table of figures.
     Bench(bench::Arguments),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
         Command::VmTest(arguments) => vm_test::command(&arguments),
+        Command::Fuzz(arguments) => fuzz::command(&arguments),
         Command::Soak(arguments) => soak::command(&arguments),
         Command::Bench(arguments) => bench::command(&arguments),
         Command::Layers => layers::command(),

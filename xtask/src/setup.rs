@@ -32,6 +32,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         "to build libxdp, libbpf and their bindings from source",
         &["gcc", "libc6-dev", "make", "clang", "llvm", "m4", "pkg-config", "libelf-dev", "libpcap-dev", "zlib1g-dev"],
     ),
+    ("to build the fuzzer that the fuzz targets are linked with", &["g++"]),
     ("to make namespaces, links and mirror ports", &["iproute2", "ethtool", "procps"]),
     ("to send real traffic and to record it", &["nginx-light", "curl", "iputils-ping", "tcpdump", "tshark"]),
     ("to sign orders and to check certificates", &["openssh-client", "openssl"]),

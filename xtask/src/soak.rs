@@ -1,8 +1,8 @@
-//! `cargo xtask soak`: the property test of the kernel half at length. CI runs a part of it.
+//! `cargo xtask soak`: the property test of the kernel half at length, and the fuzz targets. CI runs a part of it.
 
 use anyhow::Result;
 
-use crate::{output, setup, workspace};
+use crate::{fuzz, output, setup, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -12,6 +12,9 @@ pub(crate) struct Arguments {
     /// Where the frames begin; the same number makes the same frames. By default a new one each time.
     #[arg(long)]
     seed: Option<u64>,
+    /// How long each fuzz target runs then, in seconds; 0: not at all.
+    #[arg(long, env = "WRIT_FUZZ_SECONDS", default_value_t = 3600)]
+    fuzz_seconds: u64,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
@@ -23,5 +26,6 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     test.args(["test", "--package", "writ-tests", "--test", "kernel_property"])
         .env("WRIT_FRAMES", arguments.frames.to_string())
         .env("WRIT_SEED", seed.to_string());
-    Ok(test.status()?.success())
+    workspace::run_tests_as_root(&mut test);
+    Ok(test.status()?.success() && (arguments.fuzz_seconds == 0 || fuzz::run_all(arguments.fuzz_seconds)?))
 }

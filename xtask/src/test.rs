@@ -1,10 +1,13 @@
-//! `cargo xtask test`: build everything, hold the arrows, run all tests.
+//! `cargo xtask test`: build everything, hold the arrows, run all tests, fuzz for a moment.
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 
-use crate::{layers, output, setup, workspace};
+use crate::{fuzz, layers, output, setup, workspace};
+
+/// How long each fuzz target runs, in seconds, when all tests do.
+const FUZZ_SECONDS: u64 = 12;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -23,10 +26,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     let mut test = workspace::cargo()?;
     test.args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest).env("WRIT_REQUIRE_TOOLS", "1");
     if !workspace::is_root() {
-        // Namespaces and XDP need root. Cargo itself stays the user's; only the test programs run under sudo.
         output::line("Tests run under sudo: they make network namespaces.");
-        let host = if cfg!(target_arch = "aarch64") { "AARCH64" } else { "X86_64" };
-        test.env(format!("CARGO_TARGET_{host}_UNKNOWN_LINUX_GNU_RUNNER"), "sudo -E");
     }
-    Ok(test.status()?.success())
+    workspace::run_tests_as_root(&mut test);
+    // A part of the tests is not all of them: then nothing is fuzzed.
+    Ok(test.status()?.success() && (!arguments.rest.is_empty() || fuzz::run_all(FUZZ_SECONDS)?))
 }

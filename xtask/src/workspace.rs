@@ -39,6 +39,14 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Has cargo run test programs as root, for namespaces and XDP. Cargo itself stays the user's.
+pub(crate) fn run_tests_as_root(test: &mut Command) {
+    if !is_root() {
+        let host = if cfg!(target_arch = "aarch64") { "AARCH64" } else { "X86_64" };
+        test.env(format!("CARGO_TARGET_{host}_UNKNOWN_LINUX_GNU_RUNNER"), "sudo -E");
+    }
+}
+
 /// A command that runs as root: directly, or through sudo.
 pub(crate) fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
     if is_root() {

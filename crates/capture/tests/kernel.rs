@@ -10,13 +10,14 @@ use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock
 use pcap_file::pcapng::{Block, PcapNgWriter};
 use pcap_file::{DataLink, TsResolution};
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 use support::{BOTH, BYSTANDER, SMALL, TARGET, in_force, intercept, net, udp};
-use writ_abi::{FrameHeader, PolicyFlags, ProbeCounter, SlotPolicy, SlotRef};
+use writ_abi::{FrameHeader, PolicyFlags, PrefixKey4, ProbeCounter, SlotPolicy, SlotRef};
 use writ_capture::{
     AbiMismatch, Action, CounterView, FrameTime, Kernel, KernelError, KernelSettings, OnMiss, PcapSource, Source,
-    SourceError, TableError, boot_now_ns, object, privileges,
+    SourceError, TableError, TargetView, boot_now_ns, object, privileges, verify,
 };
 use zerocopy::FromBytes;
 
@@ -221,6 +222,50 @@ fn prefixes_that_come_and_go_leave_the_others_found() {
         kernel.tables().set_prefix(prefix(0, v6), &[SLOT]).unwrap();
         kernel.tables().remove_prefix(prefix(0, v6)).unwrap();
         assert_eq!(found(&mut kernel, &address(0, v6)), []);
+    }
+}
+
+/// How many prefixes share a bit of the filter is counted up to 255. Of more, the bit stays.
+#[test]
+fn more_prefixes_than_a_bit_of_the_filter_can_count_leave_each_other_found() {
+    const MANY: usize = 300;
+    let mut kernel = Kernel::load(&KernelSettings { addresses_v4: 400, ..SMALL }).unwrap();
+    kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
+    let mark = |number: u32| PrefixKey4::new((10 << 24 | number).to_be_bytes(), 32).mark();
+    let last = SMALL.filter_bytes / 8 - 1;
+    let (word, bit) = (mark(0).word(last), 1 << mark(0).bits().trailing_zeros());
+    let sharing = (0..1 << 24).filter(|number| mark(*number).word(last) == word && mark(*number).bits() & bit != 0);
+    let addresses: Vec<_> = sharing.take(MANY).map(|number| Ipv4Addr::from(10 << 24 | number).to_string()).collect();
+    assert_eq!(addresses.len(), MANY);
+    for address in &addresses {
+        kernel.tables().set_prefix(net(address), &[SLOT]).unwrap();
+    }
+    let (stays, gone) = addresses.split_last().unwrap();
+    for address in gone {
+        kernel.tables().remove_prefix(net(address)).unwrap();
+        assert_eq!(found(&mut kernel, stays), [SLOT.slot], "{address} went");
+    }
+    assert!(gone.iter().all(|address| found(&mut kernel, address).is_empty()));
+    kernel.tables().set_prefix(net(&gone[0]), &[SLOT]).unwrap();
+    assert_eq!(found(&mut kernel, &gone[0]), [SLOT.slot]);
+}
+
+/// Should an entry have outlived 65,536 owners of its slot, its reference would be good again for the kernel. It is not
+/// for the second look, which goes by the addresses.
+#[test]
+fn a_reference_that_is_good_again_gets_nothing_past_the_second_look() {
+    let mut kernel = Kernel::load(&SMALL).unwrap();
+    intercept(&mut kernel, SLOT, TARGET, BOTH);
+    kernel.tables().set_prefix(net(BYSTANDER), &[SLOT]).unwrap();
+    let mut targets = TargetView::new();
+    targets.set(SLOT, [net(TARGET)]);
+    for (source, hits, violations) in [(TARGET, 1, 0), (BYSTANDER, 0, 1)] {
+        let frame = udp(source, "192.0.2.1", 1, b"whose");
+        let verdict = kernel.try_frame(OnMiss::Drop, &frame).unwrap();
+        assert_eq!(verdict.action, Action::Redirect);
+        let (header, frame) = FrameHeader::read_from_prefix(verdict.data).unwrap();
+        let verified = verify(&header, frame, &targets);
+        assert_eq!((verified.hits().len(), verified.violations()), (hits, violations), "{source}");
     }
 }
 

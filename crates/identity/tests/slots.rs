@@ -89,3 +89,23 @@ fn a_full_table_says_what_to_do() {
     let message = table.allocate(Uuid::from_u128(2)).unwrap_err().to_string();
     assert!(message.contains("all 1 slots are in use; raise the number of slots"), "{message}");
 }
+
+/// A slot's generation has 16 bits. It comes again after all the others, and its last owner is long drained by then.
+#[test]
+fn a_generation_comes_again_after_all_others_and_only_in_a_drained_slot() {
+    const GENERATIONS: u128 = 1 << 16;
+    let mut table = SlotTable::new(1);
+    let mut names = BTreeSet::new();
+    let next = Uuid::from_u128(u128::MAX);
+    for owner in 0..2 * GENERATIONS + 2 {
+        let slot = table.allocate(Uuid::from_u128(owner)).unwrap();
+        assert!(names.insert(slot.generation), "generation {} came twice in {GENERATIONS} owners", slot.generation);
+        if names.len() as u128 == GENERATIONS {
+            names.clear();
+        }
+        table.release(Uuid::from_u128(owner)).unwrap();
+        assert!(table.allocate(next).is_err(), "nobody follows before the slot is drained");
+        assert!(!table.drained(SlotRef { generation: slot.generation.wrapping_sub(1), ..slot }), "not by an old name");
+        assert!(table.drained(slot));
+    }
+}

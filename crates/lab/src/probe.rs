@@ -195,9 +195,14 @@ impl Probe {
         }
     }
 
+    /// `writ status --kernel`: the kernel's own figures, read past all roles.
+    pub fn kernel_status(&self) -> Result<Value, LabError> {
+        self.json(&["status", "--kernel"])
+    }
+
     /// The kernel's own count of packets matched for a slot, read past all roles.
     pub fn kernel_matched(&self, slot: &Value) -> Result<u64, LabError> {
-        let answer = self.json(&["status", "--kernel"])?;
+        let answer = self.kernel_status()?;
         let slots = answer["slots"].as_array().cloned().unwrap_or_default();
         let found = slots.iter().find(|line| line["slot"] == slot["slot"]);
         found.and_then(|line| line["matched"].as_u64()).ok_or_else(|| LabError::Malformed {

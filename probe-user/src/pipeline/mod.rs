@@ -17,6 +17,7 @@ pub use outlets::Outlets;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use writ_abi::{FrameHeader, SlotRef};
 use writ_capture::ClockOffset;
 use writ_capture::{Batch, Frame, FrameTime, Part};
 use writ_capture::{Hit, verify};
@@ -85,7 +86,10 @@ impl Worker {
     pub fn process(&mut self, batch: &Batch<'_>, intercepts: &Intercepts, clock: ClockOffset) {
         for (place, frame) in (0u32..).zip(batch.frames()) {
             let verified = verify(frame.header, frame.bytes, intercepts.targets());
-            self.violations += u64::from(verified.violations());
+            if verified.violations() > 0 {
+                self.violations += u64::from(verified.violations());
+                self.book_destroyed(frame.header, verified.hits());
+            }
             if verified.hits().is_empty() {
                 continue;
             }
@@ -114,6 +118,25 @@ impl Worker {
         }
     }
 
+    /// Books a frame that the second look destroyed, for each intercept that the kernel named and that did not get it.
+    fn book_destroyed(&self, header: &FrameHeader, left: &[Hit]) {
+        let source = (0..).zip(&header.source).filter(|(bit, _)| header.source_live & 1 << bit != 0);
+        let destination = (0..).zip(&header.destination).filter(|(bit, _)| header.destination_live & 1 << bit != 0);
+        let named = source.chain(destination).map(|(_, slot)| *slot);
+        // The kernel counts a packet once for a slot, however often it names it.
+        for (place, slot) in named.clone().enumerate() {
+            if !named.clone().take(place).any(|before| before == slot) && !left.iter().any(|hit| hit.slot == slot) {
+                self.book_violation(slot);
+            }
+        }
+    }
+
+    fn book_violation(&self, slot: SlotRef) {
+        if let Some(account) = self.ledger.slot(slot.slot).filter(|it| it.is_owned_by(slot.generation)) {
+            account.violated();
+        }
+    }
+
     /// Books a hit and notes what has to be made of it.
     fn sort(
         &mut self,
@@ -126,6 +149,7 @@ impl Worker {
     ) {
         let Some(intercept) = intercepts.get(hit.slot) else {
             self.violations += 1;
+            self.book_violation(hit.slot);
             return;
         };
         if let FrameTime::Utc(ns) = frame.time

@@ -9,10 +9,13 @@ mod row;
 mod transports;
 
 use row::{Row, SECRET};
+use std::path::PathBuf;
+use std::{env, fs};
 use writ_abi::{FrameFlags, ProbeCounter};
 use writ_capture::{OnMiss, Tunnel, boot_now_ns};
 use writ_tests::agreement::Agreement;
 use writ_tests::cast::{self, BYSTANDER, PEN};
+use writ_tests::finding::Input;
 use writ_tests::kernel::{Buffers, Counts, Outcome, Trial};
 use writ_tests::reference::World;
 use writ_tests::stack::{
@@ -20,6 +23,7 @@ use writ_tests::stack::{
     protocol::{IPV6_IN_IP, UDP},
     udp,
 };
+use zerocopy::IntoBytes as _;
 
 fn rows() -> Vec<Row> {
     [
@@ -120,4 +124,24 @@ fn without_the_setting_nothing_is_looked_into() {
     let mut expected = Counts::zero();
     expected.add_frame(&[ProbeCounter::Misses], frame.len());
     assert_eq!(trial.counts(), expected);
+}
+
+/// Writes the table down as a first corpus for the fuzz targets (`cargo xtask fuzz`), into the folder that `WRIT_SEEDS`
+/// names: the frames for `program`, what the program hands over of them for `worker`.
+#[test]
+fn the_table_is_a_corpus() {
+    let Some(folder) = env::var_os("WRIT_SEEDS").map(PathBuf::from) else { return };
+    let rows = rows();
+    for tunnel in TUNNELS {
+        let mut trial = Trial::load(&World { tunnel, ..cast::world() });
+        for (number, Row { frame, .. }) in rows.iter().enumerate().filter(|(_, row)| row.tunnel == tunnel) {
+            let write = |target: &str, bytes: &[u8]| {
+                fs::write(folder.join(target).join(number.to_string()), bytes).expect("a file");
+            };
+            write("program", &Input { on_miss: OnMiss::Pass, tunnel, look_inside: true, frame }.bytes());
+            if let Outcome::HandedOver(header, bytes) = trial.run(OnMiss::Pass, frame) {
+                write("worker", &[header.as_bytes(), &bytes].concat());
+            }
+        }
+    }
 }

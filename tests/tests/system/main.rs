@@ -12,13 +12,19 @@
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
 //! | [`tuning`] | what makes a port fast is set up, shown and put back |
 //! | [`storage`] | damaged files and a full disk stop what is new, not what is in force |
+//! | [`hostile`] | damaged frames at full speed move counters, and nothing else |
+//! | [`isolation`] | a bystander's packet that the kernel hands over by mistake is destroyed, counted, and an alarm |
+//! | [`mixed`] | real programs' traffic: the agencies have what the reference model says, and tshark agrees |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod hostile;
+mod isolation;
 mod jumbo;
+mod mixed;
 mod ports;
 mod replay;
 mod roles;

@@ -149,6 +149,7 @@ impl Scene {
     pub(crate) fn packets(&self, order: &Order) -> Vec<Delivered> {
         let counts = self.probe().settled(order).unwrap();
         assert!(counts.settled(), "{}: {counts:?}", order.case_id);
+        self.assert_isolated();
         self.packets_of(order, counts.delivered)
     }
 
@@ -166,6 +167,7 @@ impl Scene {
     pub(crate) fn reports(&self, order: &Order) -> Vec<Delivered> {
         let counts = self.probe().settled(order).unwrap();
         assert!(counts.settled(), "{}: {counts:?}", order.case_id);
+        self.assert_isolated();
         let enough = until("the agency's reports", PATIENCE, || {
             let reports = self.agency(order).header_reports(order.case_id)?;
             Ok(Some(reports).filter(|reports| reports.len() as u64 >= counts.delivered))
@@ -202,6 +204,12 @@ impl Scene {
             assert_eq!(link["xdp"], Value::Null, "a program is still on {tap}");
             assert_eq!(link["promiscuity"], 0, "{tap} is still promiscuous");
         }
+    }
+
+    /// No packet was ever handed over that was no target's.
+    pub(crate) fn assert_isolated(&self) {
+        let status = self.probe().status().unwrap();
+        assert_eq!(status["capture"]["isolation_violations"], 0, "{}", status["capture"]);
     }
 
     /// The log names no target: no address, no case, no subscriber.

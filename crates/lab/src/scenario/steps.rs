@@ -428,6 +428,8 @@ fn end(stage: &mut Stage, log: &mut Log<'_>) -> Result<(), LabError> {
     log.doing("the probe is stopped");
     let status = stage.probe.status()?;
     log.report.frames_on_the_tap = status["program"]["frames"].as_u64().unwrap_or_default();
+    let violations = &status["capture"]["isolation_violations"];
+    log.check("no packet was handed over that was no target's", *violations == 0, format!("{violations} violations"));
     let clean = stage.probe.stop()?;
     log.check("the probe ends in an orderly way", clean, "SIGTERM");
     stage.content_agency.stop()?;

@@ -28,7 +28,9 @@ const FORMER: usize = FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS;
 /// How many figures of former capture roles are kept.
 pub const FORMER_FIGURES: usize = 9;
 const DUPLICATES: usize = FORMER + FORMER_FIGURES;
-const _: () = assert!(DUPLICATES < SLOT_WORDS);
+/// Packets destroyed by the second look.
+const VIOLATIONS: usize = DUPLICATES + 1;
+const _: () = assert!(VIOLATIONS < SLOT_WORDS);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
 /// Marks a slot that nobody owns; generations are 16 bits.
@@ -133,6 +135,22 @@ impl<'a> SlotAccount<'a> {
     /// Packets that workers took from the rings for this slot.
     pub fn received(&self) -> u64 {
         self.words[RECEIVED].load(Ordering::Relaxed)
+    }
+
+    /// Counts a packet that the kernel gave to this slot and a worker destroyed, because its addresses are not the
+    /// intercept's ([`LossReason::IsolationViolation`]).
+    pub fn violated(&self) {
+        self.words[VIOLATIONS].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Packets that workers destroyed ([`SlotAccount::violated`]).
+    pub fn violations(&self) -> u64 {
+        self.words[VIOLATIONS].load(Ordering::Relaxed)
+    }
+
+    /// Packets of this slot that workers took from the rings: received or destroyed.
+    pub fn seen(&self) -> u64 {
+        self.received() + self.violations()
     }
 
     /// Keeps what the kernel counted for capture roles that are gone, whose tables went with them: a control role that

@@ -18,7 +18,7 @@ pub(super) struct KernelCount {
     baseline: SlotCounters,
     /// Taken by the program, never seen by a worker, and no longer on the way.
     ring_lost: u64,
-    /// A count that is to be held against what the workers have received, once they have read past its moment.
+    /// A count that is to be held against what the workers have seen, once they have read past its moment.
     mark: Option<(u64, u64)>,
 }
 
@@ -29,20 +29,20 @@ impl KernelCount {
     }
 
     /// An intercept that a capture role has had since before this control role's start. `former` is what the control
-    /// role before this one kept ([`KernelCount::former`]); `received` was read before the counters are.
+    /// role before this one kept ([`KernelCount::former`]); `seen` was read before the counters are.
     pub(super) fn resume(
         slot: u16,
         baseline: SlotFigures,
         former: [u64; FORMER_FIGURES],
         view: Option<&CounterView>,
-        received: u64,
+        seen: u64,
     ) -> Self {
         let [ring_lost, closed @ ..] = former;
         let (closed, baseline) = (zerocopy::transmute!(closed), zerocopy::transmute!(baseline));
         let mut count = Self { closed, baseline, ring_lost, mark: None };
-        // A capture role that died while there was no control role is known by what its workers received.
+        // A capture role that died while there was no control role is known by what its workers saw.
         let known = before_receipt(&count.now(slot, view));
-        count.closed.matched += (received + ring_lost).saturating_sub(known);
+        count.closed.matched += (seen + ring_lost).saturating_sub(known);
         count
     }
 
@@ -60,28 +60,21 @@ impl KernelCount {
         combine(&self.closed, &current, &self.baseline)
     }
 
-    /// The capture role died: its last counters are kept, and what its workers never received is lost.
-    pub(super) fn close_life(&mut self, slot: u16, view: Option<&CounterView>, received: u64) {
+    /// The capture role died: its last counters are kept, and what its workers never saw is lost.
+    pub(super) fn close_life(&mut self, slot: u16, view: Option<&CounterView>, seen: u64) {
         self.closed = self.now(slot, view);
         self.baseline = SlotCounters::default();
         self.mark = None;
-        self.ring_lost = before_receipt(&self.closed).saturating_sub(received);
+        self.ring_lost = before_receipt(&self.closed).saturating_sub(seen);
     }
 
-    /// Finds losses in the ring: what was matched before a moment, and is not received although every worker has read
+    /// Finds losses in the ring: what was matched before a moment, and was not seen although every worker has read
     /// past that moment.
-    pub(super) fn settle(
-        &mut self,
-        slot: u16,
-        view: Option<&CounterView>,
-        received: u64,
-        now_ns: u64,
-        read_until_ns: u64,
-    ) {
+    pub(super) fn settle(&mut self, slot: u16, view: Option<&CounterView>, seen: u64, now_ns: u64, read_until_ns: u64) {
         if let Some((at_ns, reachable)) = self.mark
             && read_until_ns >= at_ns.saturating_add(FLUSH_NS)
         {
-            self.ring_lost = self.ring_lost.max(reachable.saturating_sub(received));
+            self.ring_lost = self.ring_lost.max(reachable.saturating_sub(seen));
             self.mark = None;
         }
         if self.mark.is_none() {
@@ -90,8 +83,8 @@ impl KernelCount {
     }
 
     /// The intercept is drained: nothing is on the way any more.
-    pub(super) fn finish(&mut self, slot: u16, view: Option<&CounterView>, received: u64) {
-        self.ring_lost = before_receipt(&self.now(slot, view)).saturating_sub(received);
+    pub(super) fn finish(&mut self, slot: u16, view: Option<&CounterView>, seen: u64) {
+        self.ring_lost = before_receipt(&self.now(slot, view)).saturating_sub(seen);
     }
 }
 
@@ -126,6 +119,7 @@ pub(super) fn counts(
     let account = ledger.slot(slot).filter(|account| account.is_owned_by(order.slot.generation));
     // The workers' side first: what moves meanwhile shows as in flight, not as a negative.
     let snapshot = account.and_then(|account| account.snapshot());
+    let violations = account.map_or(0, |account| account.violations());
     let counters = kernel.now(slot, view);
     let received = snapshot.as_ref().map_or(0, |snapshot| snapshot.received);
     let duplicates = snapshot.as_ref().map_or(0, |snapshot| snapshot.duplicates);
@@ -158,6 +152,7 @@ pub(super) fn counts(
         (LossReason::RingFull, kernel.ring_lost),
         (LossReason::NoSocket, counters.no_socket),
         (LossReason::CutFailed, counters.cut_failed),
+        (LossReason::IsolationViolation, violations),
     ] {
         if packets > 0 {
             lost.insert(reason.label().to_owned(), packets);
@@ -171,7 +166,7 @@ pub(super) fn counts(
         other_direction: counters.other_direction,
         received,
         duplicates,
-        in_flight: before_receipt(&counters).saturating_sub(received).saturating_sub(kernel.ring_lost),
+        in_flight: before_receipt(&counters).saturating_sub(received + violations + kernel.ring_lost),
         deliveries,
         lost,
     }

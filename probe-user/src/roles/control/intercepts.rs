@@ -130,7 +130,7 @@ impl Intercepts {
         let tenancy = Tenancy {
             order: order(stored.warrant(), slot, config),
             progress: Progress::Told,
-            kernel: KernelCount::resume(slot.slot, SlotFigures::default(), account.former(), None, account.received()),
+            kernel: KernelCount::resume(slot.slot, SlotFigures::default(), account.former(), None, account.seen()),
             ending: None,
             recorded: false,
             recalled: true,
@@ -314,7 +314,7 @@ impl Intercepts {
             for (slot, tenancy) in &mut self.tenancies {
                 let Some(account) = ledger.slot(*slot) else { continue };
                 if is_another {
-                    tenancy.kernel.close_life(*slot, self.view.as_ref(), account.received());
+                    tenancy.kernel.close_life(*slot, self.view.as_ref(), account.seen());
                     account.keep_former(tenancy.kernel.former());
                     tenancy.recalled = false;
                 } else if tenancy.recalled && is_unknown {
@@ -322,8 +322,8 @@ impl Intercepts {
                     // the same again, as to each greeting: by then it may have been told, and be counting.
                     let now = view.as_ref().map(|view| view.slot(*slot)).unwrap_or_default();
                     let baseline = zerocopy::transmute!(now);
-                    let (former, received) = (account.former(), account.received());
-                    tenancy.kernel = KernelCount::resume(*slot, baseline, former, view.as_ref(), received);
+                    let (former, seen) = (account.former(), account.seen());
+                    tenancy.kernel = KernelCount::resume(*slot, baseline, former, view.as_ref(), seen);
                 }
             }
             self.view = view;
@@ -340,8 +340,8 @@ impl Intercepts {
             }
             let tenancy = self.tenancies.get_mut(&found.slot.slot);
             if let Some(tenancy) = tenancy.filter(|it| it.recalled && it.order.slot == found.slot) {
-                let (slot, former, received) = (found.slot.slot, account.former(), account.received());
-                tenancy.kernel = KernelCount::resume(slot, found.baseline, former, self.view.as_ref(), received);
+                let (slot, former, seen) = (found.slot.slot, account.former(), account.seen());
+                tenancy.kernel = KernelCount::resume(slot, found.baseline, former, self.view.as_ref(), seen);
                 tenancy.progress = tenancy.progress.max(Progress::Armed);
             }
         }
@@ -362,8 +362,8 @@ impl Intercepts {
         // A confirmation repeated after a restart takes nothing back.
         tenancy.progress = tenancy.progress.max(progress);
         if is_new && progress == Progress::Ended {
-            let received = ledger.slot(slot.slot).map_or(0, |account| account.received());
-            tenancy.kernel.finish(slot.slot, self.view.as_ref(), received);
+            let seen = ledger.slot(slot.slot).map_or(0, |account| account.seen());
+            tenancy.kernel.finish(slot.slot, self.view.as_ref(), seen);
         }
         Some(Step { warrant: tenancy.order.warrant, is_new })
     }
@@ -383,11 +383,11 @@ impl Intercepts {
         let now = boot_now_ns();
         for (slot, tenancy) in &mut self.tenancies {
             if tenancy.progress != Progress::Ended {
-                let received = ledger.slot(*slot).map_or(0, |account| account.received());
+                let seen = ledger.slot(*slot).map_or(0, |account| account.seen());
                 if report.read_until_ns == u64::MAX {
-                    tenancy.kernel.finish(*slot, self.view.as_ref(), received);
+                    tenancy.kernel.finish(*slot, self.view.as_ref(), seen);
                 } else {
-                    tenancy.kernel.settle(*slot, self.view.as_ref(), received, now, report.read_until_ns);
+                    tenancy.kernel.settle(*slot, self.view.as_ref(), seen, now, report.read_until_ns);
                 }
             }
         }

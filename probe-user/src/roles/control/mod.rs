@@ -205,6 +205,7 @@ impl Control {
                         .inspect_err(|error| tracing::error!(%error, "the counters cannot be read"))
                         .ok()
                 });
+                self.observed.meet(part.life);
                 self.intercepts.meet(part, view, &self.ledger, self.authority.store(), &self.config);
                 self.reconcile();
                 self.confirm_stops();
@@ -256,7 +257,7 @@ impl Control {
             }
             FromCapture::Report(report) => {
                 self.intercepts.settle(&report, &self.ledger);
-                self.observed.capture = Some((report, Instant::now()));
+                self.observed.report(report);
             }
         }
     }

@@ -19,11 +19,42 @@ use writ_spool::SessionState;
 #[derive(Default)]
 pub(super) struct Observed {
     /// The last report of the capture role, and when it came.
-    pub(super) capture: Option<(CaptureReport, Instant)>,
+    capture: Option<(CaptureReport, Instant)>,
+    /// Which capture process that is.
+    life: Option<u32>,
+    /// Isolation violations that capture processes before that one counted: an alarm does not go out with its process.
+    former_violations: u64,
     /// How often roles were started again.
     pub(super) restarts: BTreeMap<String, u32>,
     /// Final figures of intercepts that ended in this run.
     pub(super) ended: HashMap<Uuid, InterceptCounts>,
+}
+
+impl Observed {
+    /// A capture role has said which process it is. What the one before it reported is its last word.
+    pub(super) fn meet(&mut self, life: u32) {
+        if self.life.replace(life).is_some_and(|before| before != life) {
+            self.former_violations = self.violations();
+            self.capture = None;
+        }
+    }
+
+    /// A report of the capture role.
+    pub(super) fn report(&mut self, report: CaptureReport) {
+        let before = self.violations();
+        self.capture = Some((report, Instant::now()));
+        let violations = self.violations();
+        if violations > before {
+            tracing::error!(
+                violations,
+                "ALARM: frames that the kernel handed over were no target's; they were destroyed"
+            );
+        }
+    }
+
+    fn violations(&self) -> u64 {
+        self.former_violations + self.capture.as_ref().map_or(0, |(report, _)| report.isolation_violations)
+    }
 }
 
 impl Control {
@@ -56,7 +87,10 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at_utc_ns: utc_now_ns(),
             program,
-            capture: self.observed.capture.as_ref().map(|(report, _)| report.clone()).unwrap_or_default(),
+            capture: CaptureReport {
+                isolation_violations: self.observed.violations(),
+                ..self.observed.capture.as_ref().map(|(report, _)| report.clone()).unwrap_or_default()
+            },
             capture_age_ms: self
                 .observed
                 .capture
@@ -148,6 +182,27 @@ impl Control {
             stop: warrant.window().stop().to_string(),
             destinations: warrant.deliveries().iter().map(|delivery| delivery.destination.clone()).collect(),
             slot: self.intercepts.of_warrant(warrant.uuid()).map(|tenancy| tenancy.order.slot),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_outlives_the_capture_role_that_gave_it() {
+        let report = |isolation_violations| CaptureReport { isolation_violations, ..CaptureReport::default() };
+        let mut observed = Observed::default();
+        observed.meet(1);
+        observed.report(report(3));
+        // The same one again, as to a greeting.
+        observed.meet(1);
+        assert_eq!(observed.violations(), 3);
+        for (life, counted, shown) in [(2, 0, 3), (3, 2, 5), (4, 0, 5)] {
+            observed.meet(life);
+            observed.report(report(counted));
+            assert_eq!(observed.violations(), shown, "life {life}");
         }
     }
 }
