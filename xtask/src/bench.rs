@@ -11,27 +11,39 @@ pub(crate) struct Arguments {
     /// Fewer and shorter rounds: for a first look, not for figures to quote.
     #[arg(long)]
     quick: bool,
+    /// These parts alone: encode, kernel, filter, inline, latency, growth, instructions.
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    only: Vec<String>,
+    /// What sends frames: live (the default), or pktgen where the kernel has that module.
+    #[arg(long, value_name = "live|pktgen")]
+    generator: Option<String>,
+    /// Put the figures into docs/performance.md, with a picture of them beside it.
+    #[arg(long)]
+    write_docs: bool,
     /// The figures as JSON [default: target/bench.json].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Frames that can wait for the probe's worker, a power of two, in place of the probe's own default.
     #[arg(long, value_name = "FRAMES")]
     ring: Option<u32>,
-    /// Leave out encoding and the hot path (criterion); figures of an earlier run are shown again.
+    /// Leave criterion out; what it left in an earlier run is shown again.
     #[arg(long)]
     no_criterion: bool,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
-    setup::ensure()?;
+    let is_wanted = |part: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == part);
+    setup::ensure_bench()?;
     let programs = ["build", "--release", "--package", "writ-probe", "--package", "writ-bench", "--bins"];
     workspace::run(workspace::cargo()?.args(programs))?;
     let target = workspace::target()?;
-    if !arguments.no_criterion {
+    if is_wanted("encode") && !arguments.no_criterion {
         let mut criterion = workspace::cargo()?;
         criterion.args(["bench", "--package", "writ-bench", "--benches", "--", "--noplot"]);
+        let (warm_up, measurement) = if arguments.quick { ("0.2", "0.5") } else { ("1", "3") };
+        criterion.args(["--warm-up-time", warm_up, "--measurement-time", measurement]);
         if arguments.quick {
-            criterion.args(["--warm-up-time", "0.5", "--measurement-time", "1", "--sample-size", "20"]);
+            criterion.args(["--sample-size", "20"]);
         }
         workspace::run(&mut criterion)?;
     }
@@ -44,6 +56,15 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     bench.arg("--json").arg(arguments.json.clone().unwrap_or_else(|| target.join("bench.json")));
     if let Some(ring) = arguments.ring {
         bench.arg("--ring").arg(ring.to_string());
+    }
+    if !arguments.only.is_empty() {
+        bench.arg("--only").arg(arguments.only.join(","));
+    }
+    if let Some(generator) = &arguments.generator {
+        bench.arg("--generator").arg(generator);
+    }
+    if arguments.write_docs {
+        bench.arg("--page").arg(workspace::root()?.join("docs/performance.md"));
     }
     if arguments.quick {
         bench.arg("--quick");
