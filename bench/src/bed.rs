@@ -4,6 +4,7 @@
 //! The sender and the receiver's NAPI run on CPU 0, so a link keeps its own pace and loses nothing; all of user space
 //! runs on CPU 1. What is compared is the sender's count, because under overload a receiver's own count is false.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
@@ -193,7 +194,13 @@ impl Bed {
             arguments.extend(["--signature".to_owned(), signature.display().to_string()]);
         }
         let answer = self.probe.writ(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
-        ensure!(answer.status.success(), "the warrant is refused: {}", String::from_utf8_lossy(&answer.stderr).trim());
+        let words = String::from_utf8_lossy(&answer.stderr);
+        // Told that it takes longer than an answer can wait, one waits with `in_force`.
+        ensure!(
+            answer.status.success() || words.contains("is accepted and kept"),
+            "the warrant is refused: {}",
+            words.trim()
+        );
         Ok(())
     }
 
@@ -223,6 +230,22 @@ impl Bed {
             bytes += kib * 1024;
         }
         Ok(bytes)
+    }
+
+    /// Memory of the kernel's tables that the probe has made, in bytes.
+    pub(crate) fn kernel_memory(&self) -> Result<u64> {
+        let Some(pid) = self.probe.role(&self.receiver, "capture")? else { return Ok(0) };
+        // By the kernel's number of the table: a process can hold one several times.
+        let mut tables = BTreeMap::new();
+        for entry in std::fs::read_dir(format!("/proc/{pid}/fdinfo"))?.flatten() {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let number = |label: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(label));
+                line.and_then(|rest| rest.trim().parse::<u64>().ok())
+            };
+            tables.extend(number("map_id:").zip(number("memlock:")));
+        }
+        Ok(tables.values().sum())
     }
 
     /// Sends into a link, for a while.

@@ -46,6 +46,8 @@ pub struct Effort {
     pub repeats: u32,
     /// Rounds of the whole way with more of everything.
     pub growth_repeats: u32,
+    /// The most targets of the whole way: a million take minutes to load.
+    pub most_targets: u32,
     /// How long the sender sends in each.
     pub time: Duration,
 }
@@ -59,6 +61,7 @@ impl Effort {
         pair_runs: 100_000,
         repeats: 5,
         growth_repeats: 3,
+        most_targets: 1_000_000,
         time: Duration::from_secs(1),
     };
     /// For a first look.
@@ -69,6 +72,7 @@ impl Effort {
         pair_runs: 50_000,
         repeats: 1,
         growth_repeats: 1,
+        most_targets: 100_000,
         time: Duration::from_millis(500),
     };
 }

@@ -102,7 +102,7 @@ impl Drawing {
             return;
         }
         self.title(&section.title);
-        let (left, right) = (MARGIN + 40.0, WIDTH - 290.0);
+        let (left, right) = (MARGIN + 40.0, WIDTH - 370.0);
         let (top, bottom) = (self.y + 10.0, self.y + LINES_HEIGHT - 30.0);
         let x = |place: usize| left + (right - left) * place as f64 / (section.columns.len() - 1) as f64;
         let y = |figure: f64| bottom - (bottom - top) * figure / most;

@@ -108,7 +108,10 @@ impl Row {
 
     /// A row that could not be measured; the others can.
     pub fn failed(name: impl Into<String>, error: &anyhow::Error) -> Self {
-        Self { name: name.into(), failed: Some(format!("{error:#}")), ..Self::default() }
+        let why = format!("{error:#}");
+        // What a program said that failed can be long; how it begins is enough for a table.
+        let why = why.lines().next().unwrap_or_default().to_owned();
+        Self { name: name.into(), failed: Some(why), ..Self::default() }
     }
 
     /// Beside a reference, if both were measured.
