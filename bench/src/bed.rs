@@ -30,6 +30,8 @@ pub struct Subject {
     pub writ: PathBuf,
     /// Frames that can wait for its worker; none: as it comes.
     pub ring: Option<u32>,
+    /// Frames that its worker takes at once; none: as it comes.
+    pub batch: Option<u32>,
     /// What sends.
     pub generator: Kind,
 }
@@ -285,7 +287,8 @@ impl Bed {
         let lost = after.lost_behind + after.lost_in_ring;
         ensure!(out_of_order == 0 || lost > 0, "{out_of_order} PDUs out of order and nothing counted lost");
         // To several agencies goes one packet several times; each of them is one of the hits.
-        let copies = (after.due - before.due).checked_div(matched.saturating_sub(after.lost_in_ring - before.lost_in_ring));
+        let copies =
+            (after.due - before.due).checked_div(matched.saturating_sub(after.lost_in_ring - before.lost_in_ring));
         let copies = copies.unwrap_or(1).max(1);
         Ok(Passage {
             arrived: arrived as f64 / copies as f64 / sent.seconds,
@@ -385,10 +388,11 @@ fn configuration_text(subject: &Subject, directory: &Path, layout: Layout, sinks
         "\n[[capture]]\ninterface = \"{}\"\nmode = \"driver\"\nbind = \"copy\"\non_miss = \"drop\"\n",
         TAP.to
     ));
-    if let Some(places) = subject.ring {
-        // A frame for each place in the ring, and as many on their way.
-        text.push_str(&format!("ring = {{ receive = {places}, frames = {} }}\n", places * 2));
-    }
+    // A frame for each place in the ring, and as many on their way.
+    let places = subject.ring.map(|places| format!("receive = {places}, frames = {}", places * 2));
+    let batch = subject.batch.map(|frames| format!("batch = {frames}"));
+    let ring: Vec<String> = places.into_iter().chain(batch).collect();
+    text.push_str(&format!("ring = {{ {} }}\n", ring.join(", ")));
     for (number, sink) in sinks.iter().enumerate() {
         text.push_str(&format!(
             "\n[[destination]]\nname = \"{}\"\nformat = \"t1-ias\"\ncmii = \"127.0.0.1:{}\"\ncmc = \"127.0.0.1:{}\"\n\

@@ -11,11 +11,11 @@ use std::time::Instant;
 use anyhow::Result;
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::Effort;
 use crate::bed::{Bed, Layout, Subject};
 use crate::generator::{Length, Traffic};
 use crate::inline::{COLUMNS, Run, percent, row};
 use crate::report::{Row, Section, median};
-use crate::Effort;
 
 /// This part of the bench.
 pub const PART: &str = "growth";

@@ -129,20 +129,21 @@ pub fn measure(directory: &Path, doing: &mut dyn FnMut(&str)) -> Result<Section>
     let mut section = Section::new(PART, "Instructions a PDU, by callgrind", ["instr.", "copy"]);
     let most = Some(Target::AtMost(200.0));
     for (name, case, reference, target) in [
-        ("encoding content, 64 octets", Case::Content64, Some(Case::Copy64), most),
-        ("encoding content, 1400 octets", Case::Content1400, Some(Case::Copy1400), most),
-        ("encoding a header report", Case::Report, Some(Case::CopyReport), most),
-        ("worker, content, 60 octets", Case::WorkerContent60, Some(Case::Copy64), None),
-        ("worker, content, 1514 octets", Case::WorkerContent1514, Some(Case::Copy1400), None),
-        ("worker, header report, 60 octets", Case::WorkerReport60, Some(Case::CopyReport), None),
+        ("encoding content, 64 octets", Case::Content64, Case::Copy64, most),
+        ("encoding content, 1400 octets", Case::Content1400, Case::Copy1400, most),
+        ("encoding a header report", Case::Report, Case::CopyReport, most),
+        ("worker, content, 60 octets", Case::WorkerContent60, Case::Copy64, None),
+        ("worker, content, 1514 octets", Case::WorkerContent1514, Case::Copy1400, None),
+        ("worker, header report, 60 octets", Case::WorkerReport60, Case::CopyReport, None),
     ] {
         doing(&format!("instructions: {name}"));
-        let counted = count(directory, case).and_then(|whole| Ok((whole, reference.map(|it| count(directory, it)).transpose()?)));
+        let counted = count(directory, case).and_then(|whole| Ok((whole, count(directory, reference)?)));
         section.rows.push(match counted {
-            Ok((whole, copy)) => {
-                let above = copy.map(|copy| whole - copy);
-                Row::new(name, [Some(whole), copy]).beside("instructions more than the copy alone", above, target)
-            }
+            Ok((whole, copy)) => Row::new(name, [Some(whole), Some(copy)]).beside(
+                "instructions more than the copy alone",
+                Some(whole - copy),
+                target,
+            ),
             Err(error) => Row::failed(name, &error),
         });
     }
@@ -171,8 +172,7 @@ fn total(directory: &Path, case: Case, steps: u64) -> Result<u64> {
     }
     let name = case.to_possible_value().context("a case has a name")?;
     command.arg(std::env::current_exe()?).args(["step", "--case", name.get_name(), "--steps", &steps.to_string()]);
-    run(command.stdout(Stdio::null()))
-        .context("valgrind; `cargo xtask setup --bench` installs it")?;
+    run(command.stdout(Stdio::null())).context("valgrind; `cargo xtask setup --bench` installs it")?;
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     _ = fs::remove_file(&file);
     totals(&text)

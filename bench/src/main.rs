@@ -13,7 +13,9 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use writ_bench::report::{Report, Section};
-use writ_bench::{Effort, Subject, criterion, document, generator, growth, inline, instructions, kernel, latency};
+use writ_bench::{
+    Effort, Subject, batches, criterion, document, generator, growth, inline, instructions, kernel, latency,
+};
 use writ_lab::{INTERRUPTED, Namespace};
 
 #[derive(Parser)]
@@ -45,7 +47,12 @@ enum Part {
     Growth,
     /// Instructions a PDU, by callgrind.
     Instructions,
+    /// The whole way with other numbers of frames that a worker takes at once; only on demand.
+    Batch,
 }
+
+/// Batch sizes that are tried unless others are asked for.
+const BATCHES: [u32; 5] = [16, 32, 64, 128, 256];
 
 #[derive(clap::Args)]
 struct Arguments {
@@ -70,6 +77,9 @@ struct Arguments {
     /// Frames that can wait for the probe's worker, a power of two, in place of the probe's own default.
     #[arg(long, value_name = "FRAMES")]
     ring: Option<u32>,
+    /// Measures only the whole way, with these numbers of frames that the probe's worker takes at once (`ring.batch`).
+    #[arg(long, value_name = "FRAMES", value_delimiter = ',')]
+    batch: Vec<u32>,
     /// Where criterion keeps its figures; they are shown with the others.
     #[arg(long, value_name = "DIR", default_value = "target/criterion")]
     criterion: PathBuf,
@@ -94,18 +104,21 @@ fn run(arguments: &Arguments) -> Result<()> {
         arguments.writ.canonicalize().with_context(|| format!("{}: build it first", arguments.writ.display()))?;
     let bench = Bench {
         effort: if arguments.quick { Effort::QUICK } else { Effort::FULL },
-        subject: Subject { writ, ring: arguments.ring, generator: arguments.generator },
+        subject: Subject { writ, ring: arguments.ring, batch: None, generator: arguments.generator },
         criterion: arguments.criterion.clone(),
+        batch: if arguments.batch.is_empty() { BATCHES.to_vec() } else { arguments.batch.clone() },
         directory: tempfile::Builder::new().prefix("writ-bench-").tempdir()?,
     };
     let mut report = Report { machine: machine(bench.effort, arguments), ..Report::default() };
-    for part in Part::value_variants() {
-        if !arguments.only.is_empty() && !arguments.only.contains(part) {
-            continue;
-        }
+    let parts: Vec<Part> = match (&arguments.batch[..], &arguments.only[..]) {
+        ([], []) => Part::value_variants().iter().copied().filter(|part| *part != Part::Batch).collect(),
+        ([], only) => only.to_vec(),
+        _ => vec![Part::Batch],
+    };
+    for part in parts {
         let begun = Instant::now();
-        report.sections.extend(bench.part_or_failure(*part));
-        eprintln!("{}: {:.0} s", name(*part), begun.elapsed().as_secs_f64());
+        report.sections.extend(bench.part_or_failure(part));
+        eprintln!("{}: {:.0} s", name(part), begun.elapsed().as_secs_f64());
         // After each part: what was measured outlives whatever happens to the next.
         let json = serde_json::to_string_pretty(&report)?;
         fs::write(&arguments.json, json).with_context(|| arguments.json.display().to_string())?;
@@ -126,6 +139,7 @@ struct Bench {
     effort: Effort,
     subject: Subject,
     criterion: PathBuf,
+    batch: Vec<u32>,
     directory: tempfile::TempDir,
 }
 
@@ -158,6 +172,7 @@ impl Bench {
             Part::Latency => vec![latency::measure(subject, directory, effort, doing)?],
             Part::Growth => growth::measure(subject, directory, effort, doing)?,
             Part::Instructions => vec![instructions::measure(directory, doing)?],
+            Part::Batch => batches::measure(subject, &self.batch, directory, effort, doing)?,
         })
     }
 }

@@ -15,8 +15,7 @@ const STEP: f64 = 22.0;
 const LINES_HEIGHT: f64 = 240.0;
 const OURS: &str = "#1f6f8b";
 const OTHERS: &str = "#b9b9b9";
-const COLOURS: [&str; 8] =
-    ["#999999", "#1f6f8b", "#d1495b", "#edae49", "#66a182", "#2e4057", "#8d6a9f", "#a44a3f"];
+const COLOURS: [&str; 8] = ["#999999", "#1f6f8b", "#d1495b", "#edae49", "#66a182", "#2e4057", "#8d6a9f", "#a44a3f"];
 
 /// A picture of what can be drawn of a report. None: nothing can.
 pub fn svg(report: &Report) -> Option<String> {

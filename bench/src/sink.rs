@@ -223,9 +223,7 @@ mod tests {
     #[test]
     fn numbers_follow_each_other_for_each_intercept_alone() {
         let mut sequences = Sequences::default();
-        let mut follows = |correlation: &[u8], number| {
-            sequences.follows(&Content { correlation, number, packet: &[] })
-        };
+        let mut follows = |correlation: &[u8], number| sequences.follows(&Content { correlation, number, packet: &[] });
         assert!(follows(b"a", 0) && follows(b"a", 1) && follows(b"b", 0) && follows(b"a", 2) && follows(b"b", 1));
         assert!(!follows(b"b", 3));
         assert!(follows(b"b", 4) && follows(b"a", 3));

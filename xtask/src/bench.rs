@@ -11,7 +11,7 @@ pub(crate) struct Arguments {
     /// Fewer and shorter rounds: for a first look, not for figures to quote.
     #[arg(long)]
     quick: bool,
-    /// These parts alone: encode, kernel, filter, inline, latency, growth, instructions.
+    /// These parts alone: encode, kernel, filter, inline, latency, growth, instructions, batch.
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     only: Vec<String>,
     /// What sends frames: live (the default), or pktgen where the kernel has that module.
@@ -26,18 +26,25 @@ pub(crate) struct Arguments {
     /// Frames that can wait for the probe's worker, a power of two, in place of the probe's own default.
     #[arg(long, value_name = "FRAMES")]
     ring: Option<u32>,
+    /// Measures only the whole way, with these numbers of frames that the probe's worker takes at once, for example
+    /// 16,32,64,128,256.
+    #[arg(long, value_name = "FRAMES", value_delimiter = ',')]
+    batch: Vec<u32>,
     /// Leave criterion out; what it left in an earlier run is shown again.
     #[arg(long)]
     no_criterion: bool,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
-    let is_wanted = |part: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == part);
+    let is_encode_wanted = match arguments.only.as_slice() {
+        [] => arguments.batch.is_empty(),
+        only => only.iter().any(|part| part == "encode"),
+    };
     setup::ensure_bench()?;
     let programs = ["build", "--release", "--package", "writ-probe", "--package", "writ-bench", "--bins"];
     workspace::run(workspace::cargo()?.args(programs))?;
     let target = workspace::target()?;
-    if is_wanted("encode") && !arguments.no_criterion {
+    if is_encode_wanted && !arguments.no_criterion {
         let mut criterion = workspace::cargo()?;
         criterion.args(["bench", "--package", "writ-bench", "--benches", "--", "--noplot"]);
         let (warm_up, measurement) = if arguments.quick { ("0.2", "0.5") } else { ("1", "3") };
@@ -56,6 +63,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     bench.arg("--json").arg(arguments.json.clone().unwrap_or_else(|| target.join("bench.json")));
     if let Some(ring) = arguments.ring {
         bench.arg("--ring").arg(ring.to_string());
+    }
+    for batch in &arguments.batch {
+        bench.arg("--batch").arg(batch.to_string());
     }
     if !arguments.only.is_empty() {
         bench.arg("--only").arg(arguments.only.join(","));

@@ -1,12 +1,22 @@
-//! What stands between this machine and a capture without loss: found by looking, without changing anything, for
-//! `writ doctor`. Every finding that is not well says what to do.
+//! What stands between this machine and a capture without loss: found by looking, for `writ doctor`. Every finding that
+//! is not well says what to do. What can be done to a port itself is a [`Change`], which [`fix`] makes if asked; nothing
+//! else in here changes anything.
+
+mod card;
+mod change;
+
+pub use change::{Change, Outcome, Step, Way};
 
 use crate::interface::{Interface, UP};
 use crate::kernel::xdp_socket;
+use crate::nic::{Nic, cpu_list};
 use crate::port::MTU_LIMIT;
 use crate::privileges;
 use crate::settings::{AttachMode, OnMiss, PortSettings};
+use card::{FINDINGS, Finding, Machine, Subject};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -79,7 +89,39 @@ const XDP_DRIVERS: &[&str] = &[
 
 /// Checks the machine.
 pub fn machine() -> Vec<Check> {
-    vec![kernel(), btf(), capabilities(), af_xdp(), locked_memory(), clock()]
+    vec![kernel(), btf(), capabilities(), af_xdp(), locked_memory(), clock(), balancer(), frequency()]
+}
+
+/// What [`fix`] would change about one interface, in the order in which it would. Changes nothing.
+pub fn plan(settings: &PortSettings) -> Vec<Change> {
+    findings(settings).into_iter().flat_map(|finding| finding.changes).collect()
+}
+
+/// Makes every change that an interface needs, and tells each with what became of it. What is refused does not keep the
+/// rest from being made; what is right already is not touched.
+pub fn fix(settings: &PortSettings, told: &mut dyn FnMut(&Change, Outcome)) {
+    let machine = Machine::read();
+    for finding in FINDINGS {
+        // Read anew each time: a change can undo what was there before.
+        let Ok(nic) = Nic::read(&settings.interface) else { return };
+        for change in finding(&Subject { nic: &nic, settings, machine: &machine }).changes {
+            told(&change, change.make());
+        }
+    }
+}
+
+fn findings(settings: &PortSettings) -> Vec<Finding> {
+    let Ok(nic) = Nic::read(&settings.interface) else { return Vec::new() };
+    let machine = Machine::read();
+    FINDINGS.into_iter().map(|finding| finding(&Subject { nic: &nic, settings, machine: &machine })).collect()
+}
+
+impl Machine {
+    fn read() -> Self {
+        let allowed = sched_getaffinity(None).unwrap_or_default();
+        let cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).filter_map(|cpu| u32::try_from(cpu).ok());
+        Self { kernel: kernel_version().0, cpus: cpus.collect() }
+    }
 }
 
 /// Checks one interface against its settings.
@@ -95,23 +137,6 @@ pub fn port(settings: &PortSettings) -> Vec<Check> {
     };
     let mut checks = vec![link(&interface, settings), driver(&interface, settings)];
 
-    let found = interface.receive_queues();
-    checks.push(match settings.queues {
-        Some(wanted) if wanted > found => Check::fail(
-            title("queues"),
-            format!("{found} receive queues, `queues` asks for {wanted}"),
-            format!("lower `queues` or raise them: `ethtool -L {name} combined {wanted}`"),
-        ),
-        Some(wanted) if wanted < found => Check::warn(
-            title("queues"),
-            format!("{found} receive queues, {wanted} are captured from"),
-            format!(
-                "what comes in on the others is lost: leave `queues` out, or `ethtool -L {name} combined {wanted}`"
-            ),
-        ),
-        _ => Check::ok(title("queues"), format!("{found}")),
-    });
-
     let limit = settings.ring.mtu_limit().min(MTU_LIMIT);
     checks.push(match interface.mtu() {
         Ok(mtu) if mtu <= limit => Check::ok(title("MTU"), format!("{mtu}")),
@@ -123,8 +148,8 @@ pub fn port(settings: &PortSettings) -> Vec<Check> {
         Err(error) => Check::fail(title("MTU"), error.to_string(), "see `dmesg`"),
     });
 
-    checks.extend(offloads(&interface, name));
-    if let Some(hardware) = interface.hardware_ring() {
+    checks.extend(findings(settings).into_iter().map(|finding| finding.check));
+    if let Some(hardware) = interface.hardware_ring().map(|ring| ring.frames) {
         let needed = hardware.saturating_add(settings.ring.receive);
         checks.push(if settings.ring.frames >= needed {
             Check::ok(title("frames"), format!("{} for a NIC ring of {hardware}", settings.ring.frames))
@@ -149,15 +174,54 @@ pub fn port(settings: &PortSettings) -> Vec<Check> {
     checks
 }
 
-fn kernel() -> Check {
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy();
+/// The kernel's version, and all that it says of it.
+fn kernel_version() -> ((u32, u32), String) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    match version {
-        version if version >= (6, 1) => Check::ok("kernel", release),
-        version if version >= (5, 19) => Check::warn("kernel", release, "Writ is tried from Linux 6.1 on: upgrade"),
-        _ => Check::fail("kernel", release, "use Linux 6.1 or newer"),
+    (version, release)
+}
+
+fn kernel() -> Check {
+    match kernel_version() {
+        (version, release) if version >= (6, 1) => Check::ok("kernel", release),
+        (version, release) if version >= (5, 19) => {
+            Check::warn("kernel", release, "Writ is tried from Linux 6.1 on: upgrade")
+        }
+        (_, release) => Check::fail("kernel", release, "use Linux 6.1 or newer"),
+    }
+}
+
+/// Whether a program moves interrupts about.
+fn balancer() -> Check {
+    let name = "irqbalance";
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let runs = processes.map(|entry| entry.path().join("comm")).any(|comm| {
+        // A process that has ended since has no name.
+        fs::read_to_string(comm).is_ok_and(|comm| comm.trim() == name)
+    });
+    if runs {
+        let remedy = "`systemctl disable --now irqbalance`, or ban the tap ports' interrupts in its configuration";
+        Check::warn(name, "runs, and moves interrupts away from the workers' CPUs", remedy)
+    } else {
+        Check::ok(name, "does not run")
+    }
+}
+
+/// Whether CPUs save power at the price of latency.
+fn frequency() -> Check {
+    let name = "CPU frequency";
+    let online = cpu_list(&fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default());
+    let governor = |cpu| fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor")).ok();
+    let governors: BTreeSet<String> =
+        online.into_iter().filter_map(governor).map(|governor| governor.trim().to_owned()).collect();
+    let found = governors.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if governors.is_empty() {
+        Check::ok(name, "not the kernel's to govern")
+    } else if found == "performance" {
+        Check::ok(name, "governor performance")
+    } else {
+        Check::warn(name, format!("governor {found}"), "`cpupower frequency-set --governor performance`")
     }
 }
 
@@ -259,33 +323,6 @@ fn driver(interface: &Interface, settings: &PortSettings) -> Check {
             Check::ok(name, format!("{}, generic XDP", driver.as_deref().unwrap_or("unnamed")))
         }
     }
-}
-
-fn offloads(interface: &Interface, name: &str) -> Vec<Check> {
-    let title = format!("{name}: offloads");
-    let Ok(offloads) = interface.offloads() else {
-        return vec![Check::ok(title, "the driver has none to show")];
-    };
-    let mut checks = Vec::new();
-    if offloads.lro {
-        checks.push(Check::fail(
-            title.as_str(),
-            "LRO is on: the NIC merges packets",
-            format!("`ethtool -K {name} lro off`"),
-        ));
-    }
-    if offloads.rx_vlan {
-        checks.push(Check::warn(
-            title.as_str(),
-            "the NIC strips VLAN tags",
-            format!("`ethtool -K {name} rxvlan off`, to hand frames over as they came"),
-        ));
-    }
-    if checks.is_empty() {
-        let gro = if offloads.gro { "GRO is on (no harm with native XDP)" } else { "none that changes frames" };
-        checks.push(Check::ok(title, gro));
-    }
-    checks
 }
 
 /// What would make the host send from an interface: an IPv4 route, or an IPv6 address that is not its own making (a

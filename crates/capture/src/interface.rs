@@ -15,9 +15,12 @@ pub(crate) const MULTICAST: u32 = libc::IFF_MULTICAST as u32;
 const GET_DRIVER: u32 = 0x03;
 const GET_LINK: u32 = 0x0a;
 const GET_RINGS: u32 = 0x10;
+const GET_PAUSE: u32 = 0x12;
 const GET_FLAGS: u32 = 0x25;
+const GET_HASH_FIELDS: u32 = 0x29;
 const GET_GRO: u32 = 0x2b;
 const GET_CHANNELS: u32 = 0x3c;
+const GET_HASHING: u32 = 0x46;
 
 /// Bits of the answer to `GET_FLAGS`.
 const FLAG_RX_VLAN: u32 = 1 << 8;
@@ -37,6 +40,43 @@ pub(crate) struct Offloads {
     pub(crate) rx_vlan: bool,
 }
 
+/// How many receive queues there are, and how many there can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Channels {
+    /// Queues that only receive.
+    pub(crate) receive: u32,
+    pub(crate) most_receive: u32,
+    /// Queues that receive and send.
+    pub(crate) combined: u32,
+    pub(crate) most_combined: u32,
+}
+
+/// Frames that the NIC's own receive ring holds, and could hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HardwareRing {
+    pub(crate) frames: u32,
+    pub(crate) most: u32,
+}
+
+/// Whether pause frames are negotiated, and sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) negotiated: bool,
+    pub(crate) sent: bool,
+}
+
+/// The answer to `GET_HASHING` as it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RawHashing {
+    /// A bit for the function (`ETH_RSS_HASH_*`).
+    pub(crate) function: u8,
+    /// Bits of what happens to the fields before (`RXH_XFRM_*`); always 0 before Linux 6.8.
+    pub(crate) transform: u8,
+    /// The queue of each hash value, modulo its length.
+    pub(crate) table: Vec<u32>,
+    pub(crate) key: Vec<u8>,
+}
+
 /// `struct ethtool_value`.
 #[repr(C)]
 struct Value {
@@ -54,6 +94,35 @@ struct DriverInfo {
     command: u32,
     driver: [u8; 32],
     rest: [u8; 160],
+}
+
+/// `struct ethtool_pauseparam`: the command, autoneg, rx, tx.
+#[repr(C)]
+struct PauseNumbers([u32; 4]);
+
+/// Most entries of a table and bytes of a key together, in words; the largest of a driver are 2,048 and 13.
+const HASHING_ROOM: usize = 8192;
+
+/// `struct ethtool_rxfh`.
+#[repr(C)]
+struct HashingAnswer {
+    command: u32,
+    context: u32,
+    table_length: u32,
+    key_length: u32,
+    function: u8,
+    transform: u8,
+    reserved: [u8; 6],
+    data: [u32; HASHING_ROOM],
+}
+
+/// `struct ethtool_rxnfc`, whose tail these requests do not use.
+#[repr(C)]
+struct HashFields {
+    command: u32,
+    flow: u32,
+    data: u64,
+    tail: [u64; 22],
 }
 
 impl Interface {
@@ -125,22 +194,60 @@ impl Interface {
 
     /// How many receive queues are in use.
     pub(crate) fn receive_queues(&self) -> u32 {
-        let mut channels = Numbers([0; 9]);
-        channels.0[0] = GET_CHANNELS;
-        match self.ethtool(&mut channels) {
-            // Receive queues are of their own, or combined with those for sending.
-            Ok(()) => (channels.0[5] + channels.0[8]).max(1),
-            // A driver that does not answer has what it always has: one.
-            Err(_) => 1,
-        }
+        // Receive queues are of their own, or combined with those for sending. A driver that does not answer has what
+        // it always has: one.
+        self.channels().map_or(1, |channels| (channels.receive + channels.combined).max(1))
     }
 
-    /// Frames that the NIC's own receive ring holds, if the driver says.
-    pub(crate) fn hardware_ring(&self) -> Option<u32> {
-        let mut rings = Numbers([0; 9]);
-        rings.0[0] = GET_RINGS;
-        self.ethtool(&mut rings).ok()?;
-        Some(rings.0[5])
+    /// Its queues, if the driver says.
+    pub(crate) fn channels(&self) -> Option<Channels> {
+        let [_, most_receive, _, _, most_combined, receive, _, _, combined] = self.numbers(GET_CHANNELS)?;
+        Some(Channels { receive, most_receive, combined, most_combined })
+    }
+
+    /// The NIC's own receive ring, if the driver says.
+    pub(crate) fn hardware_ring(&self) -> Option<HardwareRing> {
+        let [_, most, _, _, _, frames, ..] = self.numbers(GET_RINGS)?;
+        Some(HardwareRing { frames, most })
+    }
+
+    /// Pause frames, if the driver says.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        let mut pause = PauseNumbers([GET_PAUSE, 0, 0, 0]);
+        self.ethtool(&mut pause).ok()?;
+        let [_, negotiated, _, sent] = pause.0;
+        Some(Pause { negotiated: negotiated != 0, sent: sent != 0 })
+    }
+
+    /// How frames are spread over the queues, if the driver says.
+    pub(crate) fn hashing(&self) -> Option<RawHashing> {
+        let mut answer = HashingAnswer {
+            command: GET_HASHING,
+            context: 0,
+            table_length: 0,
+            key_length: 0,
+            function: 0,
+            transform: 0,
+            reserved: [0; 6],
+            data: [0; HASHING_ROOM],
+        };
+        // With lengths of 0 it tells the lengths; lengths that are not its own it refuses.
+        self.ethtool(&mut answer).ok()?;
+        let (entries, bytes) = (answer.table_length as usize, answer.key_length as usize);
+        if entries + bytes.div_ceil(4) > HASHING_ROOM {
+            return None;
+        }
+        self.ethtool(&mut answer).ok()?;
+        let (table, rest) = answer.data.split_at_checked(entries)?;
+        let key = rest.iter().flat_map(|word| word.to_ne_bytes()).take(bytes).collect();
+        Some(RawHashing { function: answer.function, transform: answer.transform, table: table.to_vec(), key })
+    }
+
+    /// Which fields of a kind of flow (`TCP_V4_FLOW` and so on) are hashed: `RXH_*`, if the driver says.
+    pub(crate) fn hash_fields(&self, flow: u32) -> Option<u64> {
+        let mut fields = HashFields { command: GET_HASH_FIELDS, flow, data: 0, tail: [0; 22] };
+        self.ethtool(&mut fields).ok()?;
+        Some(fields.data)
     }
 
     /// Offloads that are switched on.
@@ -151,6 +258,13 @@ impl Interface {
         };
         let flags = get(GET_FLAGS)?;
         Ok(Offloads { lro: flags & FLAG_LRO != 0, rx_vlan: flags & FLAG_RX_VLAN != 0, gro: get(GET_GRO)? != 0 })
+    }
+
+    fn numbers(&self, command: u32) -> Option<[u32; 9]> {
+        let mut numbers = Numbers([0; 9]);
+        numbers.0[0] = command;
+        self.ethtool(&mut numbers).ok()?;
+        Some(numbers.0)
     }
 
     fn request(&self, code: c_ulong, fill: impl FnOnce(&mut ifreq)) -> io::Result<ifreq> {

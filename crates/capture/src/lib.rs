@@ -2,6 +2,7 @@
 //! sources of frames, and gives up every privilege that is no longer needed. Frames go up from here to the workers;
 //! addresses, slots and deadlines come down to here from reconciliation. All unsafe code of capturing is in this crate.
 
+mod busy_poll;
 mod clock;
 mod counters;
 mod frames;
@@ -9,6 +10,7 @@ mod interface;
 mod kernel;
 mod link;
 mod memory;
+mod nic;
 mod object;
 mod replay;
 mod ring;
@@ -22,6 +24,7 @@ pub mod doctor;
 pub mod port;
 pub mod privileges;
 
+pub use busy_poll::{Deferral, Polling};
 pub use clock::{ClockOffset, boot_now_ns, start_boot_ns, stop_boot_ns, utc_now_ns};
 pub use counters::{CounterError, CounterFds, CounterView};
 pub use kernel::{Action, Kernel, KernelError, Verdict};

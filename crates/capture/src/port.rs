@@ -6,6 +6,7 @@
 //! neighbour discovery and group reports), and so are ARP and multicast. What the firmware of a NIC sends of its own,
 //! LLDP or pause frames, cannot be reached from here: `writ doctor` reminds of it.
 
+use crate::busy_poll::Deferral;
 use crate::interface::{Interface, MULTICAST, NO_ARP, UP};
 use crate::settings::{OnMiss, PortSettings};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -59,6 +60,26 @@ pub enum PortError {
         /// Queues asked for.
         wanted: u32,
     },
+    /// There are not as many CPUs named as queues.
+    #[error(
+        "interface {interface} has {queues} queues and `cpus` names {named}; name one for each queue, or leave `cpus` out"
+    )]
+    Cpus {
+        /// The interface.
+        interface: String,
+        /// Queues captured from.
+        queues: u32,
+        /// CPUs named.
+        named: usize,
+    },
+    /// Interrupts cannot be held back for busy polling.
+    #[error("interface {interface}: `ring.busy_poll_us` cannot be had: {problem}; write busy_poll_us = 0")]
+    BusyPoll {
+        /// The interface.
+        interface: String,
+        /// What is in the way.
+        problem: String,
+    },
     /// A frame would not fit into one buffer.
     #[error(
         "interface {interface} has an MTU of {mtu}, and one buffer holds frames up to an MTU of {limit}; set it with `ip link set {interface} mtu 1500`, or give its frames more memory with ring.frame_size = 4096 (up to an MTU of 3498)"
@@ -99,6 +120,9 @@ pub struct PortState {
     pub multicast: bool,
     /// Whether IPv6 was on; `None` if the kernel has none.
     pub ipv6: Option<bool>,
+    /// How it held interrupts back; `None` where that cannot be seen.
+    #[serde(default)]
+    pub deferral: Option<Deferral>,
 }
 
 impl PortState {
@@ -109,19 +133,22 @@ impl PortState {
 
     fn of(interface: &Interface, name: &str) -> Result<Self, PortError> {
         let flags = interface.flags().map_err(failed(name, "reading its flags"))?;
+        let ifindex = interface.index().map_err(failed(name, "reading its index"))?;
         Ok(Self {
             interface: name.to_owned(),
-            ifindex: interface.index().map_err(failed(name, "reading its index"))?,
+            ifindex,
             up: flags & UP != 0,
             arp: flags & NO_ARP == 0,
             multicast: flags & MULTICAST != 0,
             ipv6: ipv6(name),
+            deferral: Deferral::read(name, ifindex),
         })
     }
 }
 
-/// Makes a port silent and, if the settings say so, brings its link up: in this order. A shared port
-/// (`on_miss = "pass"`) belongs to the host too and is not made silent.
+/// Makes a port silent, holds its interrupts back if its workers are to poll for themselves, and, if the settings say
+/// so, brings its link up: in this order. A shared port (`on_miss = "pass"`) belongs to the host too and is not made
+/// silent.
 ///
 /// A link that is up with IPv6 on goes down for a moment, since switching IPv6 off on a live link sends farewells.
 pub fn quiet(settings: &PortSettings) -> Result<PortState, PortError> {
@@ -138,6 +165,9 @@ pub fn quiet(settings: &PortSettings) -> Result<PortState, PortError> {
                 set_ipv6(name, false).map_err(failed(name, "switching IPv6 off"))?;
             }
             interface.change_flags(NO_ARP, MULTICAST).map_err(failed(name, "switching ARP and multicast off"))?;
+        }
+        if settings.ring.busy_poll_us > 0 {
+            defer_interrupts(&state)?;
         }
         interface.change_flags(UP, 0).map_err(failed(name, "bringing the link up"))
     };
@@ -173,6 +203,11 @@ pub fn restore(state: &PortState) -> Result<(), PortError> {
     if state.up {
         interface.change_flags(UP, 0).map_err(failed(name, "bringing the link up"))?;
     }
+    if let Some(before) = state.deferral
+        && Deferral::read(name, state.ifindex).is_some_and(|now| now != before)
+    {
+        before.apply(name).map_err(|(_, error)| failed(name, "restoring its interrupts")(error))?;
+    }
     Ok(())
 }
 
@@ -204,6 +239,9 @@ impl Port {
         if wanted > found {
             return Err(PortError::TooFewQueues { interface: name.to_owned(), found, wanted });
         }
+        if !settings.cpus.is_empty() && settings.cpus.len() != wanted as usize {
+            return Err(PortError::Cpus { interface: name.to_owned(), queues: wanted, named: settings.cpus.len() });
+        }
         let promiscuous = promiscuous(ifindex).map_err(failed(name, "making it promiscuous"))?;
         wait_for_carrier(&interface, settings)?;
         let driver = interface.driver();
@@ -234,6 +272,16 @@ impl Port {
     pub fn driver(&self) -> Option<&str> {
         self.driver.as_deref()
     }
+}
+
+/// Holds a port's interrupts back as busy polling needs it.
+fn defer_interrupts(state: &PortState) -> Result<(), PortError> {
+    let refused = |problem: String| PortError::BusyPoll { interface: state.interface.clone(), problem };
+    if state.deferral.is_none() {
+        return Err(refused("/sys/class/net shows no napi_defer_hard_irqs for this interface".to_owned()));
+    }
+    let apply = Deferral::BUSY_POLL.apply(&state.interface);
+    apply.map_err(|(path, error)| refused(format!("{}: {error}", path.display())))
 }
 
 fn wait_for_carrier(interface: &Interface, settings: &PortSettings) -> Result<(), PortError> {

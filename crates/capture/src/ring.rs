@@ -1,6 +1,7 @@
 //! A queue of a live interface as a source: its AF_XDP socket, the rings, and the memory behind them. In every loop it
 //! first gives back what the worker is done with, then takes what has come; it sleeps only when there is nothing.
 
+use crate::busy_poll::{BusyPoll, polling};
 use crate::frames::{FramePool, Rings};
 use crate::kernel::KernelError;
 use crate::settings::{BindMode, PortSettings};
@@ -27,6 +28,7 @@ pub struct RingSource {
     umem: Umem,
     located: Vec<Located>,
     spin: Duration,
+    busy_poll: Option<BusyPoll>,
     next_number: u64,
     counts: SourceStatistics,
 }
@@ -110,6 +112,15 @@ impl RingSource {
             refuse(chain(error.as_ref()), remedy)
         })?;
 
+        let busy_poll = BusyPoll::set(receive.fd(), ring).map_err(|(field, error)| {
+            let remedy = match error.raw_os_error() {
+                Some(libc::ENOPROTOOPT) => "busy polling needs Linux 5.11: write ring.busy_poll_us = 0",
+                Some(libc::EPERM) => "give CAP_NET_ADMIN, or write ring.busy_poll_us = 0",
+                _ => "write ring.busy_poll_us = 0",
+            };
+            refuse(format!("the kernel refuses `{field}`: {error}"), remedy)
+        })?;
+
         let mut source = Self {
             interface: interface.to_owned(),
             queue,
@@ -117,7 +128,8 @@ impl RingSource {
             rings: XskRings { receive, fill },
             umem,
             located: Vec::with_capacity(ring.batch as usize),
-            spin: Duration::from_micros(ring.spin_us.into()),
+            spin: Duration::from_micros(if busy_poll.is_some() { ring.busy_poll_us } else { ring.spin_us }.into()),
+            busy_poll,
             next_number: 0,
             counts: SourceStatistics::default(),
         };
@@ -179,7 +191,7 @@ impl RingSource {
 }
 
 impl RingSource {
-    /// Looks for frames for a moment before the thread goes to sleep. Says whether any came.
+    /// Looks for frames for a moment before the thread goes to sleep, or makes the driver look. Says whether any came.
     fn spin(&mut self, wait: Duration) -> io::Result<bool> {
         let limit = self.spin.min(wait);
         if limit.is_zero() {
@@ -187,6 +199,9 @@ impl RingSource {
         }
         let begun = Instant::now();
         while begun.elapsed() < limit {
+            if let Some(busy_poll) = &self.busy_poll {
+                busy_poll.run(self.rings.receive.fd())?;
+            }
             if self.pool.receive(&mut self.rings)? > 0 {
                 return Ok(true);
             }
@@ -209,6 +224,7 @@ impl Source for RingSource {
 
     fn statistics(&self) -> SourceStatistics {
         let mut counts = self.counts;
+        counts.polling = polling(self.busy_poll.as_ref(), self.rings.receive.fd());
         // The socket is open as long as this source; should the kernel refuse all the same, its part stays 0.
         if let Ok(socket) = self.rings.receive.fd().xdp_statistics() {
             counts.ring_full = socket.rx_ring_full();

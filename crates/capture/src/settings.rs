@@ -2,6 +2,7 @@
 //! the kernel's tables from `[tables]`. Read by `writ check-config` and `writ run`, judged by `validate`.
 
 use crate::frames::FRAME_ROOM;
+use rustix::thread::CpuSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -110,6 +111,9 @@ pub struct PortSettings {
     /// How many receive queues to bind, from queue 0 on. Without it, all that the interface has.
     #[serde(default)]
     pub queues: Option<u32>,
+    /// On which CPU the worker of each queue runs, from queue 0 on. Without it, the scheduler decides.
+    #[serde(default)]
+    pub cpus: Vec<u32>,
     /// Sizes of the rings.
     #[serde(default)]
     pub ring: RingSettings,
@@ -132,11 +136,25 @@ pub struct RingSettings {
     /// How long an idle worker looks for frames before it sleeps, in microseconds. Being woken costs more than a packet
     /// where hits come a few microseconds apart; 0 sleeps at once, and saves power where they are rare.
     pub spin_us: u32,
+    /// How long an idle worker runs the driver's receive routine itself before it sleeps, in microseconds, while the
+    /// port's interrupts are held back. It takes the place of `spin_us`; 0 leaves that routine to interrupts.
+    pub busy_poll_us: u32,
+    /// Frames that the receive routine takes from the NIC in one such run, at most.
+    pub busy_poll_budget: u32,
 }
 
 impl Default for RingSettings {
     fn default() -> Self {
-        Self { receive: 8192, frames: 16_384, frame_size: 2048, batch: 64, need_wakeup: true, spin_us: 50 }
+        Self {
+            receive: 8192,
+            frames: 16_384,
+            frame_size: 2048,
+            batch: 64,
+            need_wakeup: true,
+            spin_us: 50,
+            busy_poll_us: 0,
+            busy_poll_budget: 64,
+        }
     }
 }
 
@@ -204,6 +222,7 @@ impl PortSettings {
             bring_up: yes(),
             carrier_wait_s: five(),
             queues: None,
+            cpus: Vec::new(),
             ring: RingSettings::default(),
         }
     }
@@ -243,6 +262,24 @@ impl PortSettings {
         if self.queues == Some(0) {
             return Err(SettingsError::new("queues", "0 queues capture nothing", "leave it out to bind all queues"));
         }
+        if let Some(queues) = self.queues
+            && !self.cpus.is_empty()
+            && self.cpus.len() != queues as usize
+        {
+            return Err(SettingsError::new(
+                "cpus",
+                format!("{} CPUs for {queues} queues", self.cpus.len()),
+                "name one for each queue, or leave it out",
+            ));
+        }
+        // What a set of CPUs has room for.
+        if let Some(cpu) = self.cpus.iter().find(|cpu| **cpu as usize >= CpuSet::MAX_CPU) {
+            return Err(SettingsError::new(
+                "cpus",
+                format!("there is no CPU {cpu}"),
+                "write the numbers that `lscpu -e` shows",
+            ));
+        }
         self.ring.validate()
     }
 }
@@ -276,6 +313,21 @@ impl RingSettings {
                 "ring.spin_us",
                 format!("{} microseconds", self.spin_us),
                 "write at most 1000000, which never lets the core rest",
+            ));
+        }
+        if self.busy_poll_us > 1_000_000 {
+            return Err(SettingsError::new(
+                "ring.busy_poll_us",
+                format!("{} microseconds", self.busy_poll_us),
+                "write at most 1000000, which never lets the core rest",
+            ));
+        }
+        // More than a u16 the kernel does not take.
+        if !(1..=u32::from(u16::MAX)).contains(&self.busy_poll_budget) {
+            return Err(SettingsError::new(
+                "ring.busy_poll_budget",
+                format!("{} frames", self.busy_poll_budget),
+                "write 1 to 65535; 64 is what the kernel's own polling takes",
             ));
         }
         if self.batch == 0 || self.batch > self.receive {
@@ -368,6 +420,12 @@ mod tests {
         assert_eq!(fault(|s| s.ring.frame_size = 9000), "ring.frame_size");
         assert_eq!(fault(|s| s.ring.batch = 0), "ring.batch");
         assert_eq!(fault(|s| s.ring.spin_us = 2_000_000), "ring.spin_us");
+        assert_eq!(fault(|s| s.ring.busy_poll_us = 2_000_000), "ring.busy_poll_us");
+        assert_eq!(fault(|s| s.ring.busy_poll_budget = 0), "ring.busy_poll_budget");
+        assert_eq!(fault(|s| s.ring.busy_poll_budget = 65_536), "ring.busy_poll_budget");
+        assert_eq!(fault(|s| (s.queues, s.cpus) = (Some(2), vec![0])), "cpus");
+        assert_eq!(fault(|s| s.cpus = vec![70_000]), "cpus");
+        assert_eq!(fault(|s| (s.queues, s.cpus) = (Some(2), vec![1, 0])), "none");
         let tables = KernelSettings { sockets: 0, ..KernelSettings::default() };
         assert_eq!(tables.validate().unwrap_err().field, "sockets");
         for filter_bytes in [0, 2048, 3 << 20, 1 << 29] {

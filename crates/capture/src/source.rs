@@ -1,6 +1,7 @@
 //! Where frames come from, whatever they come from: a ring of a live interface or a capture file. A worker asks a
 //! [`Source`] for a batch, works through it, and asks for the next one.
 
+use crate::busy_poll::Polling;
 use crate::frames::FramePool;
 use std::io;
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub struct SourceStatistics {
     pub dropped: u64,
     /// Descriptors that the kernel refused.
     pub invalid_descriptors: u64,
+    /// Whether the worker runs the queue's receive routine itself.
+    pub polling: Polling,
     /// Packets of a capture file that are too short or too long to be a frame: not looked at.
     pub unusable: u64,
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, net, udp};
 use writ_abi::{PolicyFlags, ProbeCounter, SlotRef};
 use writ_capture::{
-    AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Port, PortError, PortSettings,
+    AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Polling, Port, PortError, PortSettings,
     RingSettings, RingSource, Source, TableError, TargetView, Tunnel, boot_now_ns, port, privileges, verify,
 };
 use writ_lab::{FrameSender, LinkOptions, Namespace, until, veth};
@@ -457,6 +457,86 @@ fn the_doctor_names_what_is_wrong_with_a_port() {
     assert!(remedies.iter().all(|check| (check.state == State::Ok) == check.remedy.is_empty()));
     // The machine of a test run as root has what capturing needs.
     assert!(doctor::machine().iter().all(|check| check.state != State::Fail));
+}
+
+#[test]
+fn the_doctor_sets_a_port_up_and_goes_on_where_it_is_refused() {
+    use writ_capture::doctor::{self, Outcome};
+    let wire = Wire::new(2);
+    let settings = PortSettings { queues: Some(1), ..tap() };
+    let fix = || {
+        let mut told = Vec::new();
+        let mut tell = |change: &doctor::Change, outcome: Outcome| told.push((change.command(), outcome));
+        wire.probe.enter(|| doctor::fix(&settings, &mut tell)).unwrap();
+        told
+    };
+    let queues = || wire.probe.exec("ethtool", &["-l", "tap"]).unwrap().matches("RX:\t\t1").count();
+    wire.probe.exec("ethtool", &["-K", "tap", "rxvlan", "on"]).unwrap();
+    let planned = wire.probe.enter(|| doctor::plan(&settings)).unwrap();
+    let planned: Vec<String> = planned.iter().map(doctor::Change::command).collect();
+    assert_eq!(planned, ["ethtool -L tap rx 1", "ethtool -K tap rxvlan off"]);
+    // A plan changes nothing, and what is attached keeps the driver from taking queues away.
+    let attached = wire.capture(&tap());
+    let [(_, refused), (_, made)] = &fix()[..] else { panic!("two changes") };
+    assert!(matches!(refused, Outcome::Refused(said) if said.lines().count() == 1), "{refused:?}");
+    assert!(matches!(made, Outcome::Made(way) if way.undo.to_string() == "ethtool -K tap rxvlan on"), "{made:?}");
+    assert_eq!(queues(), 0);
+    drop(attached);
+    // The kernel lets go of the sockets' queues a moment after their end.
+    let made =
+        || Ok(matches!(&fix()[..], [(command, Outcome::Made(_))] if command == "ethtool -L tap rx 1").then_some(()));
+    until("the queues to be set", PATIENCE, made).unwrap();
+    assert_eq!(queues(), 1);
+    assert_eq!(fix(), [], "what is right is not touched");
+}
+
+#[test]
+fn a_worker_that_polls_for_itself_gets_every_frame() {
+    let wire = Wire::new(2);
+    let ring = RingSettings { busy_poll_us: 200, busy_poll_budget: 16, ..tap().ring };
+    let settings = PortSettings { ring, ..tap() };
+    // Here `/sys` shows the interfaces of another namespace, so that none can be set through it.
+    let error = wire.probe.enter(|| port::quiet(&settings).unwrap_err()).unwrap();
+    let said = error.to_string();
+    assert!(matches!(error, PortError::BusyPoll { .. }) && said.contains("`ring.busy_poll_us`"), "{said}");
+    assert!(wire.link().contains("state DOWN"), "half-way is no state to be left in: {}", wire.link());
+
+    let (_port, _kernel, mut sources) = wire
+        .probe
+        .enter(|| {
+            port::quiet(&tap()).unwrap();
+            let port = Port::open(&settings).unwrap();
+            let mut kernel = Kernel::load(&SMALL).unwrap();
+            let sources = kernel.capture(&port, &settings).unwrap();
+            intercept(&mut kernel, SLOT, TARGET, BOTH);
+            (port, kernel, sources)
+        })
+        .unwrap();
+    let mut sender = wire.sender();
+    let sent: Vec<Vec<u8>> =
+        (0..2000_u16).map(|number| udp(TARGET, BYSTANDER, 1000 + number, &number.to_be_bytes())).collect();
+    let got = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for frame in &sent {
+                sender.send(frame).unwrap();
+                // So that the rings run empty again and again, and the sockets poll.
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        });
+        drain(&mut sources, sent.len())
+    });
+    let got: BTreeSet<Vec<u8>> = got.into_iter().map(|(_, bytes, _)| bytes).collect();
+    assert!(got == sent.iter().cloned().collect(), "{} of {} frames, and only those", got.len(), sent.len());
+    for source in &sources {
+        assert_eq!(source.statistics().missing, 0);
+        assert_ne!(source.statistics().polling, Polling::Off);
+        // Later kernels leave it to the driver to link queues to their NAPI, and veth may not.
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let numbers: Vec<u32> = release.split('.').map_while(|part| part.parse().ok()).collect();
+        if numbers < vec![6, 13] {
+            assert_eq!(source.statistics().polling, Polling::On, "{release}");
+        }
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ enum Command {
     /// Read the configuration, name every fault in it, start nothing.
     CheckConfig(ReportArgs),
     /// Look at this machine: kernel, capabilities, interfaces; say what is missing and what to do.
-    Doctor(ReportArgs),
+    Doctor(doctor::DoctorArgs),
     /// What the running probe does, in numbers.
     Status(status::StatusArgs),
     /// Put a capture file through the same program and the same pipeline, without a network card.

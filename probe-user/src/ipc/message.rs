@@ -259,7 +259,7 @@ pub struct QueueReport {
     pub interface: String,
     /// Its receive queue.
     pub queue: u32,
-    /// How the program is attached and the socket bound: `driver, copy`.
+    /// How the program is attached and the socket bound, and whether it polls: `driver, copy, busy poll`.
     pub mode: String,
     /// Frames read from the ring.
     pub received: u64,

@@ -11,4 +11,4 @@ mod supervisor;
 const FLUSH_NS: u64 = 100_000_000;
 
 pub use launch::{Inheritance, Launch, Role, StreamDescriptors, enter};
-pub use supervisor::{SupervisorError, supervise};
+pub use supervisor::{SupervisorError, is_running, supervise};

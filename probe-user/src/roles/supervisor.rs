@@ -421,9 +421,19 @@ fn create_private(directory: &Path) -> Result<(), SupervisorError> {
         .map_err(|source| SupervisorError::File { path: directory.to_owned(), source })
 }
 
+/// Whether a `writ run` holds this runtime directory.
+pub fn is_running(runtime: &Path) -> bool {
+    let file = std::fs::File::open(lock_file(runtime));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+fn lock_file(runtime: &Path) -> PathBuf {
+    runtime.join("lock")
+}
+
 fn lock(runtime: &Path) -> Result<std::fs::File, SupervisorError> {
     create_private(runtime)?;
-    let path = runtime.join("lock");
+    let path = lock_file(runtime);
     let file = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -8,6 +8,7 @@
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
+//! | [`tuning`] | what makes a port fast is set up, shown and put back |
 //! | [`storage`] | damaged files and a full disk stop what is new, not what is in force |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
@@ -22,4 +23,5 @@ mod scene;
 mod storage;
 mod targets;
 mod traffic;
+mod tuning;
 mod warrants;

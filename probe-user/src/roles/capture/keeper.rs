@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use writ_abi::{SlotPolicy, SlotRef};
-use writ_capture::Kernel;
 use writ_capture::{ClockOffset, boot_now_ns, start_boot_ns, stop_boot_ns};
 use writ_capture::{CounterFds, CounterView};
+use writ_capture::{Kernel, Polling};
 use writ_spool::Ledger;
 
 /// How long the keeper waits for a message before it looks at the clock.
@@ -425,10 +425,15 @@ impl Keeper {
             .iter()
             .map(|worker| {
                 let statistics = worker.progress.statistics.load();
+                let polling = match statistics.polling {
+                    Polling::Off => "",
+                    Polling::Unlinked => ", busy poll (no NAPI known)",
+                    Polling::On => ", busy poll",
+                };
                 QueueReport {
                     interface: worker.interface.clone(),
                     queue: worker.queue,
-                    mode: worker.mode.clone(),
+                    mode: format!("{}{polling}", worker.mode),
                     received: statistics.frames,
                     ring_lost: statistics.missing,
                     malformed: statistics.malformed,

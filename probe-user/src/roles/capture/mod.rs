@@ -63,8 +63,14 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     for (settings, source) in sources {
         let mode = format!("{:?}, {:?}", settings.mode, settings.bind).to_lowercase();
         let name = (source.interface().to_owned(), source.queue(), mode);
+        let cpu = settings.cpus.get(source.queue() as usize).copied();
         let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize);
-        workers.push(WorkerThread::start(name, Box::new(source), worker, Arc::clone(&common))?);
+        let refused = || match cpu {
+            Some(cpu) => format!("interface {}: `cpus` names CPU {cpu}, see `lscpu -e`", settings.interface),
+            None => "a worker cannot be started".to_owned(),
+        };
+        let thread = WorkerThread::start(name, cpu, Box::new(source), worker, Arc::clone(&common));
+        workers.push(thread.with_context(refused)?);
     }
     let counters = kernel.counter_fds()?;
     let view = CounterView::open(&counters)?;

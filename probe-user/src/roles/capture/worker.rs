@@ -4,6 +4,7 @@ use crate::explain::explain;
 use crate::pipeline::{Intercepts, Worker};
 use arc_swap::ArcSwap;
 use crossbeam::atomic::AtomicCell;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -48,18 +49,24 @@ pub(super) struct WorkerThread {
 }
 
 impl WorkerThread {
-    /// Starts a thread on a source.
+    /// Starts a thread on a source, on a CPU of its own if one is named.
     pub(super) fn start(
         (interface, queue, mode): (String, u32, String),
+        cpu: Option<u32>,
         source: Box<dyn Source>,
         worker: Worker,
         common: Arc<Common>,
     ) -> std::io::Result<Self> {
         let progress = Arc::new(Progress::default());
         let told = Arc::clone(&progress);
-        let thread = std::thread::Builder::new()
-            .name(format!("rx-{queue}"))
-            .spawn(move || work(source, worker, &common, &told))?;
+        let start = || {
+            let thread = std::thread::Builder::new().name(format!("rx-{queue}"));
+            thread.spawn(move || work(source, worker, &common, &told))
+        };
+        let thread = match cpu {
+            Some(cpu) => on_cpu(cpu, start)?,
+            None => start()?,
+        };
         Ok(Self { interface, queue, mode, progress, thread })
     }
 
@@ -76,6 +83,18 @@ impl WorkerThread {
             Err(_) => Err(format!("the worker of {} queue {} panicked", self.interface, self.queue)),
         }
     }
+}
+
+/// Starts something on one CPU. A thread begins with the affinity of the thread that starts it, so the kernel's refusal
+/// is known here, and the new thread never runs elsewhere.
+fn on_cpu<T>(cpu: u32, start: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
+    let (before, mut only) = (sched_getaffinity(None)?, CpuSet::new());
+    // `cpus` is checked to be within the set.
+    only.set(cpu as usize);
+    sched_setaffinity(None, &only)?;
+    let started = start();
+    sched_setaffinity(None, &before)?;
+    started
 }
 
 fn work(
