@@ -2,22 +2,24 @@
 //! for each size. Each round measures all of them in turn, beside a link whose frames are purely dropped, so that what
 //! else the machine does falls on all alike.
 
-use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::inline::{Lab, Outcome, Receiver, Subject};
-use crate::report::{Row, Section, median};
-use crate::{Effort, pin};
+use crate::Effort;
+use crate::bed::{Bed, Layout, Subject};
+use crate::generator::{Length, Traffic};
+use crate::inline::{COLUMNS, Run, TARGET, percent, row};
+use crate::report::{Section, median};
 
-/// Bytes of a frame: short ones come oftenest.
-const LENGTH: usize = 60;
-/// Of a hundred frames, so many are a target's.
-const HITS: [u32; 3] = [1, 10, 100];
+/// This part of the bench: only on demand.
+pub const PART: &str = "batch";
 
-/// What one probe did in one round: for each of [`HITS`], its share of the pure drop's rate, and the run.
-type Round = Vec<(f64, Outcome)>;
+/// Short frames come oftenest.
+const LENGTH: Length = Length::Bytes(60);
+/// Of a thousand frames, so many are a target's.
+const HITS: [u32; 3] = [10, 100, 1000];
 
 /// Measures each size; `directory` is an empty directory for the probes' files.
 pub fn measure(
@@ -27,49 +29,44 @@ pub fn measure(
     effort: Effort,
     doing: &mut dyn FnMut(&str),
 ) -> Result<Vec<Section>> {
-    pin(1)?;
-    let mut labs = Vec::new();
+    crate::keep_user_space_off(1)?;
+    let mut beds = Vec::new();
     for size in sizes {
-        let own = directory.join(format!("batch-{size}"));
-        fs::create_dir(&own)?;
         let subject = Subject { batch: Some(*size), ..subject.clone() };
-        labs.push((*size, Lab::build(&subject, &own)?, Vec::<Round>::new()));
+        let mut bed = Bed::build(&subject, &directory.join(format!("batch-{size}")), Layout::PLAIN)?;
+        bed.order(vec![IpAddr::from(TARGET).into()], 1)?;
+        bed.in_force()?;
+        beds.push((*size, bed, HITS.map(|_| Vec::new())));
     }
     for round in 1..=effort.repeats {
-        for (size, lab, rounds) in &mut labs {
+        for (size, bed, runs) in &mut beds {
             doing(&format!("batches of {size}, round {round} of {}", effort.repeats));
-            let drop = lab.run(Receiver::Drop, LENGTH, effort.time)?.sent;
-            let outcome = |hits| {
-                let outcome = lab.run(Receiver::Writ { hits }, LENGTH, effort.time)?;
-                Ok((outcome.sent / drop, outcome))
-            };
-            rounds.push(HITS.into_iter().map(outcome).collect::<Result<Round>>()?);
+            let traffic = Traffic { length: LENGTH, hits: 0, first: TARGET, targets: 1, stamp: false };
+            let dropped = bed.dropped(&traffic, effort.time)?;
+            for (hits, runs) in HITS.into_iter().zip(runs) {
+                let passage = bed.taken(&Traffic { hits, ..traffic }, effort.time);
+                runs.push(passage.map(|passage| Run { passage, dropped }));
+            }
         }
     }
-    let columns = ["of XDP_DROP", "M frames/s", "M hits/s out", "% hits lost"].map(String::from);
     let mut sections = Vec::new();
     for (place, hits) in HITS.into_iter().enumerate() {
         let title = format!(
-            "Batch sizes, inline over veth, {LENGTH}-byte frames, {hits} % hits, median of {} rounds",
+            "Batch sizes, inline over veth, {}, {} hits, median of {} rounds",
+            LENGTH.name(),
+            percent(hits),
             effort.repeats
         );
-        let mut section = Section::new(title, &columns);
-        for (size, _, rounds) in &labs {
-            let of = |figure: &dyn Fn(&(f64, Outcome)) -> f64| {
-                median(rounds.iter().filter_map(|round| round.get(place).map(figure)))
-            };
-            let figures = vec![
-                of(&|(share, _)| *share),
-                of(&|(_, outcome)| outcome.sent / 1e6),
-                of(&|(_, outcome)| outcome.arrived / 1e6),
-                of(&|(_, outcome)| outcome.lost * 100.0),
-            ];
-            section.rows.push(Row { name: format!("ring.batch = {size}"), figures });
+        let mut section = Section::new(PART, title, COLUMNS);
+        for (size, _, runs) in &beds {
+            let ratio = median(runs[place].iter().flatten().map(Run::of_drop));
+            let row = row(format!("ring.batch = {size}"), true, &runs[place]);
+            section.rows.push(row.beside("frames/s of XDP_DROP", ratio, None));
         }
         sections.push(section);
     }
-    for (_, lab, _) in labs {
-        lab.take_down()?;
+    for (_, bed, _) in beds {
+        bed.take_down()?;
     }
     Ok(sections)
 }

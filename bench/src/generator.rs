@@ -1,46 +1,127 @@
-//! The generator: one system call in which the kernel makes frames and sends them out of a veth until a signal ends it
-//! (`BPF_F_TEST_XDP_LIVE_FRAMES`). It runs as a process of its own on CPU 0, inside the sender's namespace; the bench
-//! starts it and reads what it says.
+//! The generator: sends frames out of a veth as fast as the kernel can, until a signal ends it. It runs as a process of
+//! its own inside the sender's namespace, on a processor of its own; the bench starts it and reads what it says.
+//!
+//! `live` is a system call in which the kernel makes frames and sends them; `pktgen` is the kernel's packet generator,
+//! where there is that module.
+
+mod live;
+mod pktgen;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv4Addr;
 use std::process::{ChildStdout, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use aya::maps::Array;
-use aya::programs::{TestRun as _, TestRunOptions, XdpMode};
+use clap::ValueEnum;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use writ_lab::{Namespace, Process};
 
-use crate::programs::{self, Globals};
-use crate::{frame, pin};
+use crate::{pin, processors};
 
-/// What it is to do, as its command line says it.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Order {
-    /// The interface to send out of, in the namespace of the caller.
-    #[arg(long)]
-    pub interface: String,
-    /// Bytes of each frame.
-    #[arg(long)]
-    pub length: usize,
-    /// Of a hundred frames, so many go to the target.
-    #[arg(long)]
-    pub hits: u32,
-    /// The target.
-    #[arg(long)]
-    pub target: Ipv4Addr,
-    /// The end of it, should nobody send a signal.
-    #[arg(long)]
-    pub at_most: u32,
+/// What makes the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// `BPF_PROG_TEST_RUN` with live frames (Linux 5.18 or later): the fastest.
+    #[default]
+    Live,
+    /// The kernel's packet generator, the module pktgen.
+    Pktgen,
 }
 
-/// What it has done.
+impl Kind {
+    /// Whether this machine has it; what to do if not.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Self::Live => Ok(()),
+            Self::Pktgen => pktgen::check(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Pktgen => "pktgen",
+        }
+    }
+}
+
+/// How long frames are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// All of them so many bytes, without the check sequence.
+    Bytes(usize),
+    /// The simple Internet mix: of twelve, 7 of 60, 4 of 594 and 1 of 1514 bytes.
+    Imix,
+}
+
+impl Length {
+    /// For tables.
+    pub fn name(self) -> String {
+        match self {
+            Self::Bytes(bytes) => format!("{bytes} bytes"),
+            Self::Imix => "IMIX".into(),
+        }
+    }
+}
+
+/// What is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// Length of the frames.
+    pub length: Length,
+    /// Of a thousand frames, so many go to targets.
+    pub hits: u32,
+    /// The first target.
+    pub first: Ipv4Addr,
+    /// How many targets there are, address after address.
+    pub targets: u32,
+    /// Hits carry the time of sending: eight bytes that lead the payload, `CLOCK_BOOTTIME` in nanoseconds.
+    pub stamp: bool,
+}
+
+impl Traffic {
+    /// Hits among so many frames.
+    pub fn hits_of(&self, frames: u64) -> u64 {
+        frames * u64::from(self.hits) / 1000
+    }
+}
+
+/// What a generator's process is to do, as its command line says it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Order {
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// The interface to send out of, in the namespace of the caller.
+    #[arg(long)]
+    interface: String,
+    /// Bytes of each frame; none: a mix.
+    #[arg(long)]
+    length: Option<usize>,
+    #[arg(long)]
+    hits: u32,
+    #[arg(long)]
+    first: Ipv4Addr,
+    #[arg(long)]
+    targets: u32,
+    #[arg(long)]
+    stamp: bool,
+    /// Number of the processor to run on.
+    #[arg(long)]
+    cpu: usize,
+    /// There is another one on this interface, which has set it up.
+    #[arg(long)]
+    second: bool,
+    /// The end of it, should nobody send a signal.
+    #[arg(long)]
+    at_most: u32,
+}
+
+/// What was sent.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Sent {
     /// Frames.
@@ -51,9 +132,8 @@ pub struct Sent {
 
 /// Says that the sending begins.
 const BEGUN: &str = "begun";
-
-/// Frames that go out at once; the kernel's own default.
-const BATCH: u32 = 64;
+/// More than a generator makes; bounds a run that nobody ends.
+const MOST_A_SECOND: u32 = 40_000_000;
 
 /// The generator's process: sends until SIGTERM and says how much.
 pub fn generate(order: &Order) -> Result<()> {
@@ -61,42 +141,17 @@ pub fn generate(order: &Order) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     let ended = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, ended.clone())?;
-    pin(0)?;
-
-    let globals = Globals { length: 0, hits: order.hits, target: order.target.octets() };
-    let mut ebpf = programs::load(globals, &[programs::PASS, programs::GENERATE])?;
-    // The kernel makes frames only for a queue that XDP is set up for.
-    let attached = programs::program_mut(&mut ebpf, programs::PASS)?.attach(&order.interface, XdpMode::Driver);
-    attached.with_context(|| format!("XDP on {}", order.interface))?;
-    let index = format!("/sys/class/net/{}/ifindex", order.interface);
-    let index: u32 = std::fs::read_to_string(&index).context(index)?.trim().parse()?;
-
-    // The addresses are the program's to set.
-    let frame = frame::udp_v4(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, order.length);
-    // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-    let context: Vec<u8> =
-        [0, u32::try_from(frame.len())?, 0, index, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let options = TestRunOptions {
-        data_in: Some(&frame),
-        ctx_in: Some(&context),
-        repeat: order.at_most,
-        attrs: aya::programs::TestRunAttrs::new().xdp_live_frames(BATCH),
-        ..TestRunOptions::default()
+    pin(&[order.cpu])?;
+    let begin = || -> Result<()> {
+        let mut output = std::io::stdout();
+        writeln!(output, "{BEGUN}")?;
+        Ok(output.flush()?)
     };
-    let mut output = std::io::stdout();
-    writeln!(output, "{BEGUN}")?;
-    output.flush()?;
-    let begun = Instant::now();
-    let result = programs::program(&ebpf, programs::GENERATE)?.test_run(options);
-    let seconds = begun.elapsed().as_secs_f64();
-    // A signal makes it an interrupted system call; what was sent is in the map.
-    if let Err(error) = result
-        && !ended.load(Ordering::Relaxed)
-    {
-        return Err(error).context("the kernel does not send live frames (Linux 5.18 or later does)");
-    }
-    let sent = Array::<_, u64>::try_from(ebpf.map("BENCH_SENT").context("no map BENCH_SENT")?)?;
-    writeln!(output, "{}", serde_json::to_string(&Sent { frames: sent.get(&0, 0)?, seconds })?)?;
+    let sent = match order.kind {
+        Kind::Live => live::send(order, &ended, begin)?,
+        Kind::Pktgen => pktgen::send(order, &ended, begin)?,
+    };
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&sent)?)?;
     Ok(())
 }
 
@@ -107,18 +162,36 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Starts it and waits until it sends.
-    pub fn start(namespace: &Namespace, order: &Order) -> Result<Self> {
+    /// Starts number `number`, on the processor of that number, and waits until it sends. `time` is the longest that it
+    /// will send.
+    fn start(
+        kind: Kind,
+        namespace: &Namespace,
+        interface: &str,
+        traffic: &Traffic,
+        number: usize,
+        time: Duration,
+    ) -> Result<Self> {
+        let cpu = processors().get(number).with_context(|| format!("{} processors are needed", number + 1))?;
         let mut command = namespace.command(std::env::current_exe()?);
-        command.args(["generate", "--interface", &order.interface]);
-        let target = order.target.to_string();
+        command.args(["generate", "--kind", kind.name(), "--interface", interface]);
+        let at_most = MOST_A_SECOND.saturating_mul(u32::try_from(time.as_secs())?.saturating_add(2));
         for (name, value) in [
-            ("--length", order.length.to_string()),
-            ("--hits", order.hits.to_string()),
-            ("--target", target),
-            ("--at-most", order.at_most.to_string()),
+            ("--hits", traffic.hits.to_string()),
+            ("--first", traffic.first.to_string()),
+            ("--targets", traffic.targets.to_string()),
+            ("--cpu", cpu.to_string()),
+            ("--at-most", at_most.to_string()),
         ] {
             command.args([name, &value]);
+        }
+        if let Length::Bytes(bytes) = traffic.length {
+            command.args(["--length", &bytes.to_string()]);
+        }
+        for (flag, is_set) in [("--stamp", traffic.stamp), ("--second", number > 0)] {
+            if is_set {
+                command.arg(flag);
+            }
         }
         let mut process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let output = process.child().stdout.take().context("the generator's output")?;
@@ -130,17 +203,32 @@ impl Generator {
     }
 
     /// Ends it and says what it has sent.
-    pub fn stop(mut self) -> Result<Sent> {
+    fn stop(mut self) -> Result<Sent> {
         self.process.signal(Signal::TERM)?;
         let said = self.lines.next().context("the generator said nothing of what it sent")??;
         self.process.wait(Duration::from_secs(10))?;
         Ok(serde_json::from_str(&said)?)
     }
 
-    /// Sends for a while.
-    pub fn run(namespace: &Namespace, order: &Order, time: Duration) -> Result<Sent> {
-        let generator = Self::start(namespace, order)?;
+    /// Sends for a while, on so many processors from the first on: all frames, in the mean of their times.
+    pub fn run(
+        kind: Kind,
+        namespace: &Namespace,
+        interface: &str,
+        traffic: &Traffic,
+        processors: usize,
+        time: Duration,
+    ) -> Result<Sent> {
+        let start = |number| Self::start(kind, namespace, interface, traffic, number, time);
+        let generators = (0..processors.max(1)).map(start).collect::<Result<Vec<_>>>()?;
         sleep(time);
-        generator.stop()
+        // All are told to end before any is waited for.
+        for generator in &generators {
+            generator.process.signal(Signal::TERM)?;
+        }
+        let sent = generators.into_iter().map(Self::stop).collect::<Result<Vec<_>>>()?;
+        let frames = sent.iter().map(|sent| sent.frames).sum();
+        let seconds = sent.iter().map(|sent| sent.seconds).sum::<f64>() / sent.len() as f64;
+        Ok(Sent { frames, seconds })
     }
 }

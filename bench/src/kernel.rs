@@ -1,97 +1,97 @@
 //! The XDP program alone: what it costs a bystander's packet and a hit, beside programs that do nothing and that only
-//! read the addresses.
+//! read the addresses; and what its filter costs beside the look-ups that it saves (`filter`).
 //!
 //! `BPF_PROG_TEST_RUN`, each round a great number of runs, the programs in turn, the least of all rounds: what disturbs
-//! a run can only make it longer. Every program is called by the bench's entry program, which gives it another pair of
-//! random addresses each time; what is reported is the difference to a program that drops, or for a hit to one that
-//! makes room for a FrameHeader and drops.
+//! a run can only make it longer. Every program is called by the bench's entry program (`timer`), which gives it another
+//! pair of addresses each time, out of `population`. What is reported is the difference to a program that drops, or for
+//! a hit to one that makes room for a FrameHeader and drops.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+pub mod filter;
+mod population;
+mod timer;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::Ebpf;
-use aya::maps::{Array, MapData, ProgramArray};
-use aya::programs::{ProgramFd, TestRun as _, TestRunOptions};
 use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
 use writ_capture::{Action, Kernel, KernelSettings, OnMiss};
 
-use crate::programs::{self, Globals};
 use crate::report::{Row, Section};
-use crate::{Effort, frame};
+use crate::{Effort, frame, programs};
+use population::{Family, Kind, Population};
+use timer::Timer;
+
+/// This part of the bench.
+pub const PART: &str = "kernel";
 
 /// Targets in the tables.
-const TARGETS: [usize; 3] = [1, 1_000, 10_000];
-/// Address pairs that the entry program takes in turn; as in `bench/ebpf`.
-const PAIRS: usize = 4096;
+const TARGETS: [usize; 5] = [1, 1_000, 10_000, 100_000, 1_000_000];
+/// The number of targets at which a figure is held against its reference.
+const GATE: usize = 10_000;
 /// Long enough for the headers of both families.
 const LENGTH: usize = 64;
 const SLOT: SlotRef = SlotRef { slot: 0, generation: 1 };
 
 /// Measures, and gives nanoseconds a packet.
-pub fn measure(effort: Effort, doing: &mut dyn FnMut(&str)) -> Result<Section> {
+pub fn measure(effort: Effort, doing: &mut dyn FnMut(&str)) -> Result<Vec<Section>> {
+    Family::ALL.into_iter().map(|family| one_family(family, effort, doing)).collect()
+}
+
+fn one_family(family: Family, effort: Effort, doing: &mut dyn FnMut(&str)) -> Result<Section> {
     let mut section = Section::new(
-        "In the kernel, ns a packet more than a program that drops (a hit: that makes room for the FrameHeader)",
-        &TARGETS.map(|targets| format!("{targets} targets")),
+        PART,
+        format!(
+            "In the kernel, {}, ns a packet more than a program that drops (a hit: that makes room for the FrameHeader)",
+            family.name()
+        ),
+        TARGETS.map(|targets| format!("{targets} targets")),
     );
-    for family in [Family::V4, Family::V6] {
-        let mut rows: Vec<Row> =
-            Case::ALL.iter().map(|case| Row::new(format!("{}, {}", case.name(), family.name()))).collect();
-        for targets in TARGETS {
-            doing(&format!("in the kernel: {}, {targets} targets", family.name()));
-            for (row, net) in rows.iter_mut().zip(one_table(family, targets, effort)?) {
-                row.push(net);
+    // By case: the figure and its reference for every number of targets.
+    let mut found: Vec<Vec<Option<Timed>>> = vec![Vec::new(); CASES.len()];
+    for targets in TARGETS {
+        for kind in Kind::ALL {
+            doing(&format!("in the kernel: {}, {targets} targets, {}", family.name(), kind.name()));
+            let cases: Vec<usize> = (0..CASES.len()).filter(|place| CASES[*place].0 == kind).collect();
+            // One target has one length.
+            if kind == Kind::SixLengths && targets < kind.lengths(family).len() {
+                cases.iter().for_each(|place| found[*place].push(None));
+                continue;
+            }
+            let population = Population::new(family, kind, targets)?;
+            let mut table = Table::load(&population)?;
+            for place in cases {
+                found[place].push(Some(table.time(&population, CASES[place].1, effort)?));
             }
         }
-        section.rows.extend(rows);
+    }
+    let drop = TARGETS.iter().position(|targets| *targets == GATE).and_then(|gate| found[0].get(gate).copied()?);
+    for ((kind, case), timed) in CASES.into_iter().zip(&found) {
+        let figures = timed.iter().map(|timed| timed.map(|timed| timed.whole - timed.reference));
+        let row = Row::new(format!("{}{}", case.name(), kind.words()), figures);
+        let gate = TARGETS.iter().position(|targets| *targets == GATE).and_then(|gate| timed.get(gate).copied()?);
+        let reference = if case.is_hit() { "makes room" } else { "drops" };
+        let words = gate.map(|gate| format!("a program that {reference}, {:.0} ns, at {GATE}", gate.reference));
+        section.rows.push(row.beside(words.unwrap_or_default(), gate.map(|gate| gate.whole / gate.reference), None));
+    }
+    if let Some(drop) = drop {
+        section.notes.push(format!(
+            "A program that drops takes {:.0} ns here, the entry that calls it and writes the addresses included.",
+            drop.reference
+        ));
     }
     Ok(section)
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Family {
-    V4,
-    V6,
-}
+/// What is timed, on what addresses.
+const CASES: [(Kind, Case); 8] = [
+    (Kind::Random, Case::Parse),
+    (Kind::Random, Case::Bystander),
+    (Kind::Random, Case::Content),
+    (Kind::Random, Case::Headers),
+    (Kind::Neighbours, Case::Bystander),
+    (Kind::SixLengths, Case::Bystander),
+    (Kind::SixLengths, Case::Content),
+    (Kind::SixLengths, Case::Headers),
+];
 
-impl Family {
-    fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        }
-    }
-
-    /// Address number `number`, anywhere in the family's space but for its first part, which tells a target from a
-    /// bystander.
-    fn address(self, random: &RandomState, target: bool, number: usize) -> IpAddr {
-        let bits = u128::from(random.hash_one((target, number))) << 64 | u128::from(random.hash_one((number, target)));
-        let first = if target { 0x20 } else { 0x60 };
-        match self {
-            Self::V4 => Ipv4Addr::from_bits(bits as u32 >> 3 | first << 24).into(),
-            Self::V6 => Ipv6Addr::from_bits(bits >> 3 | u128::from(first) << 120).into(),
-        }
-    }
-
-    fn pair(self, source: IpAddr, destination: IpAddr) -> [u8; 32] {
-        let mut pair = [0; 32];
-        match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                pair[..4].copy_from_slice(&source.octets());
-                pair[4..8].copy_from_slice(&destination.octets());
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                pair[..16].copy_from_slice(&source.octets());
-                pair[16..].copy_from_slice(&destination.octets());
-            }
-            _ => {}
-        }
-        pair
-    }
-}
-
-/// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
     Parse,
@@ -101,8 +101,6 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 4] = [Self::Parse, Self::Bystander, Self::Content, Self::Headers];
-
     fn name(self) -> &'static str {
         match self {
             Self::Parse => "reference: parse only",
@@ -117,89 +115,74 @@ impl Case {
     }
 }
 
-/// All cases with one table of addresses, in nanoseconds above their reference.
-fn one_table(family: Family, targets: usize, effort: Effort) -> Result<Vec<f64>> {
-    let random = RandomState::new();
-    let subjects: Vec<_> = (0..targets).map(|number| family.address(&random, true, number)).collect();
-    let bystander = |number| family.address(&random, false, number);
-    let pairs = |hit: bool| -> Vec<[u8; 32]> {
-        let pair = |number: usize| {
-            let destination = if hit { subjects[number % targets] } else { bystander(number + PAIRS) };
-            family.pair(bystander(number), destination)
-        };
-        (0..PAIRS).map(pair).collect()
-    };
-    let hit_frame = frame::udp(bystander(0), subjects[0], LENGTH).context("addresses of one family")?;
-    let mut kernel = Kernel::load(&KernelSettings::default())?;
-    for address in &subjects {
-        kernel.tables().set_prefix((*address).into(), &[SLOT])?;
+/// Nanoseconds of one run, the entry's own included.
+#[derive(Clone, Copy, Debug)]
+struct Timed {
+    whole: f64,
+    reference: f64,
+}
+
+/// A loaded program with a population in its tables.
+struct Table {
+    kernel: Kernel,
+    timer: Timer,
+    hit_frame: Vec<u8>,
+}
+
+impl Table {
+    fn load(population: &Population) -> Result<Self> {
+        let settings = population.settings();
+        let mut kernel = Kernel::load(&settings)?;
+        fill(&mut kernel, population)?;
+        let (source, destination) = population.a_hit();
+        let hit_frame = frame::udp(source, destination, LENGTH).context("addresses of one family")?;
+        Ok(Self { kernel, timer: Timer::new(&hit_frame)?, hit_frame })
     }
-    let mut timer = Timer::new(&hit_frame)?;
-    let mut least = Vec::new();
-    for case in Case::ALL {
-        let headers_only = if case == Case::Headers { PolicyFlags::HEADERS_ONLY } else { 0 };
-        let flags = PolicyFlags::SOURCE | PolicyFlags::DESTINATION | headers_only;
-        let policy = SlotPolicy { start_ns: 1, stop_ns: u64::MAX / 2, flags, generation: SLOT.generation, reserved: 0 };
-        kernel.tables().arm(SLOT.slot, &policy)?;
+
+    fn time(&mut self, population: &Population, case: Case, effort: Effort) -> Result<Timed> {
+        arm(&mut self.kernel, case == Case::Headers)?;
         // Also makes the program's port ready for frames that come from nowhere.
-        let verdict = kernel.try_frame(OnMiss::Drop, &hit_frame)?;
+        let verdict = self.kernel.try_frame(OnMiss::Drop, &self.hit_frame)?;
         ensure!(verdict.action == Action::Redirect, "a hit is {:?}", verdict.action);
 
-        timer.set_pairs(&pairs(case.is_hit()))?;
-        let (mut reference, mut tested) = (f64::INFINITY, f64::INFINITY);
+        self.timer.set_pairs(&population.pairs(case.is_hit()))?;
+        let reference_program = if case.is_hit() { programs::SHIFT } else { programs::DROP };
+        let mut timed = Timed { whole: f64::INFINITY, reference: f64::INFINITY };
         for _ in 0..effort.rounds {
-            reference =
-                reference.min(timer.time_own(if case.is_hit() { programs::SHIFT } else { programs::DROP }, effort)?);
+            timed.reference = timed.reference.min(self.timer.time_own(reference_program, effort.runs)?);
             let round = match case {
-                Case::Parse => timer.time_own(programs::PARSE, effort)?,
-                _ => timer.time(kernel.program(OnMiss::Drop)?, effort)?,
+                Case::Parse => self.timer.time_own(programs::PARSE, effort.runs)?,
+                _ => self.timer.time(self.kernel.program(OnMiss::Drop)?, effort.runs)?,
             };
-            tested = tested.min(round);
+            timed.whole = timed.whole.min(round);
         }
-        least.push(tested - reference);
+        Ok(timed)
     }
-    Ok(least)
 }
 
-/// The entry program and what it needs.
-struct Timer {
-    ebpf: Ebpf,
-    tested: ProgramArray<MapData>,
-    pairs: Array<MapData, [u8; 32]>,
-    frame: Vec<u8>,
+/// Enters the targets.
+fn fill(kernel: &mut Kernel, population: &Population) -> Result<()> {
+    for target in population.targets() {
+        kernel.tables().set_prefix(*target, &[SLOT])?;
+    }
+    Ok(())
 }
 
-impl Timer {
-    fn new(frame: &[u8]) -> Result<Self> {
-        let globals = Globals { length: u32::try_from(frame.len())?, hits: 0, target: [0; 4] };
-        let mut ebpf = programs::load(globals, &[programs::ENTRY, programs::DROP, programs::PARSE, programs::SHIFT])?;
-        let mut map = |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name}"));
-        let tested = ProgramArray::try_from(map("BENCH_TESTED")?)?;
-        let pairs = Array::try_from(map("BENCH_PAIRS")?)?;
-        Ok(Self { ebpf, tested, pairs, frame: frame.to_vec() })
-    }
+/// Puts the slot in force for as long as the bench can run.
+fn arm(kernel: &mut Kernel, headers_only: bool) -> Result<()> {
+    let headers_only = if headers_only { PolicyFlags::HEADERS_ONLY } else { 0 };
+    let flags = PolicyFlags::SOURCE | PolicyFlags::DESTINATION | headers_only;
+    let policy = SlotPolicy { start_ns: 1, stop_ns: u64::MAX / 2, flags, generation: SLOT.generation, reserved: 0 };
+    Ok(kernel.tables().arm(SLOT.slot, &policy)?)
+}
 
-    fn set_pairs(&mut self, pairs: &[[u8; 32]]) -> Result<()> {
-        for (place, pair) in (0..).zip(pairs) {
-            self.pairs.set(place, pair, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Nanoseconds of one run of a program of the bench.
-    fn time_own(&mut self, name: &str, effort: Effort) -> Result<f64> {
-        let program = programs::program(&self.ebpf, name)?.fd()?.try_clone()?;
-        self.time(&program, effort)
-    }
-
-    /// Nanoseconds of one run of a program, the entry's own included. The kernel's own clock: it stands still while
-    /// somebody else has the processor. It counts in whole nanoseconds.
-    fn time(&mut self, program: &ProgramFd, effort: Effort) -> Result<f64> {
-        self.tested.set(0, program, 0)?;
-        let options = TestRunOptions { data_in: Some(&self.frame), repeat: effort.runs, ..TestRunOptions::default() };
-        let entry = programs::program(&self.ebpf, programs::ENTRY)?;
-        let result = entry.test_run(options)?;
-        ensure!(result.return_value != 0, "the entry did not reach the program under test");
-        Ok(result.duration.as_secs_f64() * 1e9)
+/// Room for so many prefixes of each family; never less than by default.
+fn settings(targets: usize) -> KernelSettings {
+    let default = KernelSettings::default();
+    let room = u32::try_from(targets.next_power_of_two()).unwrap_or(u32::MAX);
+    KernelSettings {
+        addresses_v4: room.max(default.addresses_v4),
+        addresses_v6: room.max(default.addresses_v6),
+        ..default
     }
 }

@@ -1,13 +1,17 @@
 //! An agency that only counts: takes the two streams of a destination over plain TCP, walks from PDU to PDU, and holds
-//! the sequence numbers of content against each other. What a real collector does with a PDU is not in the figures.
+//! the sequence numbers of content against each other. Asked for it, it also looks when each packet was sent. What a real
+//! collector does with a PDU is not in the figures.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
+use std::mem;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::Result;
+use writ_capture::boot_now_ns;
 use writ_lab::Namespace;
 
 /// What a sink has counted.
@@ -21,6 +25,18 @@ pub(crate) struct Counts {
     pub(crate) out_of_order: AtomicU64,
     /// Connections that broke off, or brought something else than PDUs.
     pub(crate) broken: AtomicU64,
+    /// Whether packets carry the time of their sending.
+    stamped: AtomicBool,
+    /// From the sending of each packet to the reading of its PDU, in nanoseconds.
+    latencies: Mutex<Vec<u64>>,
+}
+
+impl Counts {
+    /// From now on packets carry the time of their sending, or no longer. The latencies so far.
+    pub(crate) fn stamped(&self, stamped: bool) -> Vec<u64> {
+        self.stamped.store(stamped, Ordering::SeqCst);
+        mem::take(&mut *self.latencies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A sink; its threads end with the process.
@@ -60,18 +76,26 @@ impl Sink {
 fn serve(mut connection: TcpStream, counts: &Counts) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let mut filled = 0;
-    let mut next = 0;
+    let mut sequences = Sequences::default();
     loop {
         let read = connection.read(buffer.get_mut(filled..).unwrap_or_default())?;
         if read == 0 {
             return if filled == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
+        let mut latencies = counts.stamped.load(Ordering::Relaxed).then(|| {
+            let now = boot_now_ns();
+            (now, counts.latencies.lock().unwrap_or_else(PoisonError::into_inner))
+        });
         filled += read;
         let (mut rest, mut pdus) = (&buffer[..filled], 0);
         while let Some(Value { contents, behind, .. }) = value(rest)? {
-            if let Some(number) = sequence(contents)? {
-                counts.out_of_order.fetch_add(u64::from(number != next), Ordering::Relaxed);
-                next = number + 1;
+            if let Some(content) = Content::read(contents)? {
+                counts.out_of_order.fetch_add(u64::from(!sequences.follows(&content)), Ordering::Relaxed);
+                if let Some((now, latencies)) = &mut latencies
+                    && let Some(sent) = content.stamp()
+                {
+                    latencies.push(now.saturating_sub(sent));
+                }
             }
             pdus += 1;
             rest = behind;
@@ -81,6 +105,30 @@ fn serve(mut connection: TcpStream, counts: &Counts) -> io::Result<()> {
         let kept = filled - rest.len()..filled;
         filled = kept.len();
         buffer.copy_within(kept, 0);
+    }
+}
+
+/// The next sequence number of each intercept.
+#[derive(Default)]
+struct Sequences {
+    /// By correlation; a handful at most come in turn.
+    next: HashMap<Vec<u8>, u64>,
+    /// The one that came last: most follow their own kind.
+    last: (Vec<u8>, u64),
+}
+
+impl Sequences {
+    /// Whether this is the next of its intercept.
+    fn follows(&mut self, content: &Content<'_>) -> bool {
+        if self.last.0 != content.correlation {
+            let (former, next) = mem::take(&mut self.last);
+            self.next.insert(former, next);
+            let next = self.next.get(content.correlation).copied().unwrap_or(0);
+            self.last = (content.correlation.to_vec(), next);
+        }
+        let follows = self.last.1 == content.number;
+        self.last.1 = content.number + 1;
+        follows
     }
 }
 
@@ -107,16 +155,41 @@ fn value(bytes: &[u8]) -> io::Result<Option<Value<'_>>> {
     Ok(parts.map(|(contents, behind)| Value { identifier: *identifier, contents, behind }))
 }
 
-/// sequenceNumber \[3\] in cCDeliveryHeader \[0\] of a CmCC; none of what is sent on CmII.
-fn sequence(pdu: &[u8]) -> io::Result<Option<u64>> {
-    let Some(Value { identifier: 0xa0, contents: mut header, .. }) = value(pdu)? else { return Ok(None) };
-    while let Some(Value { identifier, contents, behind }) = value(header)? {
-        if identifier == 0x83 {
-            return Ok(Some(contents.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))));
+/// What matters here of a CmCC.
+#[derive(Debug, PartialEq)]
+struct Content<'a> {
+    /// correlationInfo: whose it is.
+    correlation: &'a [u8],
+    /// sequenceNumber.
+    number: u64,
+    /// The packet.
+    packet: &'a [u8],
+}
+
+impl<'a> Content<'a> {
+    /// From cCDeliveryHeader \[0\], with correlationInfo \[0\] and sequenceNumber \[3\], and payload \[1\]; none of what is
+    /// sent on CmII.
+    fn read(pdu: &'a [u8]) -> io::Result<Option<Self>> {
+        let Some(Value { identifier: 0xa0, contents: mut header, behind }) = value(pdu)? else { return Ok(None) };
+        let (mut correlation, mut number) = (None, None);
+        while let Some(Value { identifier, contents, behind }) = value(header)? {
+            match identifier {
+                0xa0 => correlation = Some(contents),
+                0x83 => number = Some(contents.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))),
+                _ => {}
+            }
+            header = behind;
         }
-        header = behind;
+        let (Some(correlation), Some(number)) = (correlation, number) else { return Ok(None) };
+        let packet = value(behind)?.filter(|value| value.identifier == 0x81).map(|value| value.contents);
+        Ok(packet.map(|packet| Self { correlation, number, packet }))
     }
-    Ok(None)
+
+    /// The time of sending at the front of the payload of UDP in IPv4 without options.
+    fn stamp(&self) -> Option<u64> {
+        let stamp = self.packet.get(20 + 8..20 + 8 + 8)?;
+        Some(u64::from_be_bytes(stamp.try_into().ok()?))
+    }
 }
 
 #[cfg(test)]
@@ -140,8 +213,19 @@ mod tests {
         for number in [0, 200, 70_000] {
             let length = intercept.content(&mut pdu, time, Direction::ToSubject, number, &[7; 1000]).unwrap();
             let Value { contents, behind, .. } = value(&pdu[..length]).unwrap().unwrap();
-            assert_eq!((sequence(contents).unwrap(), behind.len()), (Some(number), 0));
+            let content = Content::read(contents).unwrap().unwrap();
+            assert_eq!((content.number, content.packet, behind.len()), (number, [7; 1000].as_slice(), 0));
+            assert_eq!(content.stamp(), Some(0x0707_0707_0707_0707));
             assert!(value(&pdu[..length - 1]).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn numbers_follow_each_other_for_each_intercept_alone() {
+        let mut sequences = Sequences::default();
+        let mut follows = |correlation: &[u8], number| sequences.follows(&Content { correlation, number, packet: &[] });
+        assert!(follows(b"a", 0) && follows(b"a", 1) && follows(b"b", 0) && follows(b"a", 2) && follows(b"b", 1));
+        assert!(!follows(b"b", 3));
+        assert!(follows(b"b", 4) && follows(b"a", 3));
     }
 }

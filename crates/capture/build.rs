@@ -18,7 +18,7 @@ fn build() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("cargo::rerun-if-env-changed=PATH");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let built = Toolchain::find()?.build(&root.join("probe-ebpf"), &out.join("probe-ebpf"), "writ-xdp")?;
+    let built = Toolchain::find()?.build(&root.join("probe-ebpf"), &out.join("probe-ebpf"), "writ-xdp", &[])?;
     fs::copy(built, out.join("writ-xdp.o"))?;
     Ok(())
 }

@@ -11,6 +11,15 @@ pub(crate) struct Arguments {
     /// Fewer and shorter rounds: for a first look, not for figures to quote.
     #[arg(long)]
     quick: bool,
+    /// These parts alone: encode, kernel, filter, inline, latency, growth, instructions, batch.
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    only: Vec<String>,
+    /// What sends frames: live (the default), or pktgen where the kernel has that module.
+    #[arg(long, value_name = "live|pktgen")]
+    generator: Option<String>,
+    /// Put the figures into docs/performance.md, with a picture of them beside it.
+    #[arg(long)]
+    write_docs: bool,
     /// The figures as JSON [default: target/bench.json].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -21,21 +30,27 @@ pub(crate) struct Arguments {
     /// 16,32,64,128,256.
     #[arg(long, value_name = "FRAMES", value_delimiter = ',')]
     batch: Vec<u32>,
-    /// Leave out encoding and the hot path (criterion); figures of an earlier run are shown again.
+    /// Leave criterion out; what it left in an earlier run is shown again.
     #[arg(long)]
     no_criterion: bool,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
-    setup::ensure()?;
+    let is_encode_wanted = match arguments.only.as_slice() {
+        [] => arguments.batch.is_empty(),
+        only => only.iter().any(|part| part == "encode"),
+    };
+    setup::ensure_bench()?;
     let programs = ["build", "--release", "--package", "writ-probe", "--package", "writ-bench", "--bins"];
     workspace::run(workspace::cargo()?.args(programs))?;
     let target = workspace::target()?;
-    if !arguments.no_criterion && arguments.batch.is_empty() {
+    if is_encode_wanted && !arguments.no_criterion {
         let mut criterion = workspace::cargo()?;
         criterion.args(["bench", "--package", "writ-bench", "--benches", "--", "--noplot"]);
+        let (warm_up, measurement) = if arguments.quick { ("0.2", "0.5") } else { ("1", "3") };
+        criterion.args(["--warm-up-time", warm_up, "--measurement-time", measurement]);
         if arguments.quick {
-            criterion.args(["--warm-up-time", "0.5", "--measurement-time", "1", "--sample-size", "20"]);
+            criterion.args(["--sample-size", "20"]);
         }
         workspace::run(&mut criterion)?;
     }
@@ -51,6 +66,15 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     }
     for batch in &arguments.batch {
         bench.arg("--batch").arg(batch.to_string());
+    }
+    if !arguments.only.is_empty() {
+        bench.arg("--only").arg(arguments.only.join(","));
+    }
+    if let Some(generator) = &arguments.generator {
+        bench.arg("--generator").arg(generator);
+    }
+    if arguments.write_docs {
+        bench.arg("--page").arg(workspace::root()?.join("docs/performance.md"));
     }
     if arguments.quick {
         bench.arg("--quick");

@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Also install what `cargo xtask vm-test` needs to boot another kernel (qemu).
     #[arg(long)]
     vm: bool,
+    /// Also install what `cargo xtask bench` needs to count instructions (valgrind).
+    #[arg(long)]
+    bench: bool,
 }
 
 /// Debian packages by what needs them.
@@ -44,6 +47,9 @@ const VM_PACKAGES: &[(&str, &[&str])] = &[
     ("to boot another kernel", &["qemu-system-x86", "util-linux", "kmod"]),
     ("to make the root that it boots into", &["busybox-static", "cpio", "binutils"]),
 ];
+
+/// Debian packages for `cargo xtask bench` only, and what needs them. tcpdump and libpcap are among those for all.
+const BENCH_PACKAGES: &[(&str, &[&str])] = &[("to count instructions", &["valgrind"])];
 
 /// The eBPF compiler, unless rustup has a nightly with rust-src: a compiler and its sources from one build.
 const EBPF_COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
@@ -102,12 +108,17 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
 
 /// For the other commands: sets up if something is missing, says nothing otherwise.
 pub(crate) fn ensure() -> Result<()> {
-    ensure_with(&Arguments { check: false, ci: false, vm: false })
+    ensure_with(&Arguments { check: false, ci: false, vm: false, bench: false })
+}
+
+/// For `cargo xtask bench`.
+pub(crate) fn ensure_bench() -> Result<()> {
+    ensure_with(&Arguments { check: false, ci: false, vm: false, bench: true })
 }
 
 /// For `cargo xtask vm-test`.
 pub(crate) fn ensure_vm() -> Result<()> {
-    ensure_with(&Arguments { check: false, ci: false, vm: true })
+    ensure_with(&Arguments { check: false, ci: false, vm: true, bench: false })
 }
 
 fn ensure_with(arguments: &Arguments) -> Result<()> {
@@ -120,7 +131,8 @@ fn ensure_with(arguments: &Arguments) -> Result<()> {
 fn missing(arguments: &Arguments) -> Result<Vec<Missing>> {
     let mut wanted: Vec<(String, &'static str)> = Vec::new();
     let vm_packages = if arguments.vm { VM_PACKAGES } else { &[] };
-    for (why, names) in PACKAGES.iter().chain(vm_packages) {
+    let bench_packages = if arguments.bench { BENCH_PACKAGES } else { &[] };
+    for (why, names) in PACKAGES.iter().chain(vm_packages).chain(bench_packages) {
         wanted.extend(names.iter().map(|name| ((*name).to_owned(), *why)));
     }
     let toolchain = Toolchain::find();

@@ -91,11 +91,11 @@ impl Toolchain {
     }
 
     /// Builds the package in `manifest` with everything it makes below `target`, and returns the path of the binary
-    /// `name`: a relocatable ELF object.
+    /// `name`: a relocatable ELF object. `features` are those of the package.
     ///
     /// # Errors
     /// [`Error::Start`] and [`Error::Build`].
-    pub fn build(&self, manifest: &Path, target: &Path, name: &str) -> Result<PathBuf, Error> {
+    pub fn build(&self, manifest: &Path, target: &Path, name: &str, features: &[&str]) -> Result<PathBuf, Error> {
         let (program, mut command) = match &self.compiler {
             Compiler::Nightly { rustup } => {
                 let mut command = clean(rustup);
@@ -118,7 +118,8 @@ impl Toolchain {
         let status = command
             .current_dir(manifest)
             .env("CARGO_ENCODED_RUSTFLAGS", flags)
-            .args(["build", "--release", "--locked", "-Z", "build-std=core", "--target", TARGET, "--target-dir"])
+            .args(["build", "--release", "--locked", "-Z", "build-std=core", "--features", &features.join(",")])
+            .args(["--target", TARGET, "--target-dir"])
             .arg(target)
             .status()
             .map_err(|source| Error::Start { program, source })?;
