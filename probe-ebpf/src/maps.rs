@@ -14,7 +14,7 @@ use crate::scratch::Scratch;
 const MMAPABLE: u32 = 1 << 10;
 
 #[map]
-pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::FAMILIES, MMAPABLE);
+pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::PLACES, MMAPABLE);
 
 #[map]
 pub static WRIT_FILTER: Array<u64> = Array::with_max_entries(512, MMAPABLE);
