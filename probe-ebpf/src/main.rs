@@ -255,4 +255,4 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 /// What user space compares with its own before it loads the object.
 #[unsafe(link_section = "writ_abi")]
 #[unsafe(no_mangle)]
-static WRIT_ABI: u32 = writ_abi::ABI_VERSION;
+static WRIT_ABI: u16 = writ_abi::ABI_VERSION;

@@ -2,10 +2,14 @@
 
 use core::ptr;
 use core::sync::atomic::{Ordering, compiler_fence};
-use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, OptionSpan, SLOTS_PER_ADDRESS};
+use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, OptionSpan, SLOTS_PER_ADDRESS, SlotRef};
 
 use crate::maps::WRIT_SCRATCH;
 use crate::network::{Family, Network};
+
+/// The two sides of a packet, as indices.
+pub const SOURCE: usize = 0;
+pub const DESTINATION: usize = 1;
 
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
@@ -13,6 +17,8 @@ use crate::network::{Family, Network};
 pub struct Scratch {
     /// What user space will read.
     pub header: FrameHeader,
+    /// The condition of each reference: of the source side, then of the destination side.
+    pub conditions: [[u16; SLOTS_PER_ADDRESS]; 2],
     /// What the slots said to each reference: of the source side, then of the destination side.
     pub answers: [[u8; SLOTS_PER_ADDRESS]; 2],
     /// How many of the header's option spans are used.
@@ -21,6 +27,21 @@ pub struct Scratch {
     pub content_wanted: u32,
     /// What became of the packet: a [`Fate`](crate::slots::Fate).
     pub fate: u32,
+}
+
+/// The references of one side, each with its condition.
+pub struct References<'a> {
+    pub slots: &'a mut [SlotRef; SLOTS_PER_ADDRESS],
+    pub conditions: &'a mut [u16; SLOTS_PER_ADDRESS],
+}
+
+impl References<'_> {
+    /// Leaves none.
+    #[inline(always)]
+    pub fn clear(self) {
+        *self.slots = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        *self.conditions = [0; SLOTS_PER_ADDRESS];
+    }
 }
 
 impl Scratch {
@@ -33,6 +54,13 @@ impl Scratch {
         let scratch = WRIT_SCRATCH.get_ptr_mut(0)?;
         // SAFETY: map memory, which outlives the program's run, and this CPU's own; the program never holds two at a time.
         Some(unsafe { &mut *scratch })
+    }
+
+    /// The references of one side.
+    #[inline(always)]
+    pub fn references(&mut self, side: usize) -> References<'_> {
+        let slots = if side == SOURCE { &mut self.header.source } else { &mut self.header.destination };
+        References { slots, conditions: &mut self.conditions[side] }
     }
 
     /// Begins a packet. The references of both sides are there already; all else is as the last packet left it.

@@ -12,7 +12,7 @@ pub const MOST_TRAFFIC_RULES: usize = 16;
 ///
 /// Row 0 is never used: a reference without a condition says 0. A row is written only while no entry refers to it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Condition {
     /// [`ConditionFlags`]: which parts are set. The others are zero.
     pub flags: u16,
@@ -28,6 +28,57 @@ pub struct Condition {
     pub rules: [TrafficRule; MOST_TRAFFIC_RULES],
 }
 
+impl Condition {
+    /// The condition with these parts; `None` if there are none. No rules: any traffic. Equal parts make equal conditions,
+    /// in whichever order the rules come.
+    ///
+    /// # Errors
+    /// [`TooManyRules`]: more than [`MOST_TRAFFIC_RULES`].
+    pub fn new(
+        vlan: Option<VlanMatch>,
+        mac: Option<MacAddress>,
+        traffic: &[TrafficRule],
+    ) -> Result<Option<Self>, TooManyRules> {
+        let mut rules = [TrafficRule::default(); MOST_TRAFFIC_RULES];
+        let used = rules.get_mut(..traffic.len()).ok_or(TooManyRules)?;
+        used.copy_from_slice(traffic);
+        used.sort_unstable();
+        let part = |is_set: bool, flag| if is_set { flag } else { 0 };
+        let flags = part(vlan.is_some(), ConditionFlags::VLAN)
+            | part(mac.is_some(), ConditionFlags::MAC)
+            | part(!traffic.is_empty(), ConditionFlags::TRAFFIC);
+        let condition = Self {
+            flags,
+            rules_used: traffic.len() as u16,
+            vlan: vlan.unwrap_or_default(),
+            mac: mac.unwrap_or_default(),
+            reserved: [0; 2],
+            rules,
+        };
+        Ok((flags != 0).then_some(condition))
+    }
+
+    /// The VLAN that is asked for.
+    pub fn vlan(&self) -> Option<VlanMatch> {
+        (self.flags & ConditionFlags::VLAN != 0).then_some(self.vlan)
+    }
+
+    /// The MAC address that is asked for on the target's side.
+    pub fn mac(&self) -> Option<MacAddress> {
+        (self.flags & ConditionFlags::MAC != 0).then_some(self.mac)
+    }
+
+    /// The kinds of traffic that are asked for, any of which will do; empty: any traffic.
+    pub fn traffic(&self) -> &[TrafficRule] {
+        let used = if self.flags & ConditionFlags::TRAFFIC == 0 { 0 } else { usize::from(self.rules_used) };
+        self.rules.get(..used).unwrap_or_default()
+    }
+}
+
+/// A condition cannot hold more than [`MOST_TRAFFIC_RULES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyRules;
+
 /// Bits of [`Condition::flags`].
 pub struct ConditionFlags;
 
@@ -42,7 +93,9 @@ impl ConditionFlags {
 
 /// A transport protocol, and if [`PortSide`] says so a range of its ports.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct TrafficRule {
     /// IP protocol number.
     pub protocol: u8,

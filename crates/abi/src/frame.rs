@@ -30,7 +30,8 @@ pub struct OptionSpan {
 pub struct FrameHeader {
     /// [`ABI_VERSION`](crate::ABI_VERSION) of the program.
     pub abi: u16,
-    /// Where the Ethernet header starts whose tags and MAC addresses count: the one directly in front of the packet.
+    /// Where the Ethernet header starts whose tags and MAC addresses count: the one directly in front of the packet;
+    /// [`FrameHeader::NO_LINK`] where a mirror has sent the bare packet.
     pub link_offset: u16,
     /// [`FrameFlags`].
     pub flags: u32,
@@ -91,6 +92,9 @@ impl FrameFlags {
 impl FrameHeader {
     /// Bytes that the program puts in front of a frame.
     pub const SIZE: usize = size_of::<Self>();
+
+    /// In [`FrameHeader::link_offset`]: the packet has no Ethernet header of its own, and so no MAC address and no VLAN.
+    pub const NO_LINK: u16 = u16::MAX;
 }
 
 // XDP gives 256 bytes of headroom, of which the kernel keeps 40 for its xdp_frame; some drivers leave 192 in all.

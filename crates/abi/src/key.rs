@@ -15,7 +15,7 @@ pub const NO_SLOT: u16 = u16::MAX;
 /// Slots are reused. A reference whose generation is not the one in the slot's policy speaks of an intercept that is
 /// gone, and counts for nothing.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SlotRef {
     /// Index into the slot table, or [`NO_SLOT`].
     pub slot: u16,

@@ -5,6 +5,7 @@
 //! were built from different versions of it refuse each other by [`ABI_VERSION`].
 #![no_std]
 
+mod claim;
 mod condition;
 mod counters;
 mod filter;
@@ -14,7 +15,12 @@ mod link;
 mod policy;
 mod port;
 
-pub use condition::{Condition, ConditionFlags, FragmentEntry, FragmentKey, MOST_TRAFFIC_RULES, PortSide, TrafficRule};
+pub use claim::Claim;
+#[cfg(feature = "selector")]
+pub use claim::Selector;
+pub use condition::{
+    Condition, ConditionFlags, FragmentEntry, FragmentKey, MOST_TRAFFIC_RULES, PortSide, TooManyRules, TrafficRule,
+};
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
 pub use filter::{FilterMark, MOST_LENGTHS, PrefixLengths};
 pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};

@@ -93,8 +93,8 @@ pub struct MacEntry {
     pub intercepts: Intercepts,
 }
 
-/// What the kernel knows of a VLAN. Its key is a [`VlanMatch`]; an entry of two tags holds the intercepts of the outer with
-/// [`VlanMatch::ANY`] too, and has the last word. See [`Intercepts`].
+/// What the kernel knows of a VLAN. Its key is a [`VlanMatch`]; an entry whose inner is not [`VlanMatch::ANY`], be it a tag
+/// or [`VlanMatch::NONE`], holds the intercepts of the outer with `ANY` too, and has the last word. See [`Intercepts`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct VlanEntry {

@@ -38,10 +38,10 @@ fn only_what_the_tables_name_is_handed_over() {
     assert_eq!(verdict.action, Action::Redirect);
     assert_eq!(&verdict.data[FrameHeader::SIZE..], wanted);
 
-    kernel.tables().remove_prefix(net(TARGET)).unwrap();
+    kernel.tables().unbind(prefix_of(TARGET)).unwrap();
     assert_eq!(action(&mut kernel, &wanted), Action::Drop);
     // Not there any more is no error.
-    kernel.tables().remove_prefix(net(TARGET)).unwrap();
+    kernel.tables().unbind(prefix_of(TARGET)).unwrap();
 }
 
 #[test]
@@ -106,10 +106,10 @@ fn the_tables_can_be_read_back() {
     expected.sort_unstable_by_key(|(prefix, _)| *prefix);
     assert_eq!(held, expected);
     for text in ["198.51.100.0/29", "2001:db8:7::/48"] {
-        kernel.tables().remove_prefix(net(text)).unwrap();
+        kernel.tables().unbind(prefix_of(text)).unwrap();
     }
-    kernel.tables().set_prefix(net(TARGET), &[other]).unwrap();
-    kernel.tables().set_prefix(net("2001:db8::7"), &[]).unwrap();
+    kernel.tables().bind(prefix_of(TARGET), &claims(&[other])).unwrap();
+    kernel.tables().bind(prefix_of("2001:db8::7"), &claims(&[])).unwrap();
     assert_eq!(kernel.tables().prefixes().unwrap(), [(net(TARGET), vec![other])]);
 }
 
@@ -154,17 +154,17 @@ fn the_longest_prefix_has_the_last_word_while_it_is_there() {
         ],
     ] {
         assert_eq!(found(&mut kernel, all), []);
-        kernel.tables().set_prefix(net(wide), &slots[..1]).unwrap();
+        kernel.tables().bind(prefix_of(wide), &claims(&slots[..1])).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [1, 1, 1, 0]);
-        kernel.tables().set_prefix(net(single), &slots).unwrap();
+        kernel.tables().bind(prefix_of(single), &claims(&slots)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [3, 1, 1, 0]);
-        kernel.tables().set_prefix(net(narrow), &slots[..2]).unwrap();
+        kernel.tables().bind(prefix_of(narrow), &claims(&slots[..2])).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [3, 2, 1, 0]);
-        kernel.tables().remove_prefix(net(single)).unwrap();
+        kernel.tables().unbind(prefix_of(single)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [2, 2, 1, 0]);
-        kernel.tables().remove_prefix(net(wide)).unwrap();
+        kernel.tables().unbind(prefix_of(wide)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [2, 2, 0, 0]);
-        kernel.tables().remove_prefix(net(narrow)).unwrap();
+        kernel.tables().unbind(prefix_of(narrow)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [0; 4]);
     }
 }
@@ -185,7 +185,7 @@ fn eight_lengths_of_a_family_and_no_ninth() {
     }
     assert_eq!(found(&mut kernel, "10.20.0.0"), []);
     // The other family has lengths of its own, and one that is no longer used makes room.
-    kernel.tables().set_prefix(net("2001:db8::/33"), &[SLOT]).unwrap();
+    kernel.tables().bind(prefix_of("2001:db8::/33"), &claims(&[SLOT])).unwrap();
     kernel.tables().remove_prefix(prefix(18)).unwrap();
     kernel.tables().set_prefix(prefix(20), &[SLOT]).unwrap();
     assert_eq!(found(&mut kernel, "10.20.0.0"), [SLOT.slot]);
@@ -228,10 +228,10 @@ fn prefixes_that_come_and_go_leave_the_others_found() {
 fn what_does_not_fit_is_refused_with_the_setting() {
     let mut kernel = Kernel::load(&KernelSettings { addresses_v4: 1, ..SMALL }).unwrap();
     assert!(matches!(kernel.tables().arm(16, &in_force(1, BOTH)), Err(TableError::NoSuchSlot { slot: 16, slots: 16 })));
-    kernel.tables().set_prefix(net("192.0.2.1"), &[SLOT]).unwrap();
-    let full = kernel.tables().set_prefix(net("192.0.2.2"), &[SLOT]).unwrap_err();
+    kernel.tables().bind(prefix_of("192.0.2.1"), &claims(&[SLOT])).unwrap();
+    let full = kernel.tables().bind(prefix_of("192.0.2.2"), &claims(&[SLOT])).unwrap_err();
     assert!(full.to_string().contains("addresses_v4") && !full.to_string().contains("192.0.2.2"), "{full}");
-    let many = kernel.tables().set_prefix(net("192.0.2.1"), &[SLOT; 9]).unwrap_err();
+    let many = kernel.tables().bind(prefix_of("192.0.2.1"), &claims(&[SLOT; 9])).unwrap_err();
     assert!(matches!(many, TableError::TooManySlots(9)));
     // What was there is as it was, and what was refused left nothing behind.
     assert_eq!(found(&mut kernel, "192.0.2.2"), []);
@@ -285,8 +285,8 @@ fn the_tables_can_be_changed_without_any_capability() {
             privileges::drop_all().unwrap();
             assert_eq!(privileges::missing().len(), privileges::NEEDED.len());
             kernel.tables().arm(5, &in_force(1, BOTH)).unwrap();
-            kernel.tables().set_prefix(net("192.0.2.5"), &[SlotRef { slot: 5, generation: 1 }]).unwrap();
-            kernel.tables().remove_prefix(net(TARGET)).unwrap();
+            kernel.tables().bind(prefix_of("192.0.2.5"), &claims(&[SlotRef { slot: 5, generation: 1 }])).unwrap();
+            kernel.tables().unbind(prefix_of(TARGET)).unwrap();
             assert_eq!(kernel.tables().prefixes().unwrap().len(), 1);
             CounterView::open(&fds).unwrap();
             assert!(matches!(Kernel::load(&SMALL), Err(KernelError::NotPermitted { .. })));
