@@ -4,8 +4,8 @@
 
 use core::ptr;
 use writ_abi::{
-    FilterMark, Intercepts, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4,
-    PrefixKey6, PrefixLengths, ProbeCounter, SlotRef,
+    FilterMark, Intercepts, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6,
+    PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
 };
 
 use crate::count::Counters;
@@ -14,7 +14,7 @@ use crate::scratch::{DESTINATION, References, SOURCE, Scratch};
 
 /// How often a table is asked for a prefix that the filter has. More than once, because user space rewrites an entry by
 /// putting a new one in its place: a reader can come between, and find none or one that is being reused.
-const TRIES: usize = 2;
+pub const TRIES: usize = 2;
 
 /// An address in network order, as it stands in the packet.
 pub trait Address {
@@ -179,16 +179,26 @@ pub fn may_know(mark: FilterMark) -> bool {
     word & mark.bits() == mark.bits()
 }
 
+/// Copies references.
+///
+/// # Safety
+/// `found` is part of an entry in map memory, aligned to 4 bytes.
+#[inline(always)]
+pub unsafe fn copy_references(found: *const [SlotRef; SLOTS_PER_ADDRESS], to: &mut [SlotRef; SLOTS_PER_ADDRESS]) {
+    for (i, to) in to.iter_mut().enumerate() {
+        // SAFETY: within the array.
+        *to = unsafe { ptr::read_volatile(found.cast::<SlotRef>().add(i)) };
+    }
+}
+
 /// Copies the references. False: they are not those of one entry.
 ///
 /// # Safety
 /// `found` is part of an entry in map memory.
 #[inline(always)]
 pub unsafe fn copy(found: *const Intercepts, to: References<'_>) -> bool {
-    for (i, to) in to.slots.iter_mut().enumerate() {
-        // SAFETY: within the array. Map values are aligned to 8 bytes, and the references in them to 4.
-        *to = unsafe { ptr::read_volatile((&raw const (*found).slots).cast::<SlotRef>().add(i)) };
-    }
+    // SAFETY: map values are aligned to 8 bytes, and the references in them to 4.
+    unsafe { copy_references(&raw const (*found).slots, to.slots) };
     for (i, to) in to.conditions.iter_mut().enumerate() {
         // SAFETY: as above, aligned to 2.
         *to = unsafe { ptr::read_volatile((&raw const (*found).conditions).cast::<u16>().add(i)) };
@@ -204,7 +214,7 @@ pub unsafe fn copy(found: *const Intercepts, to: References<'_>) -> bool {
 /// `found` is part of an entry in map memory.
 #[inline(always)]
 pub unsafe fn is_same<K>(found: *const K, wanted: &K) -> bool {
-    const { assert!(size_of::<K>().is_multiple_of(4) && align_of::<K>() == 1) };
+    const { assert!(size_of::<K>().is_multiple_of(4) && align_of::<K>() <= 4) };
     let (found, wanted) = (found.cast::<u32>(), ptr::from_ref(wanted).cast::<u32>());
     let mut difference = 0;
     for i in 0..size_of::<K>() / 4 {

@@ -5,8 +5,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use writ_abi::{
-    Condition, FragmentEntry, FragmentKey, MacEntry, MacKey, Port, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, PrefixLengths, ProbeCounters, SlotCounters, SlotPolicy,
-    VlanEntry, VlanMatch,
+    Condition, FragmentEntry, FragmentKey, MacEntry, MacKey, Port, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6,
+    PrefixLengths, ProbeCounters, SlotCounters, SlotPolicy, VlanEntry, VlanMatch,
 };
 
 use crate::scratch::Scratch;

@@ -2,7 +2,10 @@
 
 use core::ptr;
 use core::sync::atomic::{Ordering, compiler_fence};
-use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, OptionSpan, SLOTS_PER_ADDRESS, SlotRef};
+use writ_abi::{
+    ABI_VERSION, FragmentEntry, FrameFlags, FrameHeader, Intercepts, MacKey, OptionSpan, SLOTS_PER_ADDRESS, SlotRef,
+    VlanMatch,
+};
 
 use crate::maps::WRIT_SCRATCH;
 use crate::network::{Family, Network};
@@ -10,6 +13,11 @@ use crate::network::{Family, Network};
 /// The two sides of a packet, as indices.
 pub const SOURCE: usize = 0;
 pub const DESTINATION: usize = 1;
+
+/// In [`Scratch::stop`]: the headers have not been walked.
+pub const NOT_WALKED: u32 = u32::MAX;
+/// In [`Scratch::stop`]: nothing ended the walk.
+pub const ARRIVED: u32 = u32::MAX - 1;
 
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
@@ -21,10 +29,29 @@ pub struct Scratch {
     pub conditions: [[u16; SLOTS_PER_ADDRESS]; 2],
     /// What the slots said to each reference: of the source side, then of the destination side.
     pub answers: [[u8; SLOTS_PER_ADDRESS]; 2],
+    /// Entries that are read before they are believed: of a MAC address or a VLAN.
+    pub staged: Intercepts,
+    /// The MAC address of each end, and the VLAN, of the Ethernet header that counts. Written if somebody asks.
+    pub macs: [MacKey; 2],
+    pub vlan: VlanMatch,
     /// How many of the header's option spans are used.
     pub option_spans: u32,
-    /// Whether a slot that wants the packet wants its content too.
-    pub content_wanted: u32,
+    /// A bit for each reference whose slot wants content: of the source from bit 0, of the destination from bit 8.
+    pub content: u32,
+    /// Whether a reference waits for the kind of traffic to be known.
+    pub waiting: u32,
+    /// What ended the walk through the headers before a transport header was read: a
+    /// [`ProbeCounter`](writ_abi::ProbeCounter), or [`NOT_WALKED`] or [`ARRIVED`].
+    pub stop: u32,
+    /// IPv6: the identification in the fragment header.
+    pub identification: u32,
+    /// Source and destination port, if `has_ports` is not 0.
+    pub ports: [u16; 2],
+    pub has_ports: u32,
+    /// What was found out of one reference's traffic: [`crate::traffic`]'s.
+    pub remarks: u32,
+    /// What is known of the packet's first fragment.
+    pub fragment: FragmentEntry,
     /// What became of the packet: a [`Fate`](crate::slots::Fate).
     pub fate: u32,
 }
@@ -73,6 +100,7 @@ impl Scratch {
         header.wire_length = length;
         header.ip_offset = ip;
         header.ip_end = network.end;
+        header.undirected = 0;
         header.header_end = ip;
         header.transport_offset = 0;
         header.protocol = 0;
@@ -82,7 +110,7 @@ impl Scratch {
             unsafe { ptr::write_volatile(span, OptionSpan { offset: 0, length: 0 }) };
         }
         self.option_spans = 0;
-        self.content_wanted = 0;
+        self.stop = NOT_WALKED;
         self.settle();
     }
 
@@ -106,6 +134,29 @@ impl Scratch {
     #[inline(always)]
     pub fn network(&self) -> Network {
         Network { family: self.family(), offset: self.header.ip_offset, end: self.header.ip_end }
+    }
+
+    /// Notes that the slot at this place wants the packet.
+    #[inline(always)]
+    pub fn set_live(&mut self, side: usize, place: usize) {
+        if side == SOURCE {
+            self.header.source_live |= 1 << place;
+        } else {
+            self.header.destination_live |= 1 << place;
+        }
+    }
+
+    /// Whether a slot that wants the packet wants its content too.
+    #[inline(always)]
+    pub fn content_wanted(&self) -> bool {
+        let live = u32::from(self.header.source_live) | u32::from(self.header.destination_live) << 8;
+        self.content & live != 0
+    }
+
+    /// Whether any reference is bound to a condition.
+    #[inline(always)]
+    pub fn is_conditional(&self) -> bool {
+        self.conditions.as_flattened().iter().fold(0, |any, row| any | row) != 0
     }
 
     /// Whether any slot wants the packet.

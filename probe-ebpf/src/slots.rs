@@ -1,31 +1,36 @@
 //! The slots of a packet: which of the intercepts that have one of its addresses want it now, and what becomes of it
 //! in their accounts. The slots know nothing of each other.
 
+use core::mem::offset_of;
 use core::ptr;
-use writ_abi::{PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef};
+use writ_abi::{FrameHeader, PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy};
 
+use crate::condition::{self, Link};
 use crate::count::Counters;
 use crate::maps::WRIT_SLOTS;
-use crate::scratch::Scratch;
+use crate::scratch::{DESTINATION, SOURCE, Scratch};
 
-/// What a slot says to a reference.
-mod answer {
+/// What a slot says to a reference. Of several references to the same slot the greatest answer counts.
+pub mod answer {
     /// The reference is unused.
     pub const NONE: u8 = 0;
-    /// The packet is wanted.
-    pub const LIVE: u8 = 1;
+    /// The slot belongs to another intercept by now.
+    pub const STALE: u8 = 1;
     /// The start is yet to come.
     pub const EARLY: u8 = 2;
     /// The stop has passed.
     pub const EXPIRED: u8 = 3;
-    /// The slot belongs to another intercept by now.
-    pub const STALE: u8 = 4;
     /// The intercept wants the other side's packets only.
-    pub const OTHER_DIRECTION: u8 = 5;
+    pub const OTHER_DIRECTION: u8 = 4;
+    /// The packet is not what the target's condition asks for.
+    pub const OTHER_TRAFFIC: u8 = 5;
+    /// It cannot be known whether it is.
+    pub const UNKNOWN_TRAFFIC: u8 = 6;
+    /// Wanted, if it is of the right kind of traffic, which is not known yet.
+    pub const WAITING: u8 = 7;
+    /// The packet is wanted.
+    pub const LIVE: u8 = 8;
 }
-
-const SOURCE: usize = 0;
-const DESTINATION: usize = 1;
 
 /// What became of a packet that a target had a part in.
 #[repr(u32)]
@@ -41,47 +46,66 @@ pub enum Fate {
     CutFailed = 3,
 }
 
-/// Asks every slot, and marks in the header which of them want the packet.
+/// Asks every slot, and marks in the header which of them want the packet. Those whose condition names a kind of traffic
+/// are left waiting.
 #[inline(always)]
 pub fn judge(scratch: &mut Scratch, now: u64) {
     scratch.header.source_live = 0;
     scratch.header.destination_live = 0;
-    for i in 0..SLOTS_PER_ADDRESS {
-        let answer = ask(scratch.header.source[i], PolicyFlags::SOURCE, now, &mut scratch.content_wanted);
-        scratch.answers[SOURCE][i] = answer;
-        if answer == answer::LIVE {
-            scratch.header.source_live |= 1 << i;
-        }
+    scratch.content = 0;
+    scratch.waiting = 0;
+    for place in 0..SLOTS_PER_ADDRESS {
+        // Who is found by the VLAN can be either end, so only who wants both directions is sure to want it.
+        let undirected = scratch.header.undirected & 1 << place != 0;
+        let both = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
+        ask(scratch, SOURCE, place, if undirected { both } else { PolicyFlags::SOURCE }, now);
     }
-    for i in 0..SLOTS_PER_ADDRESS {
-        let answer = ask(scratch.header.destination[i], PolicyFlags::DESTINATION, now, &mut scratch.content_wanted);
-        scratch.answers[DESTINATION][i] = answer;
-        if answer == answer::LIVE {
-            scratch.header.destination_live |= 1 << i;
-        }
+    for place in 0..SLOTS_PER_ADDRESS {
+        ask(scratch, DESTINATION, place, PolicyFlags::DESTINATION, now);
     }
 }
 
 #[inline(always)]
-fn ask(reference: SlotRef, direction: u32, now: u64, content_wanted: &mut u32) -> u8 {
+fn ask(scratch: &mut Scratch, side: usize, place: usize, directions: u32, now: u64) {
+    let answer = answer_of(scratch, side, place, directions, now);
+    scratch.answers[side][place] = answer;
+    if answer == answer::LIVE {
+        scratch.set_live(side, place);
+    } else if answer == answer::WAITING {
+        scratch.waiting = 1;
+    }
+}
+
+#[inline(always)]
+fn answer_of(scratch: &mut Scratch, side: usize, place: usize, directions: u32, now: u64) -> u8 {
+    let reference = scratch.references(side).slots[place];
     if !reference.is_some() {
         return answer::NONE;
     }
     let Some(policy) = WRIT_SLOTS.get_ptr(reference.slot.into()) else { return answer::STALE };
     let policy = read(policy);
     if policy.generation != reference.generation {
-        answer::STALE
-    } else if now >= policy.stop_ns {
-        answer::EXPIRED
-    } else if now < policy.start_ns {
-        answer::EARLY
-    } else if policy.flags & direction == 0 {
-        answer::OTHER_DIRECTION
-    } else {
-        if policy.flags & PolicyFlags::HEADERS_ONLY == 0 {
-            *content_wanted = 1;
-        }
-        answer::LIVE
+        return answer::STALE;
+    }
+    if now >= policy.stop_ns {
+        return answer::EXPIRED;
+    }
+    if now < policy.start_ns {
+        return answer::EARLY;
+    }
+    if policy.flags & directions != directions {
+        return answer::OTHER_DIRECTION;
+    }
+    if policy.flags & PolicyFlags::HEADERS_ONLY == 0 {
+        scratch.content |= 1 << (SLOTS_PER_ADDRESS * side + place);
+    }
+    match scratch.conditions[side][place] {
+        0 => answer::LIVE,
+        row => match condition::link(scratch, side, row) {
+            Link::Met => answer::LIVE,
+            Link::MetButTraffic => answer::WAITING,
+            Link::NotMet => answer::OTHER_TRAFFIC,
+        },
     }
 }
 
@@ -101,36 +125,54 @@ fn read(policy: *const SlotPolicy) -> SlotPolicy {
     }
 }
 
-/// Enters the packet into the account of every slot that it refers to, once: where both sides refer to the same slot,
-/// the source side's account speaks for both, and a packet that either side wants is wanted. Its fate is read from the
-/// scratch, so that the verifier walks this once and not once for each.
+/// Enters the packet into the account of every slot that it refers to, once: with the best answer where several references
+/// are to the same slot. Its fate is read from the scratch, so that the verifier walks this once and not once for each.
 #[inline(always)]
-pub fn account(scratch: &Scratch, counters: Counters) {
-    for i in 0..SLOTS_PER_ADDRESS {
-        let mut answer = scratch.answers[SOURCE][i];
-        if answer == answer::NONE {
+pub fn account(scratch: &mut Scratch, counters: Counters) {
+    for place in 0..PLACES {
+        if answer_at(scratch, place) == answer::NONE {
             continue;
         }
-        if let Some(twin) = twin(scratch.header.source[i], &scratch.header.destination)
-            && scratch.answers[DESTINATION][twin] == answer::LIVE
-        {
-            answer = answer::LIVE;
-        }
-        enter(scratch, counters, scratch.header.source[i].slot, answer);
-    }
-    for i in 0..SLOTS_PER_ADDRESS {
-        let answer = scratch.answers[DESTINATION][i];
-        if answer == answer::NONE || twin(scratch.header.destination[i], &scratch.header.source).is_some() {
-            continue;
-        }
-        enter(scratch, counters, scratch.header.destination[i].slot, answer);
+        join_later(scratch, place);
+        enter(scratch, counters, reference_at(scratch, place) as u16, answer_at(scratch, place));
     }
 }
 
-/// Place of the same reference on the other side.
+/// The places of both sides.
+const PLACES: usize = 2 * SLOTS_PER_ADDRESS;
+
+/// Takes the answers of the later references to the same slot into that of this one.
 #[inline(always)]
-fn twin(reference: SlotRef, others: &[SlotRef; SLOTS_PER_ADDRESS]) -> Option<usize> {
-    others.iter().position(|other| *other == reference)
+fn join_later(scratch: &mut Scratch, place: usize) {
+    let reference = reference_at(scratch, place);
+    for later in place + 1..PLACES {
+        let answer = answer_at(scratch, later);
+        if answer == answer::NONE || reference_at(scratch, later) != reference {
+            continue;
+        }
+        let best = answer.max(answer_at(scratch, place));
+        let answers = scratch.answers.as_flattened_mut();
+        answers[place] = best;
+        answers[later] = answer::NONE;
+    }
+}
+
+#[inline(always)]
+fn answer_at(scratch: &Scratch, place: usize) -> u8 {
+    scratch.answers.as_flattened()[place]
+}
+
+/// The reference at a place of both sides, as a number: the slot in its lower half.
+#[inline(always)]
+fn reference_at(scratch: &Scratch, place: usize) -> u32 {
+    const {
+        let side = SLOTS_PER_ADDRESS * size_of::<u32>();
+        assert!(offset_of!(FrameHeader, destination) == offset_of!(FrameHeader, source) + side);
+        assert!(offset_of!(FrameHeader, source).is_multiple_of(4));
+    }
+    let header = &raw const scratch.header;
+    // SAFETY: the destination's references follow the source's, so all places are within the header.
+    unsafe { ptr::read_volatile((&raw const (*header).source).cast::<u32>().add(place)) }
 }
 
 #[inline(always)]
@@ -149,6 +191,8 @@ fn enter(scratch: &Scratch, counters: Counters, slot: u16, answer: u8) {
         answer::EARLY => slot.early += 1,
         answer::EXPIRED => slot.expired += 1,
         answer::STALE => slot.stale += 1,
+        answer::OTHER_TRAFFIC => slot.other_traffic += 1,
+        answer::UNKNOWN_TRAFFIC => slot.unknown_traffic += 1,
         _ => slot.other_direction += 1,
     }
 }

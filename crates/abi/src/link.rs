@@ -70,6 +70,21 @@ impl VlanMatch {
         FilterMark::of(0xff02_0000_0000_0000 | (self.outer as u64) << 16 | self.inner as u64, 0)
     }
 
+    /// The tags so far with one more behind them, of which this is the control information: its lower 12 bits are the VLAN.
+    #[inline(always)]
+    pub const fn and_tag(self, control: u16) -> Self {
+        let vlan = control & 0x0fff;
+        if vlan == Self::NONE {
+            self
+        } else if self.outer == Self::NONE {
+            Self { outer: vlan, inner: Self::NONE }
+        } else if self.inner == Self::NONE {
+            Self { outer: self.outer, inner: vlan }
+        } else {
+            Self { outer: self.outer, inner: Self::DEEPER }
+        }
+    }
+
     /// The same outer tag, whatever is behind it.
     #[inline(always)]
     pub const fn any_inner(self) -> Self {

@@ -62,13 +62,7 @@ impl<'a> Packet<'a> {
         while let Some([kind @ .., high, low]) = tags.next().and_then(|tag| tag.first_chunk::<4>())
             && TAGS.contains(kind)
         {
-            let vlan = u16::from_be_bytes([*high, *low]) & 0x0fff;
-            found = match found {
-                _ if vlan == 0 => found,
-                VlanMatch { outer: VlanMatch::NONE, .. } => VlanMatch { outer: vlan, ..found },
-                VlanMatch { inner: VlanMatch::NONE, .. } => VlanMatch { inner: vlan, ..found },
-                _ => VlanMatch { inner: VlanMatch::DEEPER, ..found },
-            };
+            found = found.and_tag(u16::from_be_bytes([*high, *low]));
         }
         (found.outer != VlanMatch::NONE).then_some(found)
     }

@@ -122,9 +122,9 @@ impl TargetView {
     pub(crate) fn wants_vlan(&self, slot: SlotRef, packet: &Packet<'_>) -> bool {
         let Some(vlan) = packet.vlan().filter(|_| !packet.is_inner()) else { return false };
         self.of(slot).is_some_and(|targets| {
-            [vlan, vlan.any_inner()].into_iter().any(|vlan| {
-                targets.any_of(Selector::Vlan(vlan), |condition| meets(condition, packet, End::Source))
-            })
+            [vlan, vlan.any_inner()]
+                .into_iter()
+                .any(|vlan| targets.any_of(Selector::Vlan(vlan), |condition| meets(condition, packet, End::Source)))
         })
     }
 

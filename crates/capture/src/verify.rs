@@ -59,9 +59,8 @@ pub fn verify(header: &FrameHeader, frame: &[u8], targets: &TargetView) -> Verif
         return verified;
     };
     let (directed, undirected) = (header.source_live & !header.undirected, header.source_live & header.undirected);
-    verified.side(directed, &header.source, Direction::FromSubject, |slot| {
-        targets.wants_end(slot, &packet, End::Source)
-    });
+    verified
+        .side(directed, &header.source, Direction::FromSubject, |slot| targets.wants_end(slot, &packet, End::Source));
     verified.side(header.destination_live, &header.destination, Direction::ToSubject, |slot| {
         targets.wants_end(slot, &packet, End::Destination)
     });

@@ -30,12 +30,7 @@ impl Conditions {
         let map: Array<_, Condition> =
             Array::try_from(take_map(ebpf, maps::CONDITIONS)?).map_err(refused(maps::CONDITIONS))?;
         let rows = u16::try_from(map.len()).unwrap_or(u16::MAX);
-        Ok(Self {
-            map,
-            rows: HashMap::new(),
-            uses: vec![Row::default(); usize::from(rows)],
-            free: (1..rows).collect(),
-        })
+        Ok(Self { map, rows: HashMap::new(), uses: vec![Row::default(); usize::from(rows)], free: (1..rows).collect() })
     }
 
     /// Claims as an entry holds them, at most [`SLOTS_PER_ADDRESS`]: each condition has a row that counts this place.

@@ -3,7 +3,9 @@
 use super::{TableError, errno, refused, take_map};
 use aya::maps::{HashMap, MapData, MapError};
 use aya::{Ebpf, Pod};
-use writ_abi::{Intercepts, MacEntry, MacKey, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, VlanEntry, VlanMatch};
+use writ_abi::{
+    Intercepts, MacEntry, MacKey, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, VlanEntry, VlanMatch,
+};
 
 /// Update only what is there: `BPF_EXIST`.
 const EXISTING: u64 = 2;
