@@ -78,12 +78,12 @@ impl fmt::Display for Criteria {
                     write!(f, "{prefix}")?;
                 }
                 if let Some(mac) = mac {
-                    write!(f, " at {mac}")?;
+                    write!(f, " at MAC {mac}")?;
                 }
                 say_rest(f, *vlan, traffic)
             }
             Self::Mac { mac, vlan, traffic } => {
-                write!(f, "{mac}")?;
+                write!(f, "MAC {mac}")?;
                 say_rest(f, *vlan, traffic)
             }
             Self::Vlan { vlan, traffic } => {

@@ -21,16 +21,16 @@ fn two(first: &str, second: &str) -> String {
 #[test]
 fn a_target_says_back_which_packets_are_meant() {
     for (fields, words) in [
-        ("mac = \"02:00:5E:10:00:01\"", "02:00:5e:10:00:01"),
+        ("mac = \"02:00:5E:10:00:01\"", "MAC 02:00:5e:10:00:01"),
         ("vlan = \"100\"", "VLAN 100"),
         ("vlan = \"200.100\"", "VLAN 200.100"),
         ("vlan = \"4094.*\"", "VLAN 4094.*"),
         ("address = \"192.0.2.0/28\"\nvlan = \"1.4094\"", "192.0.2.0/28 in VLAN 1.4094"),
         (
             "address = \"192.0.2.7\"\nmac = \"02:00:5e:10:00:01\"\nvlan = \"200.*\"",
-            "192.0.2.7 at 02:00:5e:10:00:01 in VLAN 200.*",
+            "192.0.2.7 at MAC 02:00:5e:10:00:01 in VLAN 200.*",
         ),
-        ("mac = \"02:00:5e:10:00:01\"\nvlan = \"100\"", "02:00:5e:10:00:01 in VLAN 100"),
+        ("mac = \"02:00:5e:10:00:01\"\nvlan = \"100\"", "MAC 02:00:5e:10:00:01 in VLAN 100"),
         (
             "address = \"192.0.2.7\"\ntraffic = [\"tcp far 25,587-590\", \"udp own 5060\", \"icmp\", \"47\"]",
             "192.0.2.7, only TCP port 25 at the far end or TCP ports 587-590 at the far end or UDP port 5060 at the \

@@ -26,7 +26,7 @@ pub(super) const DELIVERED: usize = 4;
 const LOST: usize = 7;
 const FORMER: usize = FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS;
 /// How many figures of former capture roles are kept.
-pub const FORMER_FIGURES: usize = 9;
+pub const FORMER_FIGURES: usize = 11;
 const _: () = assert!(FORMER + FORMER_FIGURES <= SLOT_WORDS);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
