@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`warrants`] | warrants begin, end and overlap under load, and none disturbs another |
 //! | [`targets`] | overlapping prefixes, as many as can be, and one too many; ten thousand targets |
+//! | [`lines`] | lines told by VLAN and MAC address, kinds of traffic, and their fragments |
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod lines;
 mod ports;
 mod replay;
 mod roles;
