@@ -47,6 +47,21 @@ fn a_target_says_back_which_packets_are_meant() {
 }
 
 #[test]
+fn the_example_of_lines_says_what_its_text_says() {
+    let warrant = parse(include_str!("../../../../docs/examples/warrant-lines.toml")).unwrap();
+    let words: Vec<_> = warrant.targets().iter().map(|target| target.criteria.to_string()).collect();
+    assert_eq!(
+        words,
+        [
+            "192.0.2.7 in VLAN 100, only TCP port 25 at the far end or TCP port 465 at the far end or TCP port 587 at \
+             the far end or UDP port 5060 at the target's own end",
+            "MAC 02:00:5e:10:00:01",
+            "VLAN 200.100, only TCP port 80 at either end or TCP ports 8080-8089 at either end or ICMP or protocol 47",
+        ]
+    );
+}
+
+#[test]
 fn protocols_have_one_meaning_by_name_and_by_number() {
     let rules = |text: &str| match &parse(&with(&format!("address = \"192.0.2.7\"\ntraffic = [{text:?}]"))) {
         Ok(warrant) => match &warrant.targets()[0].criteria {
