@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::{Array, MapData, ProgramArray};
 use aya::programs::{ProgramFd, TestRun as _, TestRunOptions};
-use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_abi::{Claim, PolicyFlags, Selector, SlotPolicy, SlotRef};
 use writ_capture::{Action, Kernel, KernelSettings, OnMiss};
 
 use crate::programs::{self, Globals};
@@ -132,7 +132,7 @@ fn one_table(family: Family, targets: usize, effort: Effort) -> Result<Vec<f64>>
     let hit_frame = frame::udp(bystander(0), subjects[0], LENGTH).context("addresses of one family")?;
     let mut kernel = Kernel::load(&KernelSettings::default())?;
     for address in &subjects {
-        kernel.tables().set_prefix((*address).into(), &[SLOT])?;
+        kernel.tables().bind(Selector::Prefix((*address).into()), &[Claim { slot: SLOT, condition: None }])?;
     }
     let mut timer = Timer::new(&hit_frame)?;
     let mut least = Vec::new();

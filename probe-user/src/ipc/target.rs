@@ -4,6 +4,7 @@
 use super::message::SlotName;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use writ_abi::{Claim, Condition, MacAddress, Selector, TrafficRule, VlanMatch};
 use writ_capture::Target;
 use writ_identity::Want;
@@ -34,6 +35,12 @@ impl From<ArmedTarget> for Target {
 impl From<IpNet> for ArmedTarget {
     fn from(prefix: IpNet) -> Self {
         Self { selector: Selector::Prefix(prefix), condition: None }
+    }
+}
+
+impl From<IpAddr> for ArmedTarget {
+    fn from(address: IpAddr) -> Self {
+        IpNet::from(address).into()
     }
 }
 
@@ -161,7 +168,7 @@ mod condition {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv6Addr};
+    use std::net::Ipv6Addr;
     use writ_abi::{MOST_TRAFFIC_RULES, PortSide, SlotRef};
 
     /// A target that needs as many bytes as any.
