@@ -64,7 +64,7 @@ fn fragments(packet: &[u8], identification: u16, most: usize) -> Vec<Vec<u8>> {
                 let length = u16::try_from(header + piece.len()).unwrap();
                 fragment[2..4].copy_from_slice(&length.to_be_bytes());
                 fragment[4..6].copy_from_slice(&identification.to_be_bytes());
-                fragment[6..8].copy_from_slice(&(offset / 8 | u16::from(more) << 13).to_be_bytes());
+                fragment[6..8].copy_from_slice(&((offset / 8) | (u16::from(more) << 13)).to_be_bytes());
             } else {
                 let length = u16::try_from(8 + piece.len()).unwrap();
                 fragment[4..6].copy_from_slice(&length.to_be_bytes());
@@ -78,6 +78,9 @@ fn fragments(packet: &[u8], identification: u16, most: usize) -> Vec<Vec<u8>> {
         })
         .collect()
 }
+
+/// A kind of frame: its tags, the MAC address on the party's side, the party, its port, and whose packet it is.
+struct Kind(&'static [(u16, u16)], [u8; 6], &'static str, u16, &'static [&'static str]);
 
 /// What an agency has of a case once its books are closed.
 fn delivered(scene: &Scene, order: &Order) -> Vec<IpPacket> {
@@ -117,32 +120,31 @@ fn lines_are_told_by_their_vlan_and_their_mac_address_alone_or_with_an_address()
 
     const C: u16 = 0x8100;
     const S: u16 = 0x88a8;
-    let (both, nobody) = (["CASE-MAC", "CASE-LINE"], []);
-    // Tags, MAC address of the party's side, the party, its port, and whose packet it is.
-    let kinds: &[(&[(u16, u16)], [u8; 6], &str, u16, &[&str])] = &[
-        (&[(S, 200), (C, 100)], NEIGHBOUR, STRANGER, 7, &["CASE-PAIR"]),
-        (&[(0x9100, 200), (C, 0xe000 | 100)], NEIGHBOUR, BOB, 7, &["CASE-PAIR"]),
+    const NOBODY: &[&str] = &[];
+    let kinds: &[Kind] = &[
+        Kind(&[(S, 200), (C, 100)], NEIGHBOUR, STRANGER, 7, &["CASE-PAIR"]),
+        Kind(&[(0x9100, 200), (C, 0xe000 | 100)], NEIGHBOUR, BOB, 7, &["CASE-PAIR"]),
         // A tag of VLAN 0 carries a priority only.
-        (&[(C, 0x6000), (S, 200), (C, 100)], NEIGHBOUR, STRANGER, 7, &["CASE-PAIR"]),
-        (&[(S, 200)], NEIGHBOUR, STRANGER, 7, &nobody),
-        (&[(S, 200), (C, 101)], NEIGHBOUR, STRANGER, 7, &nobody),
-        (&[(S, 100), (C, 200)], NEIGHBOUR, STRANGER, 7, &nobody),
-        (&[], NEIGHBOUR, STRANGER, 7, &nobody),
-        (&[], LINE, BOB, 7, &["CASE-MAC"]),
-        (&[(C, 999)], LINE, STRANGER, 7, &["CASE-MAC"]),
-        (&[(C, 100)], NEIGHBOUR, ALICE, 7, &["CASE-LINE"]),
-        (&[(C, 100)], NEIGHBOUR, STRANGER, 7, &nobody),
-        (&[], NEIGHBOUR, ALICE, 7, &nobody),
-        (&[(S, 200), (C, 100)], NEIGHBOUR, ALICE, 7, &["CASE-PAIR"]),
-        (&[(C, 100)], LINE, ALICE, 7, &both),
-        (&[(C, 300)], NEIGHBOUR, STRANGER, 53, &["CASE-PEN"]),
-        (&[(C, 300)], NEIGHBOUR, STRANGER, 54, &nobody),
+        Kind(&[(C, 0x6000), (S, 200), (C, 100)], NEIGHBOUR, STRANGER, 7, &["CASE-PAIR"]),
+        Kind(&[(S, 200)], NEIGHBOUR, STRANGER, 7, NOBODY),
+        Kind(&[(S, 200), (C, 101)], NEIGHBOUR, STRANGER, 7, NOBODY),
+        Kind(&[(S, 100), (C, 200)], NEIGHBOUR, STRANGER, 7, NOBODY),
+        Kind(&[], NEIGHBOUR, STRANGER, 7, NOBODY),
+        Kind(&[], LINE, BOB, 7, &["CASE-MAC"]),
+        Kind(&[(C, 999)], LINE, STRANGER, 7, &["CASE-MAC"]),
+        Kind(&[(C, 100)], NEIGHBOUR, ALICE, 7, &["CASE-LINE"]),
+        Kind(&[(C, 100)], NEIGHBOUR, STRANGER, 7, NOBODY),
+        Kind(&[], NEIGHBOUR, ALICE, 7, NOBODY),
+        Kind(&[(S, 200), (C, 100)], NEIGHBOUR, ALICE, 7, &["CASE-PAIR"]),
+        Kind(&[(C, 100)], LINE, ALICE, 7, &["CASE-MAC", "CASE-LINE"]),
+        Kind(&[(C, 300)], NEIGHBOUR, STRANGER, 53, &["CASE-PEN"]),
+        Kind(&[(C, 300)], NEIGHBOUR, STRANGER, 54, NOBODY),
     ];
     let [mut tap] = <[FrameSender; 1]>::try_from(scene.senders(&["tap0"])).unwrap();
     let mut truth: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
     let mut number = 0u32;
     let mut send = |tap: &mut FrameSender| {
-        for (tags, own, party, port, cases) in kinds {
+        for Kind(tags, own, party, port, cases) in kinds {
             for outward in [true, false] {
                 number += 1;
                 let packet = udp(party.parse().unwrap(), outward, *port, 9, &number.to_be_bytes());
