@@ -10,7 +10,7 @@ use crate::lookup;
 use crate::maps::WRIT_FRAGMENTS;
 use crate::network::Family;
 use crate::packet;
-use crate::scratch::{DESTINATION, SOURCE, Scratch};
+use crate::scratch::{PLACES, SOURCE, Scratch, side_of};
 use crate::slots::answer;
 use crate::{ipv4, ipv6};
 
@@ -29,18 +29,43 @@ pub fn remember(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     _ = WRIT_FRAGMENTS.insert(&scratch.fragment.key, &scratch.fragment, 0);
 }
 
+/// Keeps the reference at a place for [`remember`].
+#[inline(always)]
+pub fn keep(scratch: &mut Scratch, place: usize) {
+    let reference = scratch.reference(place);
+    let side = if side_of(place) == SOURCE { &mut scratch.fragment.source } else { &mut scratch.fragment.destination };
+    side[place % SLOTS_PER_ADDRESS] = reference;
+}
+
 /// Lets those have a later fragment who had the first.
 #[inline(never)]
 pub fn follow(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     if set_key(ctx, scratch).is_none() || !recall(scratch, now) {
         return;
     }
-    for place in 0..SLOTS_PER_ADDRESS {
-        follow_one(scratch, SOURCE, place);
+    for place in 0..PLACES as u32 {
+        writ_follow(place);
     }
-    for place in 0..SLOTS_PER_ADDRESS {
-        follow_one(scratch, DESTINATION, place);
+    scratch.settle();
+}
+
+/// Lets one reference have a later fragment if it had the first. A global function, like
+/// [`writ_ask`](crate::slots::writ_ask).
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_follow(place: u32) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let place = place as usize % PLACES;
+    if scratch.answer(place) != answer::UNKNOWN_TRAFFIC {
+        return 0;
     }
+    let reference = scratch.reference(place);
+    let side = if side_of(place) == SOURCE { &scratch.fragment.source } else { &scratch.fragment.destination };
+    if side.iter().any(|known| *known == reference) {
+        scratch.set_answer(place, answer::LIVE);
+        scratch.set_live(place);
+    }
+    0
 }
 
 /// Copies what is known of the packet into the scratch. False: nothing, or it is too old.
@@ -57,23 +82,6 @@ fn recall(scratch: &mut Scratch, now: u64) -> bool {
     // SAFETY: as above. Last, since elements are reused under a reader.
     let same = unsafe { lookup::is_same(&raw const (*entry).key, &scratch.fragment.key) };
     same && now.wrapping_sub(time) < FragmentEntry::LIFE_NS
-}
-
-#[inline(always)]
-fn follow_one(scratch: &mut Scratch, side: usize, place: usize) {
-    if scratch.answers[side][place] != answer::UNKNOWN_TRAFFIC {
-        return;
-    }
-    let (references, known) = if side == SOURCE {
-        (&scratch.header.source, &scratch.fragment.source)
-    } else {
-        (&scratch.header.destination, &scratch.fragment.destination)
-    };
-    let reference = references[place];
-    if known.iter().any(|known| *known == reference) {
-        scratch.answers[side][place] = answer::LIVE;
-        scratch.set_live(side, place);
-    }
 }
 
 /// What tells the packet's fragments from those of others.

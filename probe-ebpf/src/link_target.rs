@@ -3,7 +3,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use core::ptr;
-use writ_abi::{Intercepts, LinkTargets, MacKey, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef, VlanMatch};
+use writ_abi::{Intercepts, LinkTargets, MacKey, ProbeCounter, SLOTS_PER_ADDRESS, VlanMatch};
 
 use crate::count::Counters;
 use crate::ethernet;
@@ -22,7 +22,7 @@ pub fn kinds() -> u64 {
 /// Adds who wants the packet's MAC addresses or its VLAN to those who want its addresses; `found` says whether there are
 /// such. Returns whether anybody is in the scratch now.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters, mut found: bool) -> bool {
+pub fn look_up(ctx: &XdpContext, scratch: &mut Scratch, mut found: bool) -> bool {
     let kinds = kinds();
     if kinds == 0 {
         return found;
@@ -32,22 +32,30 @@ pub fn look_up(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters, mut 
         scratch.references(DESTINATION).clear();
     }
     ethernet::identify(ctx, scratch);
+    scratch.settle();
     if kinds & LinkTargets::MAC != 0 {
-        found |= mac(scratch, counters, SOURCE);
-        found |= mac(scratch, counters, DESTINATION);
+        for side in [SOURCE, DESTINATION] {
+            found |= writ_mac(side as u32) != 0;
+        }
     }
     if kinds & LinkTargets::VLAN != 0 && scratch.vlan.outer != VlanMatch::NONE {
-        let tags = scratch.vlan;
-        found |= vlan(scratch, counters, tags) || vlan(scratch, counters, tags.any_inner());
+        found |= writ_vlan(0) != 0 || writ_vlan(1) != 0;
     }
+    scratch.settle();
     found
 }
 
-#[inline(always)]
-fn mac(scratch: &mut Scratch, counters: Counters, side: usize) -> bool {
+/// Looks up the MAC address of a side. Not 0: somebody wants it. A global function, like
+/// [`writ_ask`](crate::slots::writ_ask).
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_mac(side: u32) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let Some(counters) = Counters::of_this_cpu() else { return 0 };
+    let side = side as usize & 1;
     let key: MacKey = scratch.macs[side];
     if !lookup::may_know(key.mark()) {
-        return false;
+        return 0;
     }
     for _ in 0..TRIES {
         let Some(entry) = WRIT_MACS.get_ptr(&key) else { continue };
@@ -58,17 +66,22 @@ fn mac(scratch: &mut Scratch, counters: Counters, side: usize) -> bool {
         };
         if whole {
             append(scratch, counters, side, false);
-            return true;
+            return 1;
         }
         counters.count(ProbeCounter::Torn);
     }
-    false
+    0
 }
 
-#[inline(always)]
-fn vlan(scratch: &mut Scratch, counters: Counters, key: VlanMatch) -> bool {
+/// Looks up the frame's VLAN; if `any` is not 0, its outer one whatever is behind it. Else like [`writ_mac`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_vlan(any: u32) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let Some(counters) = Counters::of_this_cpu() else { return 0 };
+    let key = if any == 0 { scratch.vlan } else { scratch.vlan.any_inner() };
     if !lookup::may_know(key.mark()) {
-        return false;
+        return 0;
     }
     for _ in 0..TRIES {
         let Some(entry) = WRIT_VLANS.get_ptr(&key) else { continue };
@@ -79,11 +92,11 @@ fn vlan(scratch: &mut Scratch, counters: Counters, key: VlanMatch) -> bool {
         };
         if whole {
             append(scratch, counters, SOURCE, true);
-            return true;
+            return 1;
         }
         counters.count(ProbeCounter::Torn);
     }
-    false
+    0
 }
 
 #[inline(always)]
@@ -95,10 +108,16 @@ fn staged(scratch: &mut Scratch) -> References<'_> {
 /// Puts what is staged behind the references of a side.
 #[inline(always)]
 fn append(scratch: &mut Scratch, counters: Counters, side: usize, undirected: bool) {
-    let mut next = 0;
-    for slot in scratch.references(side).slots.iter() {
-        next += usize::from(slot.is_some());
+    scratch.used = 0;
+    for i in 0..SLOTS_PER_ADDRESS {
+        // Through the scratch, so that the verifier does not follow each number on its own.
+        scratch.settle();
+        if scratch.references(side).slots[i].is_some() {
+            scratch.used = i as u32 + 1;
+        }
     }
+    scratch.settle();
+    let mut next = scratch.used as usize;
     for i in 0..SLOTS_PER_ADDRESS {
         let (slot, condition) = (scratch.staged.slots[i], scratch.staged.conditions[i]);
         if !slot.is_some() {

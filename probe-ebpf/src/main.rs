@@ -180,7 +180,7 @@ fn look_up(
 #[inline(always)]
 fn take_packet(ctx: &XdpContext, counters: Counters, found: bool) -> Result<u32, ProbeCounter> {
     let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
-    let found = link_target::look_up(ctx, scratch, counters, found);
+    let found = link_target::look_up(ctx, scratch, found);
     if found && let Some(action) = offer(ctx, scratch, counters) {
         return Ok(action);
     }
@@ -220,13 +220,15 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
         ethernet::identify(ctx, scratch);
     }
     slots::judge(scratch, now);
-    if scratch.waiting != 0 {
+    if scratch.waiting != 0 || scratch.wanted() {
         walk(ctx, scratch);
+    }
+    if scratch.waiting != 0 {
         traffic::resolve(ctx, scratch, now);
     }
     let fate = if scratch.wanted() { hand_over(ctx, scratch, counters) } else { Fate::NotTaken };
     scratch.fate = fate as u32;
-    slots::account(scratch, counters);
+    slots::account(scratch);
     match fate {
         Fate::NotTaken => None,
         Fate::HandedOver => Some(XDP_REDIRECT),
@@ -234,11 +236,10 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
     }
 }
 
-/// Walks the headers of a packet that is wanted, if that has not been done, cuts what nobody may have, and hands over the rest.
+/// Takes a packet that is wanted and whose headers have been walked: cuts what nobody may have, and hands over the rest.
 #[inline(always)]
 fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fate {
     counters.count(ProbeCounter::Hits);
-    walk(ctx, scratch);
     counters.count_place(scratch.stop);
     match handover::port(ctx, counters) {
         Some(socket) if cut::apply(ctx, scratch, counters) => handover::redirect(ctx, scratch, counters, socket),

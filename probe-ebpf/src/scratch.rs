@@ -1,5 +1,6 @@
 //! The program's own memory: per CPU, of a packet whose address belongs to an intercept.
 
+use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{Ordering, compiler_fence};
 use writ_abi::{
@@ -19,6 +20,15 @@ pub const NOT_WALKED: u32 = u32::MAX;
 /// In [`Scratch::stop`]: nothing ended the walk.
 pub const ARRIVED: u32 = u32::MAX - 1;
 
+/// The places of both sides: those of the source, then those of the destination.
+pub const PLACES: usize = 2 * SLOTS_PER_ADDRESS;
+
+/// The side of a place.
+#[inline(always)]
+pub fn side_of(place: usize) -> usize {
+    place / SLOTS_PER_ADDRESS
+}
+
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
 #[repr(C)]
@@ -31,6 +41,8 @@ pub struct Scratch {
     pub answers: [[u8; SLOTS_PER_ADDRESS]; 2],
     /// Entries that are read before they are believed: of a MAC address or a VLAN.
     pub staged: Intercepts,
+    /// How many places of a side are used.
+    pub used: u32,
     /// The MAC address of each end, and the VLAN, of the Ethernet header that counts. Written if somebody asks.
     pub macs: [MacKey; 2],
     pub vlan: VlanMatch,
@@ -136,13 +148,44 @@ impl Scratch {
         Network { family: self.family(), offset: self.header.ip_offset, end: self.header.ip_end }
     }
 
+    /// The reference at a place of both sides.
+    #[inline(always)]
+    pub fn reference(&self, place: usize) -> SlotRef {
+        const {
+            let side = size_of::<[SlotRef; SLOTS_PER_ADDRESS]>();
+            assert!(offset_of!(FrameHeader, destination) == offset_of!(FrameHeader, source) + side);
+        }
+        let header = &raw const self.header;
+        // SAFETY: the destination's references follow the source's, so all places are within the header.
+        unsafe { ptr::read_volatile((&raw const (*header).source).cast::<SlotRef>().add(place % PLACES)) }
+    }
+
+    /// The row of that reference's condition.
+    #[inline(always)]
+    pub fn condition(&self, place: usize) -> u16 {
+        self.conditions.as_flattened()[place % PLACES]
+    }
+
+    /// What was said to that reference.
+    #[inline(always)]
+    pub fn answer(&self, place: usize) -> u8 {
+        self.answers.as_flattened()[place % PLACES]
+    }
+
+    /// Says something to that reference.
+    #[inline(always)]
+    pub fn set_answer(&mut self, place: usize, answer: u8) {
+        self.answers.as_flattened_mut()[place % PLACES] = answer;
+    }
+
     /// Notes that the slot at this place wants the packet.
     #[inline(always)]
-    pub fn set_live(&mut self, side: usize, place: usize) {
-        if side == SOURCE {
-            self.header.source_live |= 1 << place;
+    pub fn set_live(&mut self, place: usize) {
+        let bit = 1 << (place % SLOTS_PER_ADDRESS);
+        if side_of(place) == SOURCE {
+            self.header.source_live |= bit;
         } else {
-            self.header.destination_live |= 1 << place;
+            self.header.destination_live |= bit;
         }
     }
 

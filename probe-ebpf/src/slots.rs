@@ -1,14 +1,13 @@
 //! The slots of a packet: which of the intercepts that have one of its addresses want it now, and what becomes of it
 //! in their accounts. The slots know nothing of each other.
 
-use core::mem::offset_of;
 use core::ptr;
-use writ_abi::{FrameHeader, PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy};
+use writ_abi::{PolicyFlags, SlotPolicy};
 
 use crate::condition::{self, Link};
 use crate::count::Counters;
 use crate::maps::WRIT_SLOTS;
-use crate::scratch::{DESTINATION, SOURCE, Scratch};
+use crate::scratch::{DESTINATION, PLACES, Scratch, side_of};
 
 /// What a slot says to a reference. Of several references to the same slot the greatest answer counts.
 pub mod answer {
@@ -54,31 +53,35 @@ pub fn judge(scratch: &mut Scratch, now: u64) {
     scratch.header.destination_live = 0;
     scratch.content = 0;
     scratch.waiting = 0;
-    for place in 0..SLOTS_PER_ADDRESS {
-        // Who is found by the VLAN can be either end, so only who wants both directions is sure to want it.
-        let undirected = scratch.header.undirected & 1 << place != 0;
-        let both = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
-        ask(scratch, SOURCE, place, if undirected { both } else { PolicyFlags::SOURCE }, now);
+    scratch.settle();
+    for place in 0..PLACES as u32 {
+        writ_ask(place, now);
     }
-    for place in 0..SLOTS_PER_ADDRESS {
-        ask(scratch, DESTINATION, place, PolicyFlags::DESTINATION, now);
-    }
+    scratch.settle();
 }
 
-#[inline(always)]
-fn ask(scratch: &mut Scratch, side: usize, place: usize, directions: u32, now: u64) {
-    let answer = answer_of(scratch, side, place, directions, now);
-    scratch.answers[side][place] = answer;
+/// Asks the slot of one reference.
+///
+/// A global function, as the kernel calls it: the verifier walks it once for any place, and not for each place and caller.
+/// For that it may take nothing but numbers, and has to return one. The same goes for the others whose name is not mangled.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_ask(place: u32, now: u64) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let place = place as usize % PLACES;
+    let answer = answer_of(scratch, place, now);
+    scratch.set_answer(place, answer);
     if answer == answer::LIVE {
-        scratch.set_live(side, place);
+        scratch.set_live(place);
     } else if answer == answer::WAITING {
         scratch.waiting = 1;
     }
+    0
 }
 
 #[inline(always)]
-fn answer_of(scratch: &mut Scratch, side: usize, place: usize, directions: u32, now: u64) -> u8 {
-    let reference = scratch.references(side).slots[place];
+fn answer_of(scratch: &mut Scratch, place: usize, now: u64) -> u8 {
+    let reference = scratch.reference(place);
     if !reference.is_some() {
         return answer::NONE;
     }
@@ -93,15 +96,23 @@ fn answer_of(scratch: &mut Scratch, side: usize, place: usize, directions: u32, 
     if now < policy.start_ns {
         return answer::EARLY;
     }
+    let directions = if side_of(place) == DESTINATION {
+        PolicyFlags::DESTINATION
+    } else if u32::from(scratch.header.undirected) & 1 << place != 0 {
+        // Who is found by the VLAN can be either end, so only who wants both directions is sure to want it.
+        PolicyFlags::SOURCE | PolicyFlags::DESTINATION
+    } else {
+        PolicyFlags::SOURCE
+    };
     if policy.flags & directions != directions {
         return answer::OTHER_DIRECTION;
     }
     if policy.flags & PolicyFlags::HEADERS_ONLY == 0 {
-        scratch.content |= 1 << (SLOTS_PER_ADDRESS * side + place);
+        scratch.content |= 1 << place;
     }
-    match scratch.conditions[side][place] {
+    match scratch.condition(place) {
         0 => answer::LIVE,
-        row => match condition::link(scratch, side, row) {
+        row => match condition::link(scratch, side_of(place), row) {
             Link::Met => answer::LIVE,
             Link::MetButTraffic => answer::WAITING,
             Link::NotMet => answer::OTHER_TRAFFIC,
@@ -126,53 +137,36 @@ fn read(policy: *const SlotPolicy) -> SlotPolicy {
 }
 
 /// Enters the packet into the account of every slot that it refers to, once: with the best answer where several references
-/// are to the same slot. Its fate is read from the scratch, so that the verifier walks this once and not once for each.
+/// are to the same slot. Its fate is read from the scratch.
 #[inline(always)]
-pub fn account(scratch: &mut Scratch, counters: Counters) {
-    for place in 0..PLACES {
-        if answer_at(scratch, place) == answer::NONE {
-            continue;
+pub fn account(scratch: &mut Scratch) {
+    scratch.settle();
+    for place in 0..PLACES as u32 {
+        writ_account(place);
+    }
+}
+
+/// Enters the packet for one reference and the later ones to the same slot. A global function, like [`writ_ask`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_account(place: u32) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let Some(counters) = Counters::of_this_cpu() else { return 0 };
+    let place = place as usize % PLACES;
+    if scratch.answer(place) == answer::NONE {
+        return 0;
+    }
+    let reference = scratch.reference(place);
+    for later in 1..PLACES {
+        if later > place && scratch.reference(later) == reference {
+            let best = scratch.answer(later).max(scratch.answer(place));
+            scratch.set_answer(place, best);
+            scratch.set_answer(later, answer::NONE);
         }
-        join_later(scratch, place);
-        enter(scratch, counters, reference_at(scratch, place) as u16, answer_at(scratch, place));
+        scratch.settle();
     }
-}
-
-/// The places of both sides.
-const PLACES: usize = 2 * SLOTS_PER_ADDRESS;
-
-/// Takes the answers of the later references to the same slot into that of this one.
-#[inline(always)]
-fn join_later(scratch: &mut Scratch, place: usize) {
-    let reference = reference_at(scratch, place);
-    for later in place + 1..PLACES {
-        let answer = answer_at(scratch, later);
-        if answer == answer::NONE || reference_at(scratch, later) != reference {
-            continue;
-        }
-        let best = answer.max(answer_at(scratch, place));
-        let answers = scratch.answers.as_flattened_mut();
-        answers[place] = best;
-        answers[later] = answer::NONE;
-    }
-}
-
-#[inline(always)]
-fn answer_at(scratch: &Scratch, place: usize) -> u8 {
-    scratch.answers.as_flattened()[place]
-}
-
-/// The reference at a place of both sides, as a number: the slot in its lower half.
-#[inline(always)]
-fn reference_at(scratch: &Scratch, place: usize) -> u32 {
-    const {
-        let side = SLOTS_PER_ADDRESS * size_of::<u32>();
-        assert!(offset_of!(FrameHeader, destination) == offset_of!(FrameHeader, source) + side);
-        assert!(offset_of!(FrameHeader, source).is_multiple_of(4));
-    }
-    let header = &raw const scratch.header;
-    // SAFETY: the destination's references follow the source's, so all places are within the header.
-    unsafe { ptr::read_volatile((&raw const (*header).source).cast::<u32>().add(place)) }
+    enter(scratch, counters, reference.slot, scratch.answer(place));
+    0
 }
 
 #[inline(always)]

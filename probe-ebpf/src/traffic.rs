@@ -6,7 +6,7 @@ use aya_ebpf::programs::XdpContext;
 use core::ptr;
 use writ_abi::{FrameFlags, MOST_TRAFFIC_RULES, PortSide, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef, TrafficRule};
 
-use crate::scratch::{DESTINATION, SOURCE, Scratch};
+use crate::scratch::{PLACES, Scratch, side_of};
 use crate::slots::answer;
 use crate::{condition, extensions, fragments, packet, transport};
 
@@ -27,15 +27,9 @@ pub fn resolve(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     scratch.fragment.source = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     scratch.fragment.destination = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     scratch.waiting = 0;
-    for place in 0..SLOTS_PER_ADDRESS {
-        if scratch.answers[SOURCE][place] == answer::WAITING {
-            settle(scratch, SOURCE, place);
-        }
-    }
-    for place in 0..SLOTS_PER_ADDRESS {
-        if scratch.answers[DESTINATION][place] == answer::WAITING {
-            settle(scratch, DESTINATION, place);
-        }
+    scratch.settle();
+    for place in 0..PLACES as u32 {
+        writ_traffic(place);
     }
     scratch.settle();
     if scratch.header.flags & FrameFlags::FRAGMENT == 0 {
@@ -60,34 +54,29 @@ fn read_ports(ctx: &XdpContext, scratch: &mut Scratch) {
     scratch.has_ports = 1;
 }
 
-/// Answers one reference.
+/// Answers one reference, if it waits. A global function, like [`writ_ask`](crate::slots::writ_ask).
 #[inline(never)]
-fn settle(scratch: &mut Scratch, side: usize, place: usize) {
-    let (Some(rows), Some(answers)) = (scratch.conditions.get(side), scratch.answers.get(side)) else { return };
-    let (Some(row), Some(_)) = (rows.get(place), answers.get(place)) else { return };
-    ask_rules(scratch, side, *row);
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_traffic(place: u32) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let place = place as usize % PLACES;
+    if scratch.answer(place) != answer::WAITING {
+        return 0;
+    }
+    ask_rules(scratch, side_of(place), scratch.condition(place));
     let remarks = scratch.remarks;
-    let verdict = if remarks & (remark::PROTOCOL | remark::PORTS) != 0 {
-        answer::LIVE
-    } else if remarks & remark::DOUBT != 0 {
-        answer::UNKNOWN_TRAFFIC
-    } else {
-        answer::OTHER_TRAFFIC
-    };
     if remarks & remark::PORTS != 0 {
-        let references = if side == SOURCE { &scratch.header.source } else { &scratch.header.destination };
-        let Some(reference) = references.get(place).copied() else { return };
-        let kept = if side == SOURCE { &mut scratch.fragment.source } else { &mut scratch.fragment.destination };
-        if let Some(kept) = kept.get_mut(place) {
-            *kept = reference;
-        }
+        fragments::keep(scratch, place);
     }
-    if verdict == answer::LIVE {
-        scratch.set_live(side, place);
+    if remarks & (remark::PROTOCOL | remark::PORTS) != 0 {
+        scratch.set_answer(place, answer::LIVE);
+        scratch.set_live(place);
+    } else if remarks & remark::DOUBT != 0 {
+        scratch.set_answer(place, answer::UNKNOWN_TRAFFIC);
+    } else {
+        scratch.set_answer(place, answer::OTHER_TRAFFIC);
     }
-    if let Some(to) = scratch.answers.get_mut(side).and_then(|answers| answers.get_mut(place)) {
-        *to = verdict;
-    }
+    0
 }
 
 /// Leaves in the scratch what the rules of the condition in this row say.

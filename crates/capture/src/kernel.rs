@@ -180,7 +180,7 @@ impl Kernel {
             .map_max_entries(maps::PREFIXES_V6, settings.addresses_v6)
             .map_max_entries(maps::MACS, settings.macs)
             .map_max_entries(maps::VLANS, settings.vlans)
-            .map_max_entries(maps::CONDITIONS, u32::from(settings.conditions) + 1)
+            .map_max_entries(maps::CONDITIONS, settings.condition_rows())
             .map_max_entries(maps::FRAGMENTS, settings.fragments)
             .override_global(maps::LOOK_INSIDE, &u32::from(settings.look_inside), true)
             .map_max_entries(maps::SLOTS, slots)

@@ -312,6 +312,12 @@ impl KernelSettings {
         self.filter_bytes / u64::BITS * u8::BITS
     }
 
+    /// Rows of the condition table: row 0 is never used, and while one set of targets takes the place of another both have
+    /// their conditions there.
+    pub(crate) fn condition_rows(&self) -> u32 {
+        2 * u32::from(self.conditions) + 1
+    }
+
     /// Everything that can be said without looking at the machine.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let table = |field, entries: u32, most: u32| {
@@ -322,7 +328,7 @@ impl KernelSettings {
                     field,
                     format!("{entries} entries"),
                     "write at least 1, and not more than 65535 slots, 16777216 addresses, 1048576 macs, vlans \
-                     or fragments, 65534 conditions, or 4096 sockets",
+                     or fragments, 32767 conditions, or 4096 sockets",
                 ))
             }
         };
@@ -332,8 +338,8 @@ impl KernelSettings {
         table("addresses_v6", self.addresses_v6, 1 << 24)?;
         table("macs", self.macs, 1 << 20)?;
         table("vlans", self.vlans, 1 << 20)?;
-        // Row 0 of the table is not used.
-        table("conditions", u32::from(self.conditions), u32::from(u16::MAX) - 1)?;
+        // Their rows have numbers of 16 bits.
+        table("conditions", u32::from(self.conditions), u32::from(u16::MAX) / 2)?;
         table("fragments", self.fragments, 1 << 20)?;
         // At least a page, which is the least that can be mapped.
         if !self.filter_bytes.is_power_of_two() || !(4096..=1 << 28).contains(&self.filter_bytes) {
