@@ -11,7 +11,7 @@ mod population;
 mod timer;
 
 use anyhow::{Context as _, Result, ensure};
-use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_abi::{Claim, PolicyFlags, Selector, SlotPolicy, SlotRef};
 use writ_capture::{Action, Kernel, KernelSettings, OnMiss};
 
 use crate::report::{Row, Section};
@@ -163,7 +163,7 @@ impl Table {
 /// Enters the targets.
 fn fill(kernel: &mut Kernel, population: &Population) -> Result<()> {
     for target in population.targets() {
-        kernel.tables().set_prefix(*target, &[SLOT])?;
+        kernel.tables().bind(Selector::Prefix(*target), &[Claim { slot: SLOT, condition: None }])?;
     }
     Ok(())
 }

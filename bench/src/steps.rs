@@ -166,6 +166,7 @@ fn handed_over(length: usize, intercepts: u16) -> Result<(FrameHeader, Vec<u8>)>
     }
     let header = FrameHeader {
         abi: ABI_VERSION,
+        link_offset: 0,
         flags: FrameFlags::TRANSPORT,
         time_ns: 1,
         number: 0,
@@ -178,7 +179,7 @@ fn handed_over(length: usize, intercepts: u16) -> Result<(FrameHeader, Vec<u8>)>
         protocol: 17,
         source_live: (1 << intercepts) - 1,
         destination_live: 0,
-        reserved: 0,
+        undirected: 0,
         queue: 0,
         source,
         destination: [SlotRef::NONE; SLOTS_PER_ADDRESS],

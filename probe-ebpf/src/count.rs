@@ -38,7 +38,12 @@ impl Counters {
     /// Counts what is known at run time only.
     #[inline(always)]
     pub fn count_reason(self, reason: ProbeCounter) {
-        let place = reason as u32;
+        self.count_place(reason as u32);
+    }
+
+    /// Counts what a number says: a [`ProbeCounter`]; any other counts nothing.
+    #[inline(always)]
+    pub fn count_place(self, place: u32) {
         // Volatile: the compiler knows the bound from the type and would leave the check out, which the verifier of
         // older kernels (6.1) cannot do without.
         // SAFETY: a reference to a local is good for a read.

@@ -14,7 +14,7 @@ use crate::scratch::Scratch;
 /// Cuts if nobody may have more. False: the cut failed and has been counted; the frame must not leave the kernel.
 #[inline(always)]
 pub fn apply(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> bool {
-    if scratch.content_wanted != 0 {
+    if scratch.content_wanted() {
         return true;
     }
     let done = blank_options(ctx, scratch).is_some() && trim(ctx, scratch);

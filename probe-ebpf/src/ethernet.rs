@@ -1,9 +1,11 @@
-//! Ethernet with its VLAN tags, and the LLC header of IEEE 802.3. Which VLAN it is makes no difference to an address.
+//! Ethernet with its VLAN tags, and the LLC header of IEEE 802.3. Which VLAN it is, and from which MAC address to which, is
+//! read only if somebody asks.
 
 use aya_ebpf::programs::XdpContext;
-use writ_abi::ProbeCounter;
+use writ_abi::{FrameHeader, MacAddress, MacKey, ProbeCounter, VlanMatch};
 
 use crate::network::{Family, Network};
+use crate::scratch::{DESTINATION, SOURCE, Scratch};
 use crate::{ipv4, ipv6, packet};
 
 /// How many VLAN tags are walked, of any of the three kinds.
@@ -71,6 +73,34 @@ pub fn payload(ctx: &XdpContext, start: u16, end: u16) -> Result<(u16, u16), Pro
         }
     }
     Err(ProbeCounter::VlanDepth)
+}
+
+/// Reads the MAC addresses and the VLAN of the Ethernet header that the packet in the scratch is in.
+#[inline(never)]
+pub fn identify(ctx: &XdpContext, scratch: &mut Scratch) {
+    scratch.macs = [MacKey::new(MacAddress([0; 6])); 2];
+    scratch.vlan = VlanMatch { outer: VlanMatch::NONE, inner: VlanMatch::NONE };
+    let start = scratch.header.link_offset;
+    if start == FrameHeader::NO_LINK {
+        return;
+    }
+    let Some([a, b, c, d, e, f, g, h, i, j, k, l, kind @ ..]) = packet::load::<14>(ctx, start) else { return };
+    scratch.macs[DESTINATION] = MacKey::new(MacAddress([a, b, c, d, e, f]));
+    scratch.macs[SOURCE] = MacKey::new(MacAddress([g, h, i, j, k, l]));
+    let mut kind = u16::from_be_bytes(kind);
+    let mut offset = start + ETHER_TYPE + 2;
+    for _ in 0..MAX_TAGS {
+        if !matches!(kind, CUSTOMER_TAG | SERVICE_TAG | OLD_SERVICE_TAG) {
+            return;
+        }
+        let Some([t0, t1, k0, k1]) = packet::load(ctx, offset) else { return };
+        // Through the scratch, so that the verifier does not follow what the tags say.
+        scratch.settle();
+        scratch.vlan = scratch.vlan.and_tag(u16::from_be_bytes([t0, t1]));
+        scratch.settle();
+        kind = u16::from_be_bytes([k0, k1]);
+        offset += 4;
+    }
 }
 
 /// IP behind an LLC header; `length` is what stands in place of the type. Padding follows what it covers.

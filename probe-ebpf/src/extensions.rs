@@ -21,6 +21,9 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
+/// Offset in a fragment header, RFC 8200 section 4.5.
+const FRAGMENT_IDENTIFICATION: u16 = 4;
+
 /// Walks from where the headers end so far to behind the transport header. Returns what ended the walk before that.
 #[inline(always)]
 pub fn walk(ctx: &XdpContext, scratch: &mut Scratch) -> Option<ProbeCounter> {
@@ -64,6 +67,8 @@ pub fn walk(ctx: &XdpContext, scratch: &mut Scratch) -> Option<ProbeCounter> {
                 // which is whole.
                 if place & 0xfff9 != 0 {
                     scratch.header.flags |= FrameFlags::FRAGMENT;
+                    let identification = packet::load(ctx, offset + FRAGMENT_IDENTIFICATION);
+                    scratch.identification = u32::from_be_bytes(identification.unwrap_or_default());
                 }
                 if place & 0xfff8 != 0 {
                     scratch.stop_at(extension[0], end);
@@ -82,8 +87,9 @@ pub fn walk(ctx: &XdpContext, scratch: &mut Scratch) -> Option<ProbeCounter> {
     transport::read(ctx, scratch)
 }
 
+/// Whether this is a header that can stand before the transport header.
 #[inline(always)]
-fn is_extension(family: Family, kind: u8) -> bool {
+pub fn is_extension(family: Family, kind: u8) -> bool {
     match kind {
         AUTHENTICATION => true,
         HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION | MOBILITY | HOST_IDENTITY | SHIM6 => family == Family::V6,

@@ -16,10 +16,12 @@ const IPV6: u8 = 41;
 /// none.
 #[inline(always)]
 pub fn enter(ctx: &XdpContext, scratch: &mut Scratch) -> Result<(), ProbeCounter> {
-    match walk(ctx, scratch) {
-        Some(ProbeCounter::UnknownTransport) => {}
-        Some(ProbeCounter::ExtensionDepth) => return Err(ProbeCounter::InnerDepth),
-        _ => return Err(ProbeCounter::Misses),
+    walk(ctx, scratch);
+    if scratch.stop == ProbeCounter::ExtensionDepth as u32 {
+        return Err(ProbeCounter::InnerDepth);
+    }
+    if scratch.stop != ProbeCounter::UnknownTransport as u32 {
+        return Err(ProbeCounter::Misses);
     }
     let family = match scratch.header.protocol {
         IPV4 => Family::V4,

@@ -9,14 +9,16 @@ use crate::network::{Family, Network};
 use crate::scratch::Scratch;
 use crate::{mpls, packet, pppoe};
 
-/// Finds the IP packet of the Ethernet frame from `start` to `end`, or says why there is none within reach.
+/// Finds the IP packet of the Ethernet frame from `start` to `end`, or says why there is none within reach. In the scratch
+/// is then where the Ethernet header starts that is directly in front of it.
 #[inline(always)]
 pub fn find(ctx: &XdpContext, start: u16, end: u16) -> Result<Network, ProbeCounter> {
+    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::NotIp) };
+    scratch.header.link_offset = start;
     let (kind, offset) = ethernet::payload(ctx, start, end)?;
     if !mpls::announced(kind) {
         return carried(ctx, kind, offset, end);
     }
-    let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::NotIp) };
     let (bottom, end) = scratch.settled(mpls::bottom(ctx, offset, end)?, end);
     let Some([first]) = packet::within::<1>(ctx, bottom, end) else { return Err(ProbeCounter::TooShort) };
     // Nothing in the labels says what they carry. This is how everybody guesses (RFC 4928).
@@ -25,20 +27,21 @@ pub fn find(ctx: &XdpContext, start: u16, end: u16) -> Result<Network, ProbeCoun
         6 => Network::at(ctx, Family::V6, bottom, end),
         0 => {
             // A control word begins with four zero bits (RFC 4385), and so do MAC addresses.
-            match within_mpls(ctx, bottom + mpls::CONTROL_WORD, end) {
+            match within_mpls(ctx, scratch, bottom + mpls::CONTROL_WORD, end) {
                 Err(ProbeCounter::NotIp | ProbeCounter::TooShort | ProbeCounter::BadVersion) => {
-                    within_mpls(ctx, bottom, end)
+                    within_mpls(ctx, scratch, bottom, end)
                 }
                 found => found,
             }
         }
-        _ => within_mpls(ctx, bottom, end),
+        _ => within_mpls(ctx, scratch, bottom, end),
     }
 }
 
 /// An Ethernet frame that labels carry (RFC 4448). It is one if IP can be found in it.
 #[inline(always)]
-fn within_mpls(ctx: &XdpContext, start: u16, end: u16) -> Result<Network, ProbeCounter> {
+fn within_mpls(ctx: &XdpContext, scratch: &mut Scratch, start: u16, end: u16) -> Result<Network, ProbeCounter> {
+    scratch.header.link_offset = start;
     let (kind, offset) = ethernet::payload(ctx, start, end)?;
     if mpls::announced(kind) {
         return Err(ProbeCounter::MplsDepth);

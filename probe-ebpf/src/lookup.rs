@@ -4,17 +4,17 @@
 
 use core::ptr;
 use writ_abi::{
-    FilterMark, FrameHeader, Intercepts, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4,
-    PrefixKey6, PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
+    FilterMark, Intercepts, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6,
+    PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
 };
 
 use crate::count::Counters;
 use crate::maps::{WRIT_FILTER, WRIT_LENGTHS, WRIT_PREFIX4, WRIT_PREFIX6, filter_last};
-use crate::scratch::Scratch;
+use crate::scratch::{DESTINATION, References, SOURCE, Scratch};
 
 /// How often a table is asked for a prefix that the filter has. More than once, because user space rewrites an entry by
 /// putting a new one in its place: a reader can come between, and find none or one that is being reused.
-const TRIES: usize = if cfg!(feature = "no-filter") { 1 } else { 2 };
+pub const TRIES: usize = if cfg!(feature = "no-filter") { 1 } else { 2 };
 
 /// An address in network order, as it stands in the packet.
 pub trait Address {
@@ -36,7 +36,7 @@ pub trait Address {
     fn find(key: &Self::Key) -> Option<*const Self::Entry>;
 
     /// Copies the references out. False: by then the entry was another one.
-    fn copy(entry: *const Self::Entry, key: &Self::Key, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool;
+    fn copy(entry: *const Self::Entry, key: &Self::Key, to: References<'_>) -> bool;
 }
 
 impl Address for [u8; 4] {
@@ -72,7 +72,7 @@ impl Address for [u8; 4] {
     }
 
     #[inline(always)]
-    fn copy(entry: *const PrefixEntry4, key: &PrefixKey4, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
+    fn copy(entry: *const PrefixEntry4, key: &PrefixKey4, to: References<'_>) -> bool {
         // SAFETY: the entry is map memory, which outlives the program's run.
         unsafe { copy(&raw const (*entry).intercepts, to) && is_same(&raw const (*entry).key, key) }
     }
@@ -112,7 +112,7 @@ impl Address for [u8; 16] {
     }
 
     #[inline(always)]
-    fn copy(entry: *const PrefixEntry6, key: &PrefixKey6, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
+    fn copy(entry: *const PrefixEntry6, key: &PrefixKey6, to: References<'_>) -> bool {
         // SAFETY: the entry is map memory, which outlives the program's run.
         unsafe { copy(&raw const (*entry).intercepts, to) && is_same(&raw const (*entry).key, key) }
     }
@@ -124,29 +124,24 @@ pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> bool {
     let lengths = lengths(A::FAMILY);
     // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
     // by an `or`, which the verifier refuses.
-    let source_hit = one(source, lengths, |header| &mut header.source, counters);
-    let destination_hit = one(destination, lengths, |header| &mut header.destination, counters);
+    let source_hit = one(source, lengths, SOURCE, counters);
+    let destination_hit = one(destination, lengths, DESTINATION, counters);
     if !source_hit && !destination_hit {
         return false;
     }
     let Some(scratch) = Scratch::of_this_cpu() else { return false };
     if !source_hit {
-        scratch.header.source = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        scratch.references(SOURCE).clear();
     }
     if !destination_hit {
-        scratch.header.destination = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        scratch.references(DESTINATION).clear();
     }
     true
 }
 
-/// Looks up one address and copies the references of the longest prefix that holds it to their side of the header.
+/// Looks up one address and copies the references of the longest prefix that holds it to their side of the scratch.
 #[inline(always)]
-fn one<A: Address>(
-    address: A,
-    mut lengths: PrefixLengths,
-    side: impl Fn(&mut FrameHeader) -> &mut [SlotRef; SLOTS_PER_ADDRESS],
-    counters: Counters,
-) -> bool {
+fn one<A: Address>(address: A, mut lengths: PrefixLengths, side: usize, counters: Counters) -> bool {
     let number = address.number();
     for _ in 0..MOST_LENGTHS {
         let Some(length) = lengths.next() else { return false };
@@ -158,7 +153,7 @@ fn one<A: Address>(
         for _ in 0..TRIES {
             let Some(entry) = A::find(&key) else { continue };
             let Some(scratch) = Scratch::of_this_cpu() else { return false };
-            if A::copy(entry, &key, side(&mut scratch.header)) {
+            if A::copy(entry, &key, scratch.references(side)) {
                 return true;
             }
             counters.count(ProbeCounter::Torn);
@@ -177,11 +172,23 @@ fn lengths(family: u32) -> PrefixLengths {
 
 /// Whether a table may hold what is so marked.
 #[inline(always)]
-fn may_know(mark: FilterMark) -> bool {
+pub fn may_know(mark: FilterMark) -> bool {
     let Some(word) = WRIT_FILTER.get_ptr(mark.word(filter_last())) else { return true };
     // SAFETY: as above.
     let word = unsafe { ptr::read_volatile(word) };
     word & mark.bits() == mark.bits()
+}
+
+/// Copies references.
+///
+/// # Safety
+/// `found` is part of an entry in map memory, aligned to 4 bytes.
+#[inline(always)]
+pub unsafe fn copy_references(found: *const [SlotRef; SLOTS_PER_ADDRESS], to: &mut [SlotRef; SLOTS_PER_ADDRESS]) {
+    for (i, to) in to.iter_mut().enumerate() {
+        // SAFETY: within the array.
+        *to = unsafe { ptr::read_volatile(found.cast::<SlotRef>().add(i)) };
+    }
 }
 
 /// Copies the references. False: they are not those of one entry.
@@ -189,14 +196,16 @@ fn may_know(mark: FilterMark) -> bool {
 /// # Safety
 /// `found` is part of an entry in map memory.
 #[inline(always)]
-unsafe fn copy(found: *const Intercepts, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) -> bool {
-    for (i, to) in to.iter_mut().enumerate() {
-        // SAFETY: within the array. Map values are aligned to 8 bytes, and the references in them to 4.
-        *to = unsafe { ptr::read_volatile((&raw const (*found).slots).cast::<SlotRef>().add(i)) };
+pub unsafe fn copy(found: *const Intercepts, to: References<'_>) -> bool {
+    // SAFETY: map values are aligned to 8 bytes, and the references in them to 4.
+    unsafe { copy_references(&raw const (*found).slots, to.slots) };
+    for (i, to) in to.conditions.iter_mut().enumerate() {
+        // SAFETY: as above, aligned to 2.
+        *to = unsafe { ptr::read_volatile((&raw const (*found).conditions).cast::<u16>().add(i)) };
     }
     // SAFETY: within the entry, and aligned.
     let sum = unsafe { ptr::read_volatile(&raw const (*found).sum) };
-    sum == Intercepts::sum_of(to)
+    sum == Intercepts::sum_of(to.slots, to.conditions)
 }
 
 /// Whether an entry is the key's own. Volatile, so that it is read after the references.
@@ -204,8 +213,8 @@ unsafe fn copy(found: *const Intercepts, to: &mut [SlotRef; SLOTS_PER_ADDRESS]) 
 /// # Safety
 /// `found` is part of an entry in map memory.
 #[inline(always)]
-unsafe fn is_same<K>(found: *const K, wanted: &K) -> bool {
-    const { assert!(size_of::<K>().is_multiple_of(4) && align_of::<K>() == 1) };
+pub unsafe fn is_same<K>(found: *const K, wanted: &K) -> bool {
+    const { assert!(size_of::<K>().is_multiple_of(4) && align_of::<K>() <= 4) };
     let (found, wanted) = (found.cast::<u32>(), ptr::from_ref(wanted).cast::<u32>());
     let mut difference = 0;
     for i in 0..size_of::<K>() / 4 {

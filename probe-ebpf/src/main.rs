@@ -2,27 +2,33 @@
 //!
 //! A frame comes from the driver. Its link layer is walked to the IP header (`ethernet`; what is not plain, `link` with
 //! `mpls` and `pppoe`; on a mirror port out of its `tunnel` first), whose two addresses are looked up (`network`, `ipv4`,
-//! `ipv6`, `lookup`). Only where one of them belongs to an intercept, the slots are asked whether they want the packet now
-//! (`slots`), the headers behind the base header are walked (`extensions`, `transport`), content that nobody may have is
-//! cut off (`cut`), and the frame goes to the AF_XDP socket of its queue with a
+//! `ipv6`, `lookup`), and its MAC addresses and VLAN if there are such targets (`link_target`). Only where one of them
+//! belongs to an intercept, the slots are asked whether they want the packet now (`slots`, `condition`), the headers behind
+//! the base header are walked (`extensions`, `transport`), where a target names a kind of traffic the ports are looked at
+//! (`traffic`, `fragments`), content that nobody may have is cut off (`cut`), and the frame goes to the AF_XDP socket of its
+//! queue with a
 //! [`FrameHeader`](writ_abi::FrameHeader) in front (`handover`). Every other frame is dropped or goes its way, unless a
 //! packet within its packet is to be looked at (`inner`).
 //!
 //! `survey` is another program over the same headers, for `writ tap survey`: it only counts.
 //!
-//! The base IP header alone decides. What cannot be read behind it only shortens what is handed over.
+//! The base IP header alone decides, unless the target names a kind of traffic. What cannot be read behind it only shortens
+//! what is handed over.
 #![no_std]
 #![no_main]
 
+mod condition;
 mod count;
 mod cut;
 mod ethernet;
 mod extensions;
+mod fragments;
 mod handover;
 mod inner;
 mod ipv4;
 mod ipv6;
 mod link;
+mod link_target;
 mod lookup;
 mod maps;
 mod mpls;
@@ -32,6 +38,7 @@ mod pppoe;
 mod scratch;
 mod slots;
 mod survey;
+mod traffic;
 mod transport;
 mod tunnel;
 
@@ -187,10 +194,11 @@ fn take_mirrored(
 /// Enters a packet into the scratch if there is more to be asked about it.
 #[inline(always)]
 fn go_on(length: u32, found: bool, network: Network) -> Result<bool, ProbeCounter> {
-    if !found && !maps::look_inside() {
+    if !found && !maps::look_inside() && link_target::kinds() == 0 {
         return Err(ProbeCounter::Misses);
     }
     let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
+    scratch.header.link_offset = 0;
     scratch.begin(length, network, 0);
     Ok(found)
 }
@@ -214,6 +222,7 @@ fn look_up(
 #[inline(always)]
 fn take_packet(ctx: &XdpContext, counters: Counters, found: bool) -> Result<u32, ProbeCounter> {
     let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
+    let found = link_target::look_up(ctx, scratch, found);
     if found && let Some(action) = offer(ctx, scratch, counters) {
         return Ok(action);
     }
@@ -249,10 +258,19 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
     // SAFETY: a helper without arguments. It costs 30 ns, so only packets of a target pay for it.
     let now = unsafe { bpf_ktime_get_boot_ns() };
     scratch.header.time_ns = now;
+    if scratch.is_conditional() {
+        ethernet::identify(ctx, scratch);
+    }
     slots::judge(scratch, now);
+    if scratch.waiting != 0 || scratch.wanted() {
+        walk(ctx, scratch);
+    }
+    if scratch.waiting != 0 {
+        traffic::resolve(ctx, scratch, now);
+    }
     let fate = if scratch.wanted() { hand_over(ctx, scratch, counters) } else { Fate::NotTaken };
     scratch.fate = fate as u32;
-    slots::account(scratch, counters);
+    slots::account(scratch);
     match fate {
         Fate::NotTaken => None,
         Fate::HandedOver => Some(XDP_REDIRECT),
@@ -260,13 +278,11 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
     }
 }
 
-/// Walks the headers of a packet that is wanted, cuts what nobody may have, and hands over the rest.
+/// Takes a packet that is wanted and whose headers have been walked: cuts what nobody may have, and hands over the rest.
 #[inline(always)]
 fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fate {
     counters.count(ProbeCounter::Hits);
-    if let Some(stop) = walk(ctx, scratch) {
-        counters.count_reason(stop);
-    }
+    counters.count_place(scratch.stop);
     match handover::port(ctx, counters) {
         Some(socket) if cut::apply(ctx, scratch, counters) => handover::redirect(ctx, scratch, counters, socket),
         Some(_) => Fate::CutFailed,
@@ -274,13 +290,17 @@ fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fat
     }
 }
 
-/// Walks the headers of a packet. Returns what ended the walk before a transport header was read.
-#[inline(always)]
-fn walk(ctx: &XdpContext, scratch: &mut Scratch) -> Option<ProbeCounter> {
-    match scratch.family() {
+/// Walks the headers of a packet, once. What ended the walk before a transport header was read is in the scratch.
+#[inline(never)]
+fn walk(ctx: &XdpContext, scratch: &mut Scratch) {
+    if scratch.stop != scratch::NOT_WALKED {
+        return;
+    }
+    let stop = match scratch.family() {
         Family::V4 => ipv4::walk(ctx, scratch),
         Family::V6 => ipv6::walk(ctx, scratch),
-    }
+    };
+    scratch.stop = stop.map_or(scratch::ARRIVED, |stop| stop as u32);
 }
 
 #[panic_handler]
@@ -297,4 +317,4 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 /// What user space compares with its own before it loads the object.
 #[unsafe(link_section = "writ_abi")]
 #[unsafe(no_mangle)]
-static WRIT_ABI: u32 = writ_abi::ABI_VERSION;
+static WRIT_ABI: [u8; 2] = writ_abi::ABI_VERSION.to_le_bytes();

@@ -3,9 +3,10 @@
 //! mmapable into its memory.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use writ_abi::{
-    Port, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, PrefixLengths, ProbeCounters, SlotCounters, SlotPolicy,
+    Condition, FragmentEntry, FragmentKey, MacEntry, MacKey, Port, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6,
+    PrefixLengths, ProbeCounters, SlotCounters, SlotPolicy, VlanEntry, VlanMatch,
 };
 
 use crate::scratch::Scratch;
@@ -14,7 +15,7 @@ use crate::scratch::Scratch;
 const MMAPABLE: u32 = 1 << 10;
 
 #[map]
-pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::FAMILIES, MMAPABLE);
+pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::PLACES, MMAPABLE);
 
 #[map]
 pub static WRIT_FILTER: Array<u64> = Array::with_max_entries(512, MMAPABLE);
@@ -24,6 +25,18 @@ pub static WRIT_PREFIX4: HashMap<PrefixKey4, PrefixEntry4> = HashMap::with_max_e
 
 #[map]
 pub static WRIT_PREFIX6: HashMap<PrefixKey6, PrefixEntry6> = HashMap::with_max_entries(64, 0);
+
+#[map]
+pub static WRIT_MACS: HashMap<MacKey, MacEntry> = HashMap::with_max_entries(16, 0);
+
+#[map]
+pub static WRIT_VLANS: HashMap<VlanMatch, VlanEntry> = HashMap::with_max_entries(16, 0);
+
+#[map]
+pub static WRIT_CONDITIONS: Array<Condition> = Array::with_max_entries(16, 0);
+
+#[map]
+pub static WRIT_FRAGMENTS: LruHashMap<FragmentKey, FragmentEntry> = LruHashMap::with_max_entries(64, 0);
 
 #[map]
 pub static WRIT_SLOTS: Array<SlotPolicy> = Array::with_max_entries(16, MMAPABLE);

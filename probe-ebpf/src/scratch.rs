@@ -1,11 +1,33 @@
 //! The program's own memory: per CPU, of a packet whose address belongs to an intercept.
 
+use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{Ordering, compiler_fence};
-use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, OptionSpan, SLOTS_PER_ADDRESS};
+use writ_abi::{
+    ABI_VERSION, FragmentEntry, FrameFlags, FrameHeader, Intercepts, MacKey, OptionSpan, SLOTS_PER_ADDRESS, SlotRef,
+    VlanMatch,
+};
 
 use crate::maps::WRIT_SCRATCH;
 use crate::network::{Family, Network};
+
+/// The two sides of a packet, as indices.
+pub const SOURCE: usize = 0;
+pub const DESTINATION: usize = 1;
+
+/// In [`Scratch::stop`]: the headers have not been walked.
+pub const NOT_WALKED: u32 = u32::MAX;
+/// In [`Scratch::stop`]: nothing ended the walk.
+pub const ARRIVED: u32 = u32::MAX - 1;
+
+/// The places of both sides: those of the source, then those of the destination.
+pub const PLACES: usize = 2 * SLOTS_PER_ADDRESS;
+
+/// The side of a place.
+#[inline(always)]
+pub fn side_of(place: usize) -> usize {
+    place / SLOTS_PER_ADDRESS
+}
 
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
@@ -13,14 +35,52 @@ use crate::network::{Family, Network};
 pub struct Scratch {
     /// What user space will read.
     pub header: FrameHeader,
+    /// The condition of each reference: of the source side, then of the destination side.
+    pub conditions: [[u16; SLOTS_PER_ADDRESS]; 2],
     /// What the slots said to each reference: of the source side, then of the destination side.
     pub answers: [[u8; SLOTS_PER_ADDRESS]; 2],
+    /// Entries that are read before they are believed: of a MAC address or a VLAN.
+    pub staged: Intercepts,
+    /// How many places of a side are used.
+    pub used: u32,
+    /// The MAC address of each end, and the VLAN, of the Ethernet header that counts. Written if somebody asks.
+    pub macs: [MacKey; 2],
+    pub vlan: VlanMatch,
     /// How many of the header's option spans are used.
     pub option_spans: u32,
-    /// Whether a slot that wants the packet wants its content too.
-    pub content_wanted: u32,
+    /// A bit for each reference whose slot wants content: of the source from bit 0, of the destination from bit 8.
+    pub content: u32,
+    /// Whether a reference waits for the kind of traffic to be known.
+    pub waiting: u32,
+    /// What ended the walk through the headers before a transport header was read: a
+    /// [`ProbeCounter`](writ_abi::ProbeCounter), or [`NOT_WALKED`] or [`ARRIVED`].
+    pub stop: u32,
+    /// IPv6: the identification in the fragment header.
+    pub identification: u32,
+    /// Source and destination port, if `has_ports` is not 0.
+    pub ports: [u16; 2],
+    pub has_ports: u32,
+    /// What was found out of one reference's traffic: [`crate::traffic`]'s.
+    pub remarks: u32,
+    /// What is known of the packet's first fragment.
+    pub fragment: FragmentEntry,
     /// What became of the packet: a [`Fate`](crate::slots::Fate).
     pub fate: u32,
+}
+
+/// The references of one side, each with its condition.
+pub struct References<'a> {
+    pub slots: &'a mut [SlotRef; SLOTS_PER_ADDRESS],
+    pub conditions: &'a mut [u16; SLOTS_PER_ADDRESS],
+}
+
+impl References<'_> {
+    /// Leaves none.
+    #[inline(always)]
+    pub fn clear(self) {
+        *self.slots = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        *self.conditions = [0; SLOTS_PER_ADDRESS];
+    }
 }
 
 impl Scratch {
@@ -35,6 +95,13 @@ impl Scratch {
         Some(unsafe { &mut *scratch })
     }
 
+    /// The references of one side.
+    #[inline(always)]
+    pub fn references(&mut self, side: usize) -> References<'_> {
+        let slots = if side == SOURCE { &mut self.header.source } else { &mut self.header.destination };
+        References { slots, conditions: &mut self.conditions[side] }
+    }
+
     /// Begins a packet. The references of both sides are there already; all else is as the last packet left it.
     #[inline(always)]
     pub fn begin(&mut self, length: u32, network: Network, flags: u32) {
@@ -45,6 +112,7 @@ impl Scratch {
         header.wire_length = length;
         header.ip_offset = ip;
         header.ip_end = network.end;
+        header.undirected = 0;
         header.header_end = ip;
         header.transport_offset = 0;
         header.protocol = 0;
@@ -54,7 +122,7 @@ impl Scratch {
             unsafe { ptr::write_volatile(span, OptionSpan { offset: 0, length: 0 }) };
         }
         self.option_spans = 0;
-        self.content_wanted = 0;
+        self.stop = NOT_WALKED;
         self.settle();
     }
 
@@ -78,6 +146,60 @@ impl Scratch {
     #[inline(always)]
     pub fn network(&self) -> Network {
         Network { family: self.family(), offset: self.header.ip_offset, end: self.header.ip_end }
+    }
+
+    /// The reference at a place of both sides.
+    #[inline(always)]
+    pub fn reference(&self, place: usize) -> SlotRef {
+        const {
+            let side = size_of::<[SlotRef; SLOTS_PER_ADDRESS]>();
+            assert!(offset_of!(FrameHeader, destination) == offset_of!(FrameHeader, source) + side);
+        }
+        let header = &raw const self.header;
+        // SAFETY: the destination's references follow the source's, so all places are within the header.
+        unsafe { ptr::read_volatile((&raw const (*header).source).cast::<SlotRef>().add(place % PLACES)) }
+    }
+
+    /// The row of that reference's condition.
+    #[inline(always)]
+    pub fn condition(&self, place: usize) -> u16 {
+        self.conditions.as_flattened()[place % PLACES]
+    }
+
+    /// What was said to that reference.
+    #[inline(always)]
+    pub fn answer(&self, place: usize) -> u8 {
+        self.answers.as_flattened()[place % PLACES]
+    }
+
+    /// Says something to that reference.
+    #[inline(always)]
+    pub fn set_answer(&mut self, place: usize, answer: u8) {
+        self.answers.as_flattened_mut()[place % PLACES] = answer;
+    }
+
+    /// Notes that the slot at this place wants the packet.
+    #[inline(always)]
+    pub fn set_live(&mut self, place: usize) {
+        let bit = 1 << (place % SLOTS_PER_ADDRESS);
+        if side_of(place) == SOURCE {
+            self.header.source_live |= bit;
+        } else {
+            self.header.destination_live |= bit;
+        }
+    }
+
+    /// Whether a slot that wants the packet wants its content too.
+    #[inline(always)]
+    pub fn content_wanted(&self) -> bool {
+        let live = u32::from(self.header.source_live) | u32::from(self.header.destination_live) << 8;
+        self.content & live != 0
+    }
+
+    /// Whether any reference is bound to a condition.
+    #[inline(always)]
+    pub fn is_conditional(&self) -> bool {
+        self.conditions.as_flattened().iter().fold(0, |any, row| any | row) != 0
     }
 
     /// Whether any slot wants the packet.

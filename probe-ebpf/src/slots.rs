@@ -2,30 +2,34 @@
 //! in their accounts. The slots know nothing of each other.
 
 use core::ptr;
-use writ_abi::{PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef};
+use writ_abi::{PolicyFlags, SlotPolicy};
 
+use crate::condition::{self, Link};
 use crate::count::Counters;
 use crate::maps::WRIT_SLOTS;
-use crate::scratch::Scratch;
+use crate::scratch::{DESTINATION, PLACES, Scratch, side_of};
 
-/// What a slot says to a reference.
-mod answer {
+/// What a slot says to a reference. Of several references to the same slot the greatest answer counts.
+pub mod answer {
     /// The reference is unused.
     pub const NONE: u8 = 0;
-    /// The packet is wanted.
-    pub const LIVE: u8 = 1;
+    /// The slot belongs to another intercept by now.
+    pub const STALE: u8 = 1;
     /// The start is yet to come.
     pub const EARLY: u8 = 2;
     /// The stop has passed.
     pub const EXPIRED: u8 = 3;
-    /// The slot belongs to another intercept by now.
-    pub const STALE: u8 = 4;
     /// The intercept wants the other side's packets only.
-    pub const OTHER_DIRECTION: u8 = 5;
+    pub const OTHER_DIRECTION: u8 = 4;
+    /// The packet is not what the target's condition asks for.
+    pub const OTHER_TRAFFIC: u8 = 5;
+    /// It cannot be known whether it is.
+    pub const UNKNOWN_TRAFFIC: u8 = 6;
+    /// Wanted, if it is of the right kind of traffic, which is not known yet.
+    pub const WAITING: u8 = 7;
+    /// The packet is wanted.
+    pub const LIVE: u8 = 8;
 }
-
-const SOURCE: usize = 0;
-const DESTINATION: usize = 1;
 
 /// What became of a packet that a target had a part in.
 #[repr(u32)]
@@ -41,47 +45,78 @@ pub enum Fate {
     CutFailed = 3,
 }
 
-/// Asks every slot, and marks in the header which of them want the packet.
+/// Asks every slot, and marks in the header which of them want the packet. Those whose condition names a kind of traffic
+/// are left waiting.
 #[inline(always)]
 pub fn judge(scratch: &mut Scratch, now: u64) {
     scratch.header.source_live = 0;
     scratch.header.destination_live = 0;
-    for i in 0..SLOTS_PER_ADDRESS {
-        let answer = ask(scratch.header.source[i], PolicyFlags::SOURCE, now, &mut scratch.content_wanted);
-        scratch.answers[SOURCE][i] = answer;
-        if answer == answer::LIVE {
-            scratch.header.source_live |= 1 << i;
-        }
+    scratch.content = 0;
+    scratch.waiting = 0;
+    scratch.settle();
+    for place in 0..PLACES as u32 {
+        writ_ask(place, now);
     }
-    for i in 0..SLOTS_PER_ADDRESS {
-        let answer = ask(scratch.header.destination[i], PolicyFlags::DESTINATION, now, &mut scratch.content_wanted);
-        scratch.answers[DESTINATION][i] = answer;
-        if answer == answer::LIVE {
-            scratch.header.destination_live |= 1 << i;
-        }
+    scratch.settle();
+}
+
+/// Asks the slot of one reference.
+///
+/// A global function, as the kernel calls it: the verifier walks it once for any place, and not for each place and caller.
+/// For that it may take nothing but numbers, and has to return one. The same goes for the others whose name is not mangled.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_ask(place: u32, now: u64) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let place = place as usize % PLACES;
+    let answer = answer_of(scratch, place, now);
+    scratch.set_answer(place, answer);
+    if answer == answer::LIVE {
+        scratch.set_live(place);
+    } else if answer == answer::WAITING {
+        scratch.waiting = 1;
     }
+    0
 }
 
 #[inline(always)]
-fn ask(reference: SlotRef, direction: u32, now: u64, content_wanted: &mut u32) -> u8 {
+fn answer_of(scratch: &mut Scratch, place: usize, now: u64) -> u8 {
+    let reference = scratch.reference(place);
     if !reference.is_some() {
         return answer::NONE;
     }
     let Some(policy) = WRIT_SLOTS.get_ptr(reference.slot.into()) else { return answer::STALE };
     let policy = read(policy);
     if policy.generation != reference.generation {
-        answer::STALE
-    } else if now >= policy.stop_ns {
-        answer::EXPIRED
-    } else if now < policy.start_ns {
-        answer::EARLY
-    } else if policy.flags & direction == 0 {
-        answer::OTHER_DIRECTION
+        return answer::STALE;
+    }
+    if now >= policy.stop_ns {
+        return answer::EXPIRED;
+    }
+    if now < policy.start_ns {
+        return answer::EARLY;
+    }
+    let directions = if side_of(place) == DESTINATION {
+        PolicyFlags::DESTINATION
+    } else if u32::from(scratch.header.undirected) & 1 << place != 0 {
+        // Who is found by the VLAN can be either end, so only who wants both directions is sure to want it.
+        PolicyFlags::SOURCE | PolicyFlags::DESTINATION
     } else {
-        if policy.flags & PolicyFlags::HEADERS_ONLY == 0 {
-            *content_wanted = 1;
-        }
-        answer::LIVE
+        PolicyFlags::SOURCE
+    };
+    if policy.flags & directions != directions {
+        return answer::OTHER_DIRECTION;
+    }
+    if policy.flags & PolicyFlags::HEADERS_ONLY == 0 {
+        scratch.content |= 1 << place;
+    }
+    match scratch.condition(place) {
+        0 => answer::LIVE,
+        row => match condition::link(scratch, side_of(place), row) {
+            Link::Met => answer::LIVE,
+            Link::MetButTraffic => answer::WAITING,
+            Link::NotMet => answer::OTHER_TRAFFIC,
+        },
     }
 }
 
@@ -101,36 +136,37 @@ fn read(policy: *const SlotPolicy) -> SlotPolicy {
     }
 }
 
-/// Enters the packet into the account of every slot that it refers to, once: where both sides refer to the same slot,
-/// the source side's account speaks for both, and a packet that either side wants is wanted. Its fate is read from the
-/// scratch, so that the verifier walks this once and not once for each.
+/// Enters the packet into the account of every slot that it refers to, once: with the best answer where several references
+/// are to the same slot. Its fate is read from the scratch.
 #[inline(always)]
-pub fn account(scratch: &Scratch, counters: Counters) {
-    for i in 0..SLOTS_PER_ADDRESS {
-        let mut answer = scratch.answers[SOURCE][i];
-        if answer == answer::NONE {
-            continue;
-        }
-        if let Some(twin) = twin(scratch.header.source[i], &scratch.header.destination)
-            && scratch.answers[DESTINATION][twin] == answer::LIVE
-        {
-            answer = answer::LIVE;
-        }
-        enter(scratch, counters, scratch.header.source[i].slot, answer);
-    }
-    for i in 0..SLOTS_PER_ADDRESS {
-        let answer = scratch.answers[DESTINATION][i];
-        if answer == answer::NONE || twin(scratch.header.destination[i], &scratch.header.source).is_some() {
-            continue;
-        }
-        enter(scratch, counters, scratch.header.destination[i].slot, answer);
+pub fn account(scratch: &mut Scratch) {
+    scratch.settle();
+    for place in 0..PLACES as u32 {
+        writ_account(place);
     }
 }
 
-/// Place of the same reference on the other side.
-#[inline(always)]
-fn twin(reference: SlotRef, others: &[SlotRef; SLOTS_PER_ADDRESS]) -> Option<usize> {
-    others.iter().position(|other| *other == reference)
+/// Enters the packet for one reference and the later ones to the same slot. A global function, like [`writ_ask`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_account(place: u32) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let Some(counters) = Counters::of_this_cpu() else { return 0 };
+    let place = place as usize % PLACES;
+    if scratch.answer(place) == answer::NONE {
+        return 0;
+    }
+    let reference = scratch.reference(place);
+    for later in 1..PLACES {
+        if later > place && scratch.reference(later) == reference {
+            let best = scratch.answer(later).max(scratch.answer(place));
+            scratch.set_answer(place, best);
+            scratch.set_answer(later, answer::NONE);
+        }
+        scratch.settle();
+    }
+    enter(scratch, counters, reference.slot, scratch.answer(place));
+    0
 }
 
 #[inline(always)]
@@ -149,6 +185,8 @@ fn enter(scratch: &Scratch, counters: Counters, slot: u16, answer: u8) {
         answer::EARLY => slot.early += 1,
         answer::EXPIRED => slot.expired += 1,
         answer::STALE => slot.stale += 1,
+        answer::OTHER_TRAFFIC => slot.other_traffic += 1,
+        answer::UNKNOWN_TRAFFIC => slot.unknown_traffic += 1,
         _ => slot.other_direction += 1,
     }
 }

@@ -42,6 +42,12 @@ pub fn read(ctx: &XdpContext, scratch: &mut Scratch) -> Option<ProbeCounter> {
     }
 }
 
+/// Whether the header of this protocol begins with two ports.
+#[inline(always)]
+pub fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP)
+}
+
 #[inline(always)]
 fn tcp_length(ctx: &XdpContext, offset: u16) -> Option<u16> {
     let [words] = packet::load::<1>(ctx, offset.saturating_add(TCP_DATA_OFFSET))?;

@@ -3,12 +3,13 @@
 //! byte.
 
 use aya_ebpf::programs::XdpContext;
-use writ_abi::{ProbeCounter, Tunnel};
+use writ_abi::{FrameHeader, ProbeCounter, Tunnel};
 
 use crate::ethernet::{self, IPV4, IPV6};
 use crate::link;
 use crate::maps::WRIT_PORTS;
 use crate::network::{Family, Network};
+use crate::scratch::Scratch;
 use crate::{ipv4, ipv6, packet};
 
 pub const GRE: u8 = 47;
@@ -56,7 +57,12 @@ impl Carried {
     pub fn network(self, ctx: &XdpContext) -> Result<Network, ProbeCounter> {
         match self {
             Self::Frame { start, end } => link::find(ctx, start, end),
-            Self::Packet { family, start, end } => Network::at(ctx, family, start, end),
+            Self::Packet { family, start, end } => {
+                if let Some(scratch) = Scratch::of_this_cpu() {
+                    scratch.header.link_offset = FrameHeader::NO_LINK;
+                }
+                Network::at(ctx, family, start, end)
+            }
         }
     }
 }

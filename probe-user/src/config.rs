@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use writ_capture::{KernelSettings, PortSettings};
 use writ_delivery::Destination;
+use writ_identity::Room;
 
 /// Where `writ` looks for its configuration unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/writ/writ.toml";
@@ -318,6 +319,18 @@ impl Config {
             );
         }
         faults
+    }
+
+    /// How much the kernel's tables have room for.
+    pub fn room(&self) -> Room {
+        let tables = &self.tables;
+        Room {
+            v4: tables.addresses_v4 as usize,
+            v6: tables.addresses_v6 as usize,
+            macs: tables.macs as usize,
+            vlans: tables.vlans as usize,
+            conditions: tables.conditions.into(),
+        }
     }
 
     /// The place of a destination in the list, by name.

@@ -1,7 +1,7 @@
 //! The program and the reference model over the same frames: verdict, header, bytes, time, and the counters of both.
 
 use crate::kernel::{Counts, Outcome, Trial};
-use crate::reference::{Judgement, Taken, World};
+use crate::reference::{Fragments, Judgement, Taken, World};
 use std::ops::RangeInclusive;
 use writ_abi::{ABI_VERSION, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
 use writ_capture::{OnMiss, boot_now_ns};
@@ -9,6 +9,7 @@ use writ_capture::{OnMiss, boot_now_ns};
 /// Both, and what the counters should say so far.
 pub struct Agreement {
     world: World,
+    fragments: Fragments,
     trial: Trial,
     expected: Counts,
     handed_over: u64,
@@ -19,13 +20,13 @@ impl Agreement {
     /// Loads the program with the targets of a world. Needs root.
     pub fn new(world: World) -> Self {
         let trial = Trial::load(&world);
-        Self { world, trial, expected: Counts::zero(), handed_over: 0, flags: [0; 32] }
+        Self { world, fragments: Fragments::default(), trial, expected: Counts::zero(), handed_over: 0, flags: [0; 32] }
     }
 
     /// Shows both a frame. The error says what they do not agree on.
     pub fn try_frame(&mut self, on_miss: OnMiss, frame: &[u8]) -> Result<(), String> {
         let from = boot_now_ns();
-        let judgement = self.world.judge(frame, from);
+        let judgement = self.world.judge(frame, from, &mut self.fragments);
         let outcome = self.trial.run(on_miss, frame);
         let to = boot_now_ns();
         compare(&judgement, &outcome, on_miss, frame, from..=to, self.handed_over).map_err(|difference| {
@@ -104,6 +105,7 @@ fn header_of(taken: &Taken, length: usize, time_ns: u64, number: u64) -> FrameHe
     }
     FrameHeader {
         abi: ABI_VERSION,
+        link_offset: taken.link_offset(),
         flags: taken.flags,
         time_ns,
         number,
@@ -116,7 +118,7 @@ fn header_of(taken: &Taken, length: usize, time_ns: u64, number: u64) -> FrameHe
         protocol: taken.protocol,
         source_live: taken.source.live,
         destination_live: taken.destination.live,
-        reserved: 0,
+        undirected: taken.source.undirected,
         queue: 0,
         source: taken.source.padded(),
         destination: taken.destination.padded(),

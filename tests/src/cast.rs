@@ -1,9 +1,14 @@
-//! Who plays in the packet tests: parties, each with an IPv4 and an IPv6 address, and the intercepts against them.
+//! Who plays in the packet tests: parties, each with an IPv4 and an IPv6 address, lines with a MAC address or a VLAN, and
+//! the intercepts against them.
 
 use crate::reference::World;
+use crate::stack::protocol;
 use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_abi::{
+    Claim, Condition, MacAddress, PolicyFlags, PortSide, Selector, SlotPolicy, SlotRef, TrafficRule, VlanMatch,
+};
 use writ_capture::Tunnel;
 
 /// Somebody with an IPv4 and an IPv6 address; the number is the last byte of both.
@@ -47,6 +52,34 @@ pub const ROOM: Party = Party(196);
 /// The last address before the prefixes.
 pub const NEIGHBOUR: Party = Party(127);
 
+/// Of its packets [`MAIL`] wants TCP to ports 25 and 587 to 590 of the far end, and UDP of its own port 5060.
+pub const MAILER: Party = Party(12);
+/// Wanted in VLAN 100, and in whatever is within VLAN 200, by [`WITHIN`].
+pub const TAGGED: Party = Party(13);
+/// Wanted behind [`HOME`], by [`WITHIN`].
+pub const HOUSED: Party = Party(14);
+/// Of its packets [`MAIL`] wants ICMP, ICMPv6 and GRE.
+pub const PINGER: Party = Party(15);
+/// [`MAIL`] wants SCTP of port 2905, at either end, in VLAN 100 and behind [`HOME`].
+pub const CALLER: Party = Party(16);
+/// [`MAIL`] wants its name look-ups, [`HEADERS`] the headers of all.
+pub const ASKER: Party = Party(17);
+/// [`SENT`] wants TCP to port 80 of the far end, [`RECEIVED`] TCP of its own port 80.
+pub const SURFER: Party = Party(18);
+
+/// Under [`LINE`].
+pub const MODEM: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 1]);
+/// Under [`LINE`] in VLAN 100, and under [`PEN_LINE`] everywhere.
+pub const ROUTER: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 2]);
+/// Under no order by itself.
+pub const HOME: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 3]);
+/// Under [`ONE_WAY`], which wants what it sends.
+pub const TALKER: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 4]);
+/// The MAC addresses of the play.
+pub const MACS: [MacAddress; 4] = [MODEM, ROUTER, HOME, TALKER];
+/// The VLANs of the play, and some beside them.
+pub const VLANS: [u16; 9] = [0, 100, 200, 300, 400, 500, 600, 700, 4095];
+
 /// Slot of a content order.
 pub const CONTENT: u16 = 0;
 /// Slot of a headers-only order.
@@ -69,9 +102,19 @@ pub const CROWDED: u16 = 8;
 pub const BLOCK: u16 = 16;
 /// Slot of a content order over prefixes within those.
 pub const INNER_BLOCK: u16 = 17;
+/// Slot of a content order over MAC addresses and over the VLANs 300, 400.* and 700.
+pub const LINE: u16 = 18;
+/// Slot of a headers-only order over a MAC address and over the VLANs 400.100 and 700.
+pub const PEN_LINE: u16 = 19;
+/// Slot of a content order over kinds of traffic, in VLAN 500 too.
+pub const MAIL: u16 = 20;
+/// Slot of a content order over addresses in VLANs.
+pub const WITHIN: u16 = 21;
+/// Slot of an order over what is sent from a MAC address; a VLAN, 600, has no direction that it could want.
+pub const ONE_WAY: u16 = 22;
 
 /// Every party.
-pub const ALL: [Party; 18] = [
+pub const ALL: [Party; 25] = [
     BYSTANDER,
     SUBJECT,
     SUBJECT_AGAIN,
@@ -90,6 +133,13 @@ pub const ALL: [Party; 18] = [
     LODGER,
     ROOM,
     NEIGHBOUR,
+    MAILER,
+    TAGGED,
+    HOUSED,
+    PINGER,
+    CALLER,
+    ASKER,
+    SURFER,
 ];
 
 impl Party {
@@ -101,6 +151,42 @@ impl Party {
     /// The party's IPv6 address.
     pub fn v6(self) -> Ipv6Addr {
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, self.0.into())
+    }
+
+    fn claims(self) -> Vec<Claim> {
+        let [any, own, far, either] = [PortSide::NONE, PortSide::OWN, PortSide::FAR, PortSide::EITHER];
+        let conditional = match self {
+            MAILER => {
+                let rules = [
+                    rule(protocol::TCP, far, 25, 25),
+                    rule(protocol::TCP, far, 587, 590),
+                    rule(protocol::UDP, own, 5060, 5060),
+                ];
+                vec![claim(MAIL, None, None, &rules)]
+            }
+            TAGGED => [vlan(100, VlanMatch::NONE), vlan(200, VlanMatch::ANY)]
+                .map(|vlan| claim(WITHIN, Some(vlan), None, &[]))
+                .to_vec(),
+            HOUSED => vec![claim(WITHIN, None, Some(HOME), &[])],
+            PINGER => {
+                let rules = [protocol::ICMP, protocol::ICMPV6, protocol::GRE].map(|number| rule(number, any, 0, 0));
+                vec![claim(MAIL, None, None, &rules)]
+            }
+            CALLER => {
+                let rules = [rule(protocol::SCTP, either, 2905, 2905)];
+                vec![claim(MAIL, Some(vlan(100, VlanMatch::NONE)), Some(HOME), &rules)]
+            }
+            ASKER => {
+                vec![claim(MAIL, None, None, &[rule(protocol::UDP, far, 53, 53)]), claim(HEADERS, None, None, &[])]
+            }
+            SURFER => vec![
+                claim(SENT, None, None, &[rule(protocol::TCP, far, 80, 80)]),
+                claim(RECEIVED, None, None, &[rule(protocol::TCP, own, 80, 80)]),
+            ],
+            _ => vec![],
+        };
+        let unconditional = self.slots().into_iter().map(|slot| claim(slot, None, None, &[]));
+        conditional.into_iter().chain(unconditional).collect()
     }
 
     fn slots(self) -> Vec<u16> {
@@ -123,16 +209,45 @@ impl Party {
 }
 
 /// The prefixes that are targets whole, from [`RESIDENT`] on, and their orders.
-fn blocks() -> [(IpNet, SlotRef); 4] {
+fn blocks() -> [(Selector, Vec<Claim>); 4] {
     let net = |party: Party, (v4, v6)| [(party.v4().into(), v4), (party.v6().into(), v6)];
     let [outer, outer6] = net(Party(128), (25, 121));
     let [inner, inner6] = net(Party(192), (26, 122));
     [(outer, BLOCK), (outer6, BLOCK), (inner, INNER_BLOCK), (inner6, INNER_BLOCK)]
-        .map(|((address, length), slot)| (prefix(address, length), reference(slot)))
+        .map(|((address, length), slot)| (prefix(address, length), vec![claim(slot, None, None, &[])]))
 }
 
-fn prefix(address: IpAddr, length: u8) -> IpNet {
-    IpNet::new(address, length).expect("no longer than an address")
+/// The targets that are no addresses.
+fn lines() -> [(Selector, Vec<Claim>); 9] {
+    let all = |slot| claim(slot, None, None, &[]);
+    let web = [rule(protocol::TCP, PortSide::EITHER, 80, 80), rule(protocol::ICMP, PortSide::NONE, 0, 0)];
+    [
+        (Selector::Mac(MODEM), vec![all(LINE)]),
+        (Selector::Mac(ROUTER), vec![claim(LINE, Some(vlan(100, VlanMatch::NONE)), None, &[]), all(PEN_LINE)]),
+        (Selector::Mac(TALKER), vec![all(ONE_WAY)]),
+        (Selector::Vlan(vlan(300, VlanMatch::NONE)), vec![all(LINE)]),
+        (Selector::Vlan(vlan(400, VlanMatch::ANY)), vec![all(LINE)]),
+        (Selector::Vlan(vlan(400, 100)), vec![all(PEN_LINE)]),
+        (Selector::Vlan(vlan(500, VlanMatch::NONE)), vec![claim(MAIL, None, None, &web)]),
+        (Selector::Vlan(vlan(600, VlanMatch::NONE)), vec![all(ONE_WAY)]),
+        (Selector::Vlan(vlan(700, VlanMatch::NONE)), vec![all(PEN_LINE), all(LINE)]),
+    ]
+}
+
+fn prefix(address: IpAddr, length: u8) -> Selector {
+    Selector::Prefix(IpNet::new(address, length).expect("no longer than an address"))
+}
+
+fn vlan(outer: u16, inner: u16) -> VlanMatch {
+    VlanMatch { outer, inner }
+}
+
+fn rule(protocol: u8, side: u8, first: u16, last: u16) -> TrafficRule {
+    TrafficRule { protocol, side, first, last, reserved: 0 }
+}
+
+fn claim(slot: u16, vlan: Option<VlanMatch>, mac: Option<MacAddress>, traffic: &[TrafficRule]) -> Claim {
+    Claim { slot: reference(slot), condition: Condition::new(vlan, mac, traffic).expect("few rules") }
 }
 
 /// A reference to a slot, as the prefix tables hold it.
@@ -145,7 +260,7 @@ pub fn world() -> World {
     const BOTH: u32 = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
     // In nanoseconds since the machine started: it has been up for longer than the one and for less than the other.
     let (past, future) = (1, u64::MAX / 2);
-    let slots = (0..=INNER_BLOCK).map(|slot| {
+    let slots = (0..=ONE_WAY).map(|slot| {
         let (start_ns, stop_ns, flags) = match slot {
             CONTENT => (past, future, BOTH),
             HEADERS => (past, future, BOTH | PolicyFlags::HEADERS_ONLY),
@@ -155,17 +270,27 @@ pub fn world() -> World {
             PAST => (past, past + 1, BOTH),
             HALTED => (past, 0, BOTH),
             REUSED => (past, future, BOTH),
-            15 | INNER_BLOCK => (past, future, BOTH),
+            15 | INNER_BLOCK | LINE | MAIL | WITHIN => (past, future, BOTH),
+            ONE_WAY => (past, future, PolicyFlags::SOURCE),
             _ => (past, future, BOTH | PolicyFlags::HEADERS_ONLY),
         };
         let generation = reference(slot).generation + u16::from(slot == REUSED);
         SlotPolicy { start_ns, stop_ns, flags, generation, reserved: 0 }
     });
     let targets = ALL.iter().flat_map(|party| {
-        let slots: Vec<_> = party.slots().into_iter().map(reference).collect();
-        let addresses = [IpAddr::from(party.v4()), IpAddr::from(party.v6())];
-        addresses.into_iter().filter(|_| !party.slots().is_empty()).map(move |address| (address.into(), slots.clone()))
+        let addresses = [(party.v4().into(), 32), (party.v6().into(), 128)];
+        let claims = party.claims();
+        let is_target = !claims.is_empty();
+        let claims = addresses.map(|(address, length)| (prefix(address, length), claims.clone()));
+        claims.into_iter().filter(move |_| is_target)
     });
-    let blocks = blocks().into_iter().map(|(prefix, slot)| (prefix, vec![slot]));
-    World { targets: targets.chain(blocks).collect(), slots: slots.collect(), look_inside: true, tunnel: Tunnel::None }
+    let targets: BTreeMap<_, _> = targets.chain(blocks()).chain(lines()).collect();
+    World { targets, slots: slots.collect(), look_inside: true, tunnel: Tunnel::None }
+}
+
+/// The same play without the targets that are no addresses.
+pub fn world_of_addresses() -> World {
+    let mut world = world();
+    world.targets.retain(|selector, _| matches!(selector, Selector::Prefix(_)));
+    world
 }

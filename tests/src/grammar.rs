@@ -6,17 +6,21 @@ use crate::stack::{self, protocol};
 use writ_capture::Tunnel;
 
 /// Random numbers (splitmix64), and frames made with them.
-pub struct Dice(u64);
+pub struct Dice {
+    state: u64,
+    /// Fragments of a packet that are still to come.
+    rest: Vec<Vec<u8>>,
+}
 
 impl Dice {
     /// The same seed makes the same frames.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, rest: Vec::new() }
     }
 
     fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
@@ -41,7 +45,12 @@ impl Dice {
 
     /// A frame between 14 bytes and what the kernel takes in a test run.
     pub fn frame(&mut self) -> Vec<u8> {
-        let mut frame = if self.one_in(50) { self.noise() } else { self.stack() };
+        let mut frame = match self.below(50) {
+            0 => self.noise(),
+            1..=24 if !self.rest.is_empty() => self.rest.swap_remove(0),
+            1 | 2 => self.fragmented(),
+            _ => self.stack(),
+        };
         while self.one_in(3) {
             self.mutate(&mut frame);
         }
@@ -130,6 +139,40 @@ impl Dice {
         self.link(v4, packet)
     }
 
+    /// A fragment of a packet whose others are to come, in any order, and one or the other that lies.
+    fn fragmented(&mut self) -> Vec<u8> {
+        let (a, b) = (self.pick(&cast::ALL), self.pick(&[cast::BYSTANDER, cast::MAILER, cast::SURFER, cast::ASKER]));
+        let (a, b) = if self.one_in(2) { (a, b) } else { (b, a) };
+        let (v4, protocol) = (self.one_in(2), self.pick(&[6, 6, 17, 17, 132, 1]));
+        let identification = self.below(4) as u16;
+        let count = self.pick(&[2, 2, 3, 4]);
+        for number in 0..count {
+            // Overlapping ones and second first ones among them; and all that a fragment can begin with.
+            let offset = if self.one_in(10) { self.below(8) as u16 } else { 8 * number };
+            let more = number + 1 < count;
+            let length = self.pick(&[0, 4, 8, 64]);
+            let payload = if offset == 0 { self.transport(protocol) } else { self.bytes(length) };
+            let packet = if v4 {
+                let packet = stack::ipv4(a.v4(), b.v4(), protocol, &payload);
+                stack::fragment_v4(packet, identification, offset, more)
+            } else {
+                let next = if self.one_in(6) { protocol::DESTINATION } else { protocol };
+                let payload = if next == protocol { payload } else { stack::extension(protocol, &[], &payload) };
+                let header = stack::fragment(next, offset, more, &payload);
+                let header = stack::patched(header, 4, &u32::from(identification).to_be_bytes());
+                stack::ipv6(a.v6(), b.v6(), protocol::FRAGMENT, &header)
+            };
+            let frame = if self.one_in(6) {
+                self.link(v4, packet)
+            } else {
+                stack::ethernet(if v4 { stack::IPV4 } else { stack::IPV6 }, &packet)
+            };
+            self.rest.push(frame);
+        }
+        let first = self.pick(&[0, 0, 0, self.rest.len() - 1]);
+        self.rest.swap_remove(first)
+    }
+
     /// A frame around a packet.
     fn link(&mut self, v4: bool, packet: Vec<u8>) -> Vec<u8> {
         let mut frame = self.link_of(v4, packet, 6);
@@ -171,12 +214,18 @@ impl Dice {
         if self.one_in(2) {
             frame[0] = self.pick(&[0x00, 0x02, 0x0a, 0x10, 0x40, 0x45, 0x60, 0xf0]);
         }
+        if self.one_in(4) {
+            let end = self.pick(&[0, 6, 6]);
+            let mac = self.pick(&cast::MACS);
+            frame = stack::patched(frame, end, &mac.0);
+        }
         frame
     }
 
     fn tags(&mut self, mut kind: u16, mut payload: Vec<u8>) -> Vec<u8> {
         for _ in 0..self.pick(&[0, 0, 0, 0, 1, 1, 2, 2, 3, 4]) {
-            let vlan = self.roll() as u16;
+            let vlan = if self.one_in(4) { self.roll() as u16 } else { self.pick(&cast::VLANS) };
+            let vlan = if self.one_in(4) { vlan ^ 0xa000 } else { vlan };
             payload = stack::tag(vlan, kind, &payload);
             kind = self.pick(&[stack::VLAN, stack::SERVICE_VLAN, stack::OLD_SERVICE_VLAN]);
         }
@@ -284,6 +333,11 @@ impl Dice {
 
     fn transport(&mut self, protocol: u8) -> Vec<u8> {
         let mut segment = self.segment(protocol);
+        if [protocol::TCP, protocol::UDP, protocol::SCTP].contains(&protocol) && self.one_in(2) {
+            const PORTS: [u16; 12] = [24, 25, 26, 53, 80, 586, 587, 590, 591, 2905, 5060, 40000];
+            let (source, destination) = (self.pick(&PORTS), self.pick(&PORTS));
+            segment = stack::ports(source, destination, segment);
+        }
         if self.one_in(12) {
             segment.truncate(self.below(24));
         }

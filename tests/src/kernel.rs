@@ -55,8 +55,19 @@ impl Trial {
     pub fn load(world: &World) -> Self {
         let slots = world.slots.len() as u16;
         let look_inside = world.look_inside;
-        let settings =
-            KernelSettings { slots, addresses_v4: 64, addresses_v6: 64, filter_bytes: 4096, sockets: 4, look_inside };
+        let settings = KernelSettings {
+            slots,
+            addresses_v4: 64,
+            addresses_v6: 64,
+            macs: 16,
+            vlans: 16,
+            conditions: 64,
+            // So many that none is forgotten.
+            fragments: 1 << 17,
+            filter_bytes: 4096,
+            sockets: 4,
+            look_inside,
+        };
         let mut kernel = match env::var_os("WRIT_OBJECT") {
             None => Kernel::load(&settings),
             Some(file) => Kernel::load_object(&fs::read(file).expect("a readable file"), &settings),
@@ -65,8 +76,8 @@ impl Trial {
         for (slot, policy) in world.slots.iter().enumerate() {
             kernel.tables().arm(slot as u16, policy).expect("a slot of the table");
         }
-        for (prefix, references) in world.entries() {
-            kernel.tables().set_prefix(prefix, &references).expect("room in the table");
+        for (selector, claims) in world.entries() {
+            kernel.tables().bind(selector, &claims).expect("room in the table");
         }
         let counters = kernel.counters().expect("the counters can be mapped");
         Self { kernel, counters, slots, tunnel: world.tunnel, buffers: Buffers::One }
@@ -148,6 +159,8 @@ impl Counts {
             Entry::Expired => counters.expired += 1,
             Entry::Stale => counters.stale += 1,
             Entry::OtherDirection => counters.other_direction += 1,
+            Entry::OtherTraffic => counters.other_traffic += 1,
+            Entry::UnknownTraffic => counters.unknown_traffic += 1,
         }
     }
 }

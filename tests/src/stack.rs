@@ -3,6 +3,7 @@
 
 use etherparse::{EtherType, Ethernet2Header, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, TcpHeader, UdpHeader};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use writ_abi::MacAddress;
 
 /// EtherType of IPv4.
 pub const IPV4: u16 = 0x0800;
@@ -177,7 +178,7 @@ pub fn extension(next: u8, data: &[u8], payload: &[u8]) -> Vec<u8> {
     [&header[..], payload].concat()
 }
 
-/// An IPv6 fragment header; `offset` in units of 8 bytes.
+/// An IPv6 fragment header of packet 7; `offset` in units of 8 bytes.
 pub fn fragment(next: u8, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
     let place = (offset << 3 | u16::from(more)).to_be_bytes();
     [&[next, 0, place[0], place[1], 0, 0, 0, 7], payload].concat()
@@ -213,6 +214,22 @@ pub fn udp(payload: &[u8]) -> Vec<u8> {
 /// An ICMP or ICMPv6 message: type, code, checksum, the second word of its header, the rest.
 pub fn icmp(kind: u8, code: u8, rest: &[u8]) -> Vec<u8> {
     [&[kind, code, 0, 0, 0, 1, 0, 2], rest].concat()
+}
+
+/// The frame between these MAC addresses.
+pub fn between(destination: MacAddress, source: MacAddress, frame: Vec<u8>) -> Vec<u8> {
+    patched(patched(frame, 0, &destination.0), 6, &source.0)
+}
+
+/// The segment from one port to another; of TCP, UDP or SCTP.
+pub fn ports(source: u16, destination: u16, segment: Vec<u8>) -> Vec<u8> {
+    patched(patched(segment, 0, &source.to_be_bytes()), 2, &destination.to_be_bytes())
+}
+
+/// A fragment of an IPv4 packet: `offset` in units of 8 bytes, and whether more follow.
+pub fn fragment_v4(packet: Vec<u8>, identification: u16, offset: u16, more: bool) -> Vec<u8> {
+    let place = offset | if more { 0x2000 } else { 0 };
+    patched(patched(packet, 4, &identification.to_be_bytes()), 6, &place.to_be_bytes())
 }
 
 /// The same bytes with some of them replaced from `offset` on.

@@ -110,7 +110,7 @@ fn key(party: Party) -> PrefixKey4 {
 fn entry_of(party: Party) -> PrefixEntry4 {
     let mut slots = [SlotRef { slot: NO_SLOT, generation: 0 }; SLOTS_PER_ADDRESS];
     slots[0] = OWNER;
-    PrefixEntry4 { key: key(party), intercepts: Intercepts::new(slots) }
+    PrefixEntry4 { key: key(party), intercepts: Intercepts::new(slots, [0; SLOTS_PER_ADDRESS]) }
 }
 
 #[test]

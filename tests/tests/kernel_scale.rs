@@ -20,6 +20,8 @@ use writ_tests::stack::{self, protocol::UDP};
 use zerocopy::FromBytes;
 
 const TARGETS: usize = 10_000;
+/// What the tables hold by default.
+const ROOM: Room = Room { v4: 16_384, v6: 16_384, macs: 1024, vlans: 1024, conditions: 1024 };
 /// Each is a target in turn.
 const LENGTHS: ([u8; 4], [u8; 4]) = ([32, 29, 28, 24], [128, 64, 60, 56]);
 
@@ -80,10 +82,8 @@ fn carry_out(tables: &mut Tables, changes: Vec<Change>) {
                 let policy = SlotPolicy { start_ns: 0, stop_ns: u64::MAX, flags, generation, reserved: 0 };
                 tables.arm(slot.slot, &policy).unwrap();
             }
-            Change::Bind { prefix, slots } => {
-                tables.set_prefix(prefix, &slots.iter().collect::<Vec<_>>()).unwrap();
-            }
-            Change::Unbind(prefix) => tables.remove_prefix(prefix).unwrap(),
+            Change::Bind { selector, claims } => tables.bind(selector, &claims.iter().collect::<Vec<_>>()).unwrap(),
+            Change::Unbind(selector) => tables.unbind(selector).unwrap(),
         }
     }
 }
@@ -146,7 +146,7 @@ fn ten_thousand_targets_are_found_and_none_of_their_neighbours() {
     let mut kernel = Kernel::load(&KernelSettings::default()).expect("the XDP program loads (as root)");
 
     let begun = Instant::now();
-    let reconciled = reconcile(&tenants, Room { v4: 16_384, v6: 16_384 });
+    let reconciled = reconcile(&tenants, ROOM);
     assert_eq!(reconciled.left_out, []);
     let worked_out = begun.elapsed();
     let steps = difference(&Desired::default(), &reconciled.desired);
@@ -165,7 +165,7 @@ fn ten_thousand_targets_are_found_and_none_of_their_neighbours() {
     }
 
     // The second goes: an update touches what changed, and that is a thousand entries of the first.
-    let alone = reconcile(&tenants[..1], Room { v4: 16_384, v6: 16_384 }).desired;
+    let alone = reconcile(&tenants[..1], ROOM).desired;
     let steps = difference(&reconciled.desired, &alone);
     assert_eq!(steps.len(), 1 + tenth.len());
     carry_out(kernel.tables(), steps);
@@ -174,7 +174,7 @@ fn ten_thousand_targets_are_found_and_none_of_their_neighbours() {
     }
     carry_out(kernel.tables(), difference(&alone, &Desired::default()));
     assert!(targets.iter().all(|target| found(&mut kernel, target.network()).is_empty()));
-    assert_eq!(kernel.tables().prefixes().unwrap(), []);
+    assert_eq!(kernel.tables().bound().unwrap(), []);
 }
 
 /// Where a prefix lies, seen from an address.

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use writ_abi::{FrameHeader, PolicyFlags, ProbeCounter, SlotPolicy, SlotRef};
+use writ_abi::{Claim, FrameHeader, PolicyFlags, ProbeCounter, Selector, SlotPolicy, SlotRef};
 use writ_capture::{Action, Kernel, KernelSettings, OnMiss};
 use writ_tests::stack::{IPV4, IPV6, ethernet, ipv4, ipv6, protocol::UDP, udp};
 use zerocopy::FromBytes as _;
@@ -59,6 +59,11 @@ fn frame(address: &str, outward: bool) -> Vec<u8> {
             ethernet(IPV6, &ipv6(from, to, UDP, &datagram))
         }
     }
+}
+
+/// Claims on no condition.
+fn claims(slots: &[SlotRef]) -> Vec<Claim> {
+    slots.iter().map(|slot| Claim { slot: *slot, condition: None }).collect()
 }
 
 /// The intercepts that get the next frame from this address.
@@ -113,10 +118,10 @@ impl Family {
     fn churn(&self, kernel: &mut Kernel, round: u32) {
         let Self { steady, around: [wide, narrow], lengths, probes: [in_wide, in_both], single } = self;
         let set = |kernel: &mut Kernel, prefix: &str, slots: &[SlotRef]| {
-            kernel.tables().set_prefix(net(prefix), slots).expect("there is room");
+            kernel.tables().bind(Selector::Prefix(net(prefix)), &claims(slots)).expect("there is room");
         };
         let remove = |kernel: &mut Kernel, prefix: &str| {
-            kernel.tables().remove_prefix(net(prefix)).expect("the kernel takes it out");
+            kernel.tables().unbind(Selector::Prefix(net(prefix))).expect("the kernel takes it out");
         };
         // What lies within learns of what comes around it.
         set(kernel, wide, &[WIDE]);
@@ -186,7 +191,7 @@ fn no_update_hides_another_target_and_each_is_seen_by_the_next_frame() {
     }
     // Of each family an address that everything happens around, and a prefix that nothing comes near.
     for steady in [FAMILIES[0].steady, "172.16.0.0/12", FAMILIES[1].steady, "fd00::/8"] {
-        kernel.tables().set_prefix(net(steady), &[STEADY]).expect("there is room");
+        kernel.tables().bind(Selector::Prefix(net(steady)), &claims(&[STEADY])).expect("there is room");
     }
     let frames = [FAMILIES[0].steady, "172.20.1.1", FAMILIES[1].steady, "fd77::1"].map(|address| frame(address, false));
     let program = handle(&kernel);
@@ -230,9 +235,9 @@ fn no_update_hides_another_target_and_each_is_seen_by_the_next_frame() {
         counters.probe(ProbeCounter::Torn)
     );
     assert_eq!(counters.slot(STEADY.slot).early, runs + by_hand, "a steady target was not found");
-    let mut held: Vec<_> = kernel.tables().prefixes().expect("the tables can be read");
-    held.sort_by_key(|(prefix, _)| *prefix);
-    let mut steady = [FAMILIES[0].steady, "172.16.0.0/12", FAMILIES[1].steady, "fd00::/8"].map(net);
+    let mut held: Vec<_> = kernel.tables().bound().expect("the tables can be read");
+    held.sort_by_key(|(selector, _)| *selector);
+    let mut steady = [FAMILIES[0].steady, "172.16.0.0/12", FAMILIES[1].steady, "fd00::/8"].map(net).map(Selector::Prefix);
     steady.sort();
-    assert_eq!(held, steady.map(|prefix| (prefix, vec![STEADY])), "everything else is gone again");
+    assert_eq!(held, steady.map(|selector| (selector, claims(&[STEADY]))), "everything else is gone again");
 }

@@ -23,6 +23,13 @@ pub struct SlotCounters {
     pub cut_failed: u64,
     /// Packets of a target in a direction that the intercept does not want.
     pub other_direction: u64,
+    /// Packets of a target that do not meet what it asks besides: VLAN, MAC address, kind of traffic.
+    pub other_traffic: u64,
+    /// Packets of a target of which cannot be known whether they are of the kind of traffic that is wanted: later fragments
+    /// whose first was not seen or not taken, transport headers that are not whole. Not taken.
+    pub unknown_traffic: u64,
+    /// Always 0: an account fills two cache lines, so that no two CPUs share one.
+    pub reserved: [u64; 6],
 }
 
 /// Counters of the whole program on one CPU, indexed by [`ProbeCounter`].
@@ -108,11 +115,14 @@ probe_counters! {
     NoSocket = "no_socket",
     /// Of the hits: destroyed because the interface is not in the port table.
     NoPort = "no_port",
+    /// Of the hits: an intercept found no place, because address, MAC address and VLAN of one side have more than eight
+    /// together. Cannot be: warrants are refused before.
+    Crowded = "crowded",
     /// Entries that were rewritten while they were read, and were looked up again.
     Torn = "torn",
 }
 
-const _: () = assert!(size_of::<SlotCounters>() == 64);
+const _: () = assert!(size_of::<SlotCounters>() == 128);
 const _: () = assert!(ProbeCounter::ALL.len() <= ProbeCounters::PLACES);
 const _: () = assert!(size_of::<ProbeCounters>() == 256);
 

@@ -14,8 +14,8 @@ impl PrefixLengths {
     pub const V4: u32 = 0;
     /// Place of IPv6 in the map.
     pub const V6: u32 = 1;
-    /// How many places the map has.
-    pub const FAMILIES: u32 = 2;
+    /// How many places the map has: a cache line of words, of which the families have the first two.
+    pub const PLACES: u32 = 8;
 
     /// These lengths. `None`: there are more than [`MOST_LENGTHS`].
     pub fn new(lengths: impl IntoIterator<Item = u8>) -> Option<Self> {

@@ -29,7 +29,10 @@ pub struct OptionSpan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct FrameHeader {
     /// [`ABI_VERSION`](crate::ABI_VERSION) of the program.
-    pub abi: u32,
+    pub abi: u16,
+    /// Where the Ethernet header starts whose tags and MAC addresses count: the one directly in front of the packet;
+    /// [`FrameHeader::NO_LINK`] where a mirror has sent the bare packet.
+    pub link_offset: u16,
     /// [`FrameFlags`].
     pub flags: u32,
     /// When the program saw the frame: `CLOCK_BOOTTIME`, nanoseconds.
@@ -55,13 +58,14 @@ pub struct FrameHeader {
     pub source_live: u8,
     /// Bit i: `destination[i]` wants this packet.
     pub destination_live: u8,
-    /// Always 0.
-    pub reserved: u8,
+    /// Bit i: `source[i]` was found by the VLAN, which says nothing of who sends: the direction is not known.
+    pub undirected: u8,
     /// Receive queue.
     pub queue: u32,
-    /// The intercepts of the source address.
+    /// The intercepts of the source: of its address, then of its MAC address, then of the VLAN. The same slot can be there
+    /// several times.
     pub source: [SlotRef; SLOTS_PER_ADDRESS],
-    /// The intercepts of the destination address.
+    /// The intercepts of the destination: of its address, then of its MAC address.
     pub destination: [SlotRef; SLOTS_PER_ADDRESS],
     /// Option headers to blank for headers-only intercepts.
     pub options: [OptionSpan; MAX_OPTION_SPANS],
@@ -88,6 +92,9 @@ impl FrameFlags {
 impl FrameHeader {
     /// Bytes that the program puts in front of a frame.
     pub const SIZE: usize = size_of::<Self>();
+
+    /// In [`FrameHeader::link_offset`]: the packet has no Ethernet header of its own, and so no MAC address and no VLAN.
+    pub const NO_LINK: u16 = u16::MAX;
 }
 
 // XDP gives 256 bytes of headroom, of which the kernel keeps 40 for its xdp_frame; some drivers leave 192 in all.

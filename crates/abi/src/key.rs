@@ -15,7 +15,7 @@ pub const NO_SLOT: u16 = u16::MAX;
 /// Slots are reused. A reference whose generation is not the one in the slot's policy speaks of an intercept that is
 /// gone, and counts for nothing.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SlotRef {
     /// Index into the slot table, or [`NO_SLOT`].
     pub slot: u16,
@@ -193,40 +193,42 @@ pub struct PrefixEntry6 {
 }
 
 /// The intercepts that want a prefix: its own, and those of every shorter prefix that it lies in. So the longest prefix
-/// that an address is found under has the last word, and nobody's packet is found twice.
+/// that an address is found under has the last word. Likewise of a MAC address or a VLAN.
 ///
 /// The kernel reuses the elements of a hash map under a reader. So an entry repeats its key and carries a sum of its
 /// references; the program compares both after it has read them, and where they differ it looks again.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Intercepts {
-    /// Unused places are [`SlotRef::NONE`], and come last.
+    /// Unused places are [`SlotRef::NONE`], and come last. The same slot can have several places, with a condition each.
     pub slots: [SlotRef; SLOTS_PER_ADDRESS],
-    /// [`Intercepts::sum_of`] the slots.
+    /// Row of the [`Condition`](crate::Condition) that each place is bound to; 0: none.
+    pub conditions: [u16; SLOTS_PER_ADDRESS],
+    /// [`Intercepts::sum_of`] the slots and conditions.
     pub sum: u32,
 }
 
 impl Intercepts {
     /// These, with their sum.
-    pub const fn new(slots: [SlotRef; SLOTS_PER_ADDRESS]) -> Self {
-        Self { slots, sum: Self::sum_of(&slots) }
+    pub const fn new(slots: [SlotRef; SLOTS_PER_ADDRESS], conditions: [u16; SLOTS_PER_ADDRESS]) -> Self {
+        Self { slots, conditions, sum: Self::sum_of(&slots, &conditions) }
     }
 
     /// A sum in which it matters which reference is at which place.
     #[inline(always)]
-    pub const fn sum_of(slots: &[SlotRef; SLOTS_PER_ADDRESS]) -> u32 {
+    pub const fn sum_of(slots: &[SlotRef; SLOTS_PER_ADDRESS], conditions: &[u16; SLOTS_PER_ADDRESS]) -> u32 {
         let (mut sum, mut i) = (0u32, 0);
         while i < SLOTS_PER_ADDRESS {
             let reference = (slots[i].slot as u32) << 16 | slots[i].generation as u32;
-            sum = (sum ^ reference).wrapping_mul(0x9e37_79b1);
+            sum = (sum ^ reference).wrapping_mul(0x9e37_79b1).wrapping_add(conditions[i] as u32);
             i += 1;
         }
         sum
     }
 }
 
-const _: () = assert!(size_of::<PrefixEntry4>() == 8 + 4 * SLOTS_PER_ADDRESS + 4);
-const _: () = assert!(size_of::<PrefixEntry6>() == 20 + 4 * SLOTS_PER_ADDRESS + 4);
+const _: () = assert!(size_of::<PrefixEntry4>() == 8 + 6 * SLOTS_PER_ADDRESS + 4);
+const _: () = assert!(size_of::<PrefixEntry6>() == 20 + 6 * SLOTS_PER_ADDRESS + 4);
 
 #[cfg(feature = "user")]
 mod pod {

@@ -5,14 +5,23 @@
 //! were built from different versions of it refuse each other by [`ABI_VERSION`].
 #![no_std]
 
+mod claim;
+mod condition;
 mod counters;
 mod filter;
 mod frame;
 mod key;
+mod link;
 mod policy;
 mod port;
 mod survey;
 
+pub use claim::Claim;
+#[cfg(feature = "selector")]
+pub use claim::Selector;
+pub use condition::{
+    Condition, ConditionFlags, FragmentEntry, FragmentKey, MOST_TRAFFIC_RULES, PortSide, TooManyRules, TrafficRule,
+};
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
 pub use filter::{FilterMark, MOST_LENGTHS, PrefixLengths};
 pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
@@ -20,14 +29,15 @@ pub use key::{
     Intercepts, NO_SLOT, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SLOTS_PER_ADDRESS,
     SlotRef,
 };
+pub use link::{LinkTargets, MacAddress, MacEntry, MacKey, VlanEntry, VlanMatch};
 pub use policy::{PolicyFlags, SlotPolicy};
 pub use port::{Port, Tunnel};
 pub use survey::{SurveyCounter, SurveyCounters, SurveyDirection, SurveyFlow, SurveyedPacket};
 
 /// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
 ///
-/// The eBPF object carries it in its section [`ABI_SECTION`] (little-endian `u32`), and in every [`FrameHeader`].
-pub const ABI_VERSION: u32 = 3;
+/// The eBPF object carries it in its section [`ABI_SECTION`] (little-endian `u16`), and in every [`FrameHeader`].
+pub const ABI_VERSION: u16 = 4;
 
 /// ELF section of the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SECTION: &str = "writ_abi";
@@ -55,7 +65,8 @@ pub const PROGRAM_SURVEY_PASS: &str = "writ_srv_pass";
 
 /// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
 pub mod maps {
-    /// Array, mmapable, indexed by family: the word of its [`PrefixLengths`](crate::PrefixLengths).
+    /// Array, mmapable, indexed by family: the word of its [`PrefixLengths`](crate::PrefixLengths); behind them that of
+    /// [`LinkTargets`](crate::LinkTargets).
     pub const PREFIX_LENGTHS: &str = "WRIT_LENGTHS";
     /// Array, mmapable: the words of the filter, as many as a power of two; see [`FilterMark`](crate::FilterMark).
     pub const FILTER: &str = "WRIT_FILTER";
@@ -63,6 +74,14 @@ pub mod maps {
     pub const PREFIXES_V4: &str = "WRIT_PREFIX4";
     /// Hash: [`PrefixKey6`](crate::PrefixKey6) to [`PrefixEntry6`](crate::PrefixEntry6).
     pub const PREFIXES_V6: &str = "WRIT_PREFIX6";
+    /// Hash: [`MacKey`](crate::MacKey) to [`MacEntry`](crate::MacEntry).
+    pub const MACS: &str = "WRIT_MACS";
+    /// Hash: [`VlanMatch`](crate::VlanMatch) to [`VlanEntry`](crate::VlanEntry).
+    pub const VLANS: &str = "WRIT_VLANS";
+    /// Array: [`Condition`](crate::Condition), from row 1.
+    pub const CONDITIONS: &str = "WRIT_CONDITIONS";
+    /// LRU hash: [`FragmentKey`](crate::FragmentKey) to [`FragmentEntry`](crate::FragmentEntry).
+    pub const FRAGMENTS: &str = "WRIT_FRAGMENTS";
     /// Array, mmapable, indexed by slot: [`SlotPolicy`](crate::SlotPolicy).
     pub const SLOTS: &str = "WRIT_SLOTS";
     /// Array, mmapable, indexed by `slot * cpus + cpu`: [`SlotCounters`](crate::SlotCounters).

@@ -3,6 +3,8 @@
 use crate::document::{Section, Wrong};
 use crate::error::Fault;
 use crate::grant::Authority;
+use crate::link::{Vlan, VlanId};
+use crate::target::Wide;
 use crate::warrant::Warrant;
 use ipnet::IpNet;
 
@@ -14,6 +16,15 @@ const FEWEST_APPROVALS: u32 = 2;
 pub struct WidePrefix {
     /// The prefix; one inside it is allowed as well.
     pub prefix: IpNet,
+    /// Why.
+    pub reason: String,
+}
+
+/// A service provider's VLAN that may be a target with all that is behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WideVlan {
+    /// The outer tag.
+    pub outer: VlanId,
     /// Why.
     pub reason: String,
 }
@@ -36,13 +47,20 @@ pub struct Policy {
     pub approvals: u32,
     /// Wide prefixes that may be targets.
     pub wide_prefixes: Vec<WidePrefix>,
+    /// Outer VLANs that may be targets whole.
+    pub wide_vlans: Vec<WideVlan>,
     /// Windows longer than usual.
     pub longer_windows: Vec<LongerWindow>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { approvals: FEWEST_APPROVALS, wide_prefixes: Vec::new(), longer_windows: Vec::new() }
+        Self {
+            approvals: FEWEST_APPROVALS,
+            wide_prefixes: Vec::new(),
+            wide_vlans: Vec::new(),
+            longer_windows: Vec::new(),
+        }
     }
 }
 
@@ -51,14 +69,24 @@ impl Policy {
     pub fn faults(&self, warrant: &Warrant) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (i, target) in warrant.targets().iter().enumerate() {
-            let Some(widest) = target.wider_than_usual() else { continue };
-            if !self.wide_prefixes.iter().any(|wide| wide.prefix.contains(&target.prefix)) {
-                faults.push(Fault::new(
-                    format!("target[{}].address", i + 1),
-                    format!("wider than /{widest}, and the policy does not name it"),
-                    "name a narrower prefix, or have it named in the roster's policy.wide_prefix",
-                ));
-            }
+            let fault = match target.wider_than_usual() {
+                Some(Wide::Prefix { prefix, widest })
+                    if !self.wide_prefixes.iter().any(|wide| wide.prefix.contains(&prefix)) =>
+                {
+                    Fault::new(
+                        format!("target[{}].address", i + 1),
+                        format!("wider than /{widest}, and the policy does not name it"),
+                        "name a narrower prefix, or have it named in the roster's policy.wide_prefix",
+                    )
+                }
+                Some(Wide::Vlan(outer)) if !self.wide_vlans.iter().any(|wide| wide.outer == outer) => Fault::new(
+                    format!("target[{}].vlan", i + 1),
+                    "everything behind an outer tag can be many subscribers, and the policy does not name it",
+                    "name the inner tag too, or have it named in the roster's policy.wide_vlan",
+                ),
+                _ => continue,
+            };
+            faults.push(fault);
         }
         let authority = warrant.grant().authority();
         let longer = self.longer_windows.iter().filter(|longer| longer.authority == authority);
@@ -96,13 +124,18 @@ impl Policy {
             .into_iter()
             .filter_map(|section| WidePrefix::read(section, faults))
             .collect();
+        let wide_vlans = section
+            .sections_if_any("wide_vlan", faults)
+            .into_iter()
+            .filter_map(|section| WideVlan::read(section, faults))
+            .collect();
         let longer_windows = section
             .sections_if_any("longer_window", faults)
             .into_iter()
             .filter_map(|section| LongerWindow::read(section, faults))
             .collect();
         section.finish(faults);
-        Some(Self { approvals: approvals?, wide_prefixes, longer_windows })
+        Some(Self { approvals: approvals?, wide_prefixes, wide_vlans, longer_windows })
     }
 }
 
@@ -120,6 +153,18 @@ impl WidePrefix {
         let reason = section.text("reason", "one customer holds it whole", faults);
         section.finish(faults);
         Some(Self { prefix: prefix?, reason: reason? })
+    }
+}
+
+impl WideVlan {
+    fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
+        let outer = section.parsed("vlan", "200.*", faults, |text| match Vlan::parse(text)? {
+            Vlan::Outer(outer) => Ok(outer),
+            _ => Err(Wrong::new("not a whole outer VLAN", "write it as \"200.*\"; others need no permission")),
+        });
+        let reason = section.text("reason", "one customer has the whole service VLAN", faults);
+        section.finish(faults);
+        Some(Self { outer: outer?, reason: reason? })
     }
 }
 

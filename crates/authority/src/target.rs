@@ -1,12 +1,16 @@
-//! Whom an order is about, as the probe can match it: fixed addresses that a named person confirmed.
+//! Whom an order is about, as the probe can match it: fixed addresses, MAC addresses and VLANs that a named person
+//! confirmed, and which of their packets the order wants.
 //!
 //! An order for a subscriber is not an order for whoever has the address next, so an address counts as fixed only when
 //! somebody answers for it. Leased addresses are bindings with an expiry; they come in through `writ-identity`.
 
 use crate::document::{Section, Wrong, date};
 use crate::error::Fault;
+use crate::link::{MacAddress, Vlan, VlanId};
+use crate::traffic::{EitherSide, TrafficRule};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::civil::Date;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Widest IPv4 prefix of a target that needs no permission of the policy.
@@ -18,17 +22,86 @@ const WIDEST_OF_ALL_V4: u8 = 16;
 /// Widest IPv6 prefix at all: what a registry gives a whole provider.
 const WIDEST_OF_ALL_V6: u8 = 32;
 
-/// A target: one address or prefix that is fixed to a subscriber.
+/// A target: a line of the subscriber's, by what its packets can be told from all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The address or prefix; host bits are zero.
-    pub prefix: IpNet,
-    /// Who confirmed that it is fixed to the subscriber.
+    /// Which packets are the target's.
+    pub criteria: Criteria,
+    /// Who confirmed that this is fixed to the subscriber.
     pub confirmed_by: String,
     /// On which day.
     pub confirmed_on: Date,
     /// The subscriber, by the operator's own name for them.
     pub subscriber: String,
+}
+
+/// Which packets are a target's: what they are found by, and what they must have besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Criteria {
+    /// By the address of a packet's end, which is the target's.
+    Address {
+        /// The address or prefix; host bits are zero.
+        prefix: IpNet,
+        /// The MAC address of the same end, in the frame.
+        mac: Option<MacAddress>,
+        /// The frame's VLAN.
+        vlan: Option<Vlan>,
+        /// Kinds of traffic, one of which it must be; none: all traffic.
+        traffic: Vec<TrafficRule>,
+    },
+    /// By the MAC address of a frame's end, which is the target's.
+    Mac {
+        /// The MAC address.
+        mac: MacAddress,
+        /// The frame's VLAN.
+        vlan: Option<Vlan>,
+        /// Kinds of traffic, one of which it must be; none: all traffic.
+        traffic: Vec<TrafficRule>,
+    },
+    /// By the VLAN of a frame, which does not say which of its ends is the target's.
+    Vlan {
+        /// The VLAN.
+        vlan: Vlan,
+        /// Kinds of traffic, one of which it must be; none: all traffic.
+        traffic: Vec<TrafficRule<EitherSide>>,
+    },
+}
+
+/// For people: `192.0.2.7 in VLAN 100, only TCP port 25 at the far end`.
+impl fmt::Display for Criteria {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { prefix, mac, vlan, traffic } => {
+                if prefix.prefix_len() == prefix.max_prefix_len() {
+                    write!(f, "{}", prefix.addr())?;
+                } else {
+                    write!(f, "{prefix}")?;
+                }
+                if let Some(mac) = mac {
+                    write!(f, " at MAC {mac}")?;
+                }
+                say_rest(f, *vlan, traffic)
+            }
+            Self::Mac { mac, vlan, traffic } => {
+                write!(f, "MAC {mac}")?;
+                say_rest(f, *vlan, traffic)
+            }
+            Self::Vlan { vlan, traffic } => {
+                write!(f, "VLAN {vlan}")?;
+                say_rest(f, None, traffic)
+            }
+        }
+    }
+}
+
+fn say_rest<Rule: fmt::Display>(f: &mut fmt::Formatter<'_>, vlan: Option<Vlan>, traffic: &[Rule]) -> fmt::Result {
+    if let Some(vlan) = vlan {
+        write!(f, " in VLAN {vlan}")?;
+    }
+    for (i, rule) in traffic.iter().enumerate() {
+        write!(f, "{}{rule}", if i == 0 { ", only " } else { " or " })?;
+    }
+    Ok(())
 }
 
 /// Why an address cannot be a target.
@@ -82,29 +155,85 @@ impl Target {
         Ok(net)
     }
 
-    /// Whether it is wider than a target may be that the policy does not name; if so, how wide that is.
-    pub(crate) fn wider_than_usual(&self) -> Option<u8> {
-        let widest = match self.prefix {
-            IpNet::V4(_) => WIDEST_V4,
-            IpNet::V6(_) => WIDEST_V6,
-        };
-        (self.prefix.prefix_len() < widest).then_some(widest)
+    /// If it means more than one subscriber usually has: its field, in what way, and a narrower thing to name.
+    pub(crate) fn wider_than_usual(&self) -> Option<Wide> {
+        match self.criteria {
+            Criteria::Address { prefix, .. } => {
+                let widest = match prefix {
+                    IpNet::V4(_) => WIDEST_V4,
+                    IpNet::V6(_) => WIDEST_V6,
+                };
+                (prefix.prefix_len() < widest).then_some(Wide::Prefix { prefix, widest })
+            }
+            Criteria::Vlan { vlan: Vlan::Outer(outer), .. } => Some(Wide::Vlan(outer)),
+            Criteria::Mac { .. } | Criteria::Vlan { .. } => None,
+        }
     }
 
     pub(crate) fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
-        let prefix = section.parsed("address", "192.0.2.7", faults, |text| {
-            Self::parse_address(text).map_err(|error| Wrong::new(error.to_string(), error.remedy()))
-        });
+        let criteria = Criteria::read(&mut section, faults);
         let confirmed_by = section.text("confirmed_by", "C. Engineer, provisioning", faults);
         let confirmed_on = section.parsed("confirmed_on", "2026-11-19", faults, date);
         let subscriber = section.text("subscriber", "account 20117", faults);
         section.finish(faults);
         Some(Self {
-            prefix: prefix?,
+            criteria: criteria?,
             confirmed_by: confirmed_by?,
             confirmed_on: confirmed_on?,
             subscriber: subscriber?,
         })
+    }
+}
+
+/// What only the policy can allow.
+pub(crate) enum Wide {
+    /// A prefix wider than the one of this length.
+    Prefix { prefix: IpNet, widest: u8 },
+    /// Everything behind an outer tag.
+    Vlan(VlanId),
+}
+
+impl Criteria {
+    /// The field that they are found by.
+    pub(crate) fn field(&self) -> &'static str {
+        match self {
+            Self::Address { .. } => "address",
+            Self::Mac { .. } => "mac",
+            Self::Vlan { .. } => "vlan",
+        }
+    }
+
+    fn read(section: &mut Section, faults: &mut Vec<Fault>) -> Option<Self> {
+        let before = faults.len();
+        let prefix = section.has("address").then(|| {
+            section.parsed("address", "192.0.2.7", faults, |text| {
+                Target::parse_address(text).map_err(|error| Wrong::new(error.to_string(), error.remedy()))
+            })
+        });
+        let mac =
+            section.has("mac").then(|| section.parsed("mac", "02:00:5e:10:00:01", faults, MacAddress::parse)).flatten();
+        let vlan = section.has("vlan").then(|| section.parsed("vlan", "200.100", faults, Vlan::parse)).flatten();
+        let traffic = TrafficRule::read(section, faults);
+        if faults.len() > before {
+            return None;
+        }
+        match (prefix.flatten(), mac, vlan) {
+            (Some(prefix), mac, vlan) => Some(Self::Address { prefix, mac, vlan, traffic }),
+            (None, Some(mac), vlan) => Some(Self::Mac { mac, vlan, traffic }),
+            (None, None, Some(vlan)) => {
+                let traffic = TrafficRule::all_undirected(&traffic, &section.path("traffic"), faults);
+                Some(Self::Vlan { vlan, traffic })
+            }
+            (None, None, None) => {
+                let problem = "neither address nor mac nor vlan: nothing tells the target's packets";
+                faults.push(Fault::new(
+                    section.path("address"),
+                    problem,
+                    "write address = \"192.0.2.7\", a mac or a vlan",
+                ));
+                None
+            }
+        }
     }
 }
 

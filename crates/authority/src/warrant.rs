@@ -6,11 +6,10 @@ use crate::document::{self, Section, Wrong};
 use crate::error::{DocumentError, Fault};
 use crate::grant::{Authority, Directions, Grant, GrantError, Scope};
 use crate::order::Order;
-use crate::target::Target;
+use crate::overlap::overlapping;
+use crate::target::{Criteria, Target};
 use crate::window::{Window, WindowError};
-use ipnet::IpNet;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -152,7 +151,7 @@ impl Warrant {
         self.grant
     }
 
-    /// The targets, at least one; no two overlap.
+    /// The targets, at least one. No packet is meant by the address, the MAC address or the VLAN of two.
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
@@ -204,7 +203,7 @@ impl Parts {
             (Some(authority), Some(scope), Some(directions)) => grant(authority, scope, directions, faults),
             _ => None,
         };
-        let targets = read_targets(root, faults);
+        let targets = read_targets(root, directions, faults);
         let window = root.section("window", faults).and_then(|section| read_window(section, faults));
         let deliveries = read_deliveries(root, scope, faults);
         Some(Self {
@@ -265,23 +264,23 @@ fn grant(authority: Authority, scope: Scope, directions: Directions, faults: &mu
         .ok()
 }
 
-fn read_targets(root: &mut Section, faults: &mut Vec<Fault>) -> Vec<Target> {
-    let mut targets: Vec<Target> = Vec::new();
-    // Apart from each other and in order: a new one can only lie in the one before it, or hold the one behind it.
-    let mut known = BTreeSet::<IpNet>::new();
-    for (i, section) in root.sections("target", faults).into_iter().enumerate() {
-        let Some(target) = Target::read(section, faults) else { continue };
-        let before = known.range(..=target.prefix).next_back().is_some_and(|other| other.contains(&target.prefix));
-        let behind = known.range(target.prefix..).next().is_some_and(|other| target.prefix.contains(other));
-        if before || behind {
-            let field = format!("target[{}].address", i + 1);
-            faults.push(Fault::new(field, "overlaps with another target of this warrant", "name each address once"));
-        } else {
-            known.insert(target.prefix);
+fn read_targets(root: &mut Section, directions: Option<Directions>, faults: &mut Vec<Fault>) -> Vec<Target> {
+    let sections = root.sections("target", faults);
+    let targets: Vec<_> = sections.into_iter().map(|section| Target::read(section, faults)).collect();
+    let read = || targets.iter().enumerate().filter_map(|(i, target)| Some((i, target.as_ref()?)));
+    let overlapping = overlapping(read());
+    for (i, target) in read() {
+        let field = format!("target[{}].{}", i + 1, target.criteria.field());
+        if overlapping.contains(&i) {
+            let remedy = "name each address, MAC address and VLAN once";
+            faults.push(Fault::new(field.clone(), "overlaps with another target of this warrant", remedy));
         }
-        targets.push(target);
+        if matches!(target.criteria, Criteria::Vlan { .. }) && directions.is_some_and(|it| it != Directions::Both) {
+            let problem = "a VLAN does not say who sends, and the warrant is for one direction";
+            faults.push(Fault::new(field, problem, "add the address or the mac of the subscriber"));
+        }
     }
-    targets
+    targets.into_iter().flatten().collect()
 }
 
 fn read_window(mut section: Section, faults: &mut Vec<Fault>) -> Option<Window> {

@@ -119,6 +119,8 @@ impl CounterView {
             sum.no_socket += word(5);
             sum.cut_failed += word(6);
             sum.other_direction += word(7);
+            sum.other_traffic += word(8);
+            sum.unknown_traffic += word(9);
         }
         sum
     }

@@ -19,9 +19,9 @@ pub enum AbiMismatch {
     )]
     Version {
         /// Of the object.
-        found: u32,
+        found: u16,
         /// Of this crate.
-        expected: u32,
+        expected: u16,
     },
     /// It does not say.
     #[error(
@@ -30,7 +30,7 @@ pub enum AbiMismatch {
     )]
     Unmarked {
         /// Of this crate.
-        expected: u32,
+        expected: u16,
         /// What is wrong with the section or the file.
         reason: String,
     },
@@ -40,13 +40,13 @@ pub enum AbiMismatch {
 ///
 /// # Errors
 /// [`AbiMismatch::Unmarked`]: not an ELF object, or without a readable version.
-pub fn abi_version(bytes: &[u8]) -> Result<u32, AbiMismatch> {
+pub fn abi_version(bytes: &[u8]) -> Result<u16, AbiMismatch> {
     let unmarked = |reason: String| AbiMismatch::Unmarked { expected: ABI_VERSION, reason };
     let file = object::File::parse(bytes).map_err(|error| unmarked(format!("not an object file ({error})")))?;
     let section = file.section_by_name(ABI_SECTION).ok_or_else(|| unmarked("no such section".into()))?;
     let data = section.data().map_err(|error| unmarked(format!("unreadable ({error})")))?;
-    let version = <[u8; 4]>::try_from(data).map_err(|_| unmarked(format!("{} bytes instead of 4", data.len())))?;
-    Ok(u32::from_le_bytes(version))
+    let version = <[u8; 2]>::try_from(data).map_err(|_| unmarked(format!("{} bytes instead of 2", data.len())))?;
+    Ok(u16::from_le_bytes(version))
 }
 
 /// Refuses an object of another version than this crate's.

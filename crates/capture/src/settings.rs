@@ -194,6 +194,14 @@ pub struct KernelSettings {
     pub addresses_v4: u32,
     /// IPv6 addresses and prefixes of all targets.
     pub addresses_v6: u32,
+    /// MAC addresses of all targets.
+    pub macs: u32,
+    /// VLANs of all targets.
+    pub vlans: u32,
+    /// Different conditions (VLAN, MAC address, kinds of traffic) that targets ask besides.
+    pub conditions: u16,
+    /// Fragmented packets that are followed at once for targets that name ports; the oldest are forgotten.
+    pub fragments: u32,
     /// Memory of the filter before the tables of addresses: a power of two. 2 MiB let 1 in 140 bystanders through to
     /// the tables at a million targets, and next to none at a thousand.
     pub filter_bytes: u32,
@@ -210,6 +218,10 @@ impl Default for KernelSettings {
             slots: 1024,
             addresses_v4: 16_384,
             addresses_v6: 16_384,
+            macs: 1024,
+            vlans: 1024,
+            conditions: 1024,
+            fragments: 16_384,
             filter_bytes: 2 << 20,
             sockets: 128,
             look_inside: false,
@@ -401,6 +413,12 @@ impl KernelSettings {
         self.filter_bytes / u64::BITS * u8::BITS
     }
 
+    /// Rows of the condition table: row 0 is never used, and while one set of targets takes the place of another both have
+    /// their conditions there.
+    pub(crate) fn condition_rows(&self) -> u32 {
+        2 * u32::from(self.conditions) + 1
+    }
+
     /// Everything that can be said without looking at the machine.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let table = |field, entries: u32, most: u32| {
@@ -410,7 +428,8 @@ impl KernelSettings {
                 Err(SettingsError::new(
                     field,
                     format!("{entries} entries"),
-                    "write at least 1, and not more than 65535 slots, 16777216 addresses or 4096 sockets",
+                    "write at least 1, and not more than 65535 slots, 16777216 addresses, 1048576 macs, vlans \
+                     or fragments, 32767 conditions, or 4096 sockets",
                 ))
             }
         };
@@ -418,6 +437,11 @@ impl KernelSettings {
         table("slots", u32::from(self.slots), u32::from(u16::MAX))?;
         table("addresses_v4", self.addresses_v4, 1 << 24)?;
         table("addresses_v6", self.addresses_v6, 1 << 24)?;
+        table("macs", self.macs, 1 << 20)?;
+        table("vlans", self.vlans, 1 << 20)?;
+        // Their rows have numbers of 16 bits.
+        table("conditions", u32::from(self.conditions), u32::from(u16::MAX) / 2)?;
+        table("fragments", self.fragments, 1 << 20)?;
         // At least a page, which is the least that can be mapped.
         if !self.filter_bytes.is_power_of_two() || !(4096..=1 << 28).contains(&self.filter_bytes) {
             return Err(SettingsError::new(

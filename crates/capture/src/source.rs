@@ -183,6 +183,9 @@ impl<'a> Memory<'a> {
     }
 }
 
+/// Two MAC addresses and a type: the least that an Ethernet header has.
+const ETHERNET: usize = 14;
+
 impl Located {
     /// Checks what stands in front of a frame. `None` if it is not what the program writes. A `time` that is given
     /// replaces that of the kernel.
@@ -206,9 +209,10 @@ impl Located {
 
     fn is_sound(header: &FrameHeader, length: usize) -> bool {
         let [ip_offset, header_end, ip_end] = [header.ip_offset, header.header_end, header.ip_end].map(usize::from);
+        let link = usize::from(header.link_offset);
         // The cut may fall before the end of the IP packet; nothing else may lie outside the frame.
         header.abi == ABI_VERSION
-            && header.reserved == 0
+            && (link + ETHERNET <= ip_offset || header.link_offset == FrameHeader::NO_LINK)
             && ip_offset < header_end
             && header_end <= length
             && header_end <= ip_end
@@ -274,7 +278,8 @@ mod tests {
         assert!(checked(|header| (header.header_end, header.ip_end) = (61, 1500)).is_none());
         assert!(checked(|header| header.transport_offset = 43).is_none());
         assert!(checked(|header| header.options[3] = OptionSpan { offset: 40, length: 3 }).is_none());
-        assert!(checked(|header| header.reserved = 1).is_none());
+        assert!(checked(|header| header.link_offset = 1).is_none());
+        assert!(checked(|header| header.link_offset = FrameHeader::NO_LINK).is_some());
         assert!(Located::check(&[0; FrameHeader::SIZE - 1], 0, None).is_none());
     }
 

@@ -1,21 +1,26 @@
-//! The kernel's tables, written: which prefixes belong to which slots, and what each slot may take. Whoever reconciles
-//! warrants with the kernel calls this, and nothing else writes there.
+//! The kernel's tables, written: which prefixes, MAC addresses and VLANs belong to which slots, on which conditions, and
+//! what each slot may take. Whoever reconciles warrants with the kernel calls this, and nothing else writes there.
 //!
 //! A slot's policy is memory shared with the kernel, so that a revocation is one store. Writing goes in the order of
-//! the design: to add, policy before prefix; to remove, policy first, then prefix.
+//! the design: to add, policy before entry; to remove, policy first, then entry.
 
+mod conditions;
+mod entries;
 mod filter;
+mod link;
 mod prefixes;
 
 use crate::shared::{Access, SharedWords};
 use aya::Ebpf;
 use aya::maps::{Map, MapError};
-use ipnet::IpNet;
+use conditions::Conditions;
+use filter::Filter;
+use link::LinkTables;
 use prefixes::Prefixes;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
-use writ_abi::{MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy, SlotRef, maps};
+use writ_abi::{Claim, MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, Selector, SlotPolicy, maps};
 
 /// Why a table could not be made or changed. No address is ever named here.
 #[derive(Debug, Error)]
@@ -31,16 +36,16 @@ pub enum TableError {
         /// How many there are.
         slots: usize,
     },
-    /// Too many intercepts of one address.
-    #[error("{0} intercepts want one address; at most {SLOTS_PER_ADDRESS} can")]
-    TooManySlots(usize),
+    /// Too many claims on one address, MAC address or VLAN.
+    #[error("{0} intercepts want one address, MAC address or VLAN; at most {SLOTS_PER_ADDRESS} can")]
+    TooManyClaims(usize),
     /// Too many different prefix lengths.
     #[error(
         "prefixes of {MOST_LENGTHS} different lengths are targets in this address family, the most that can be; write \
          the new one as prefixes of lengths that are in use"
     )]
     TooManyLengths,
-    /// The prefix table is full.
+    /// A table is full.
     #[error("the table {table} is full; raise `{field}` in [tables] and restart")]
     Full {
         /// The map.
@@ -78,9 +83,12 @@ const START: usize = 0;
 const STOP: usize = 1;
 const FLAGS: usize = 2;
 
-/// The prefix tables and the slot table.
+/// The tables of selectors and conditions, and the slot table.
 pub struct Tables {
     prefixes: Prefixes,
+    link: LinkTables,
+    filter: Filter,
+    conditions: Conditions,
     slots: SharedWords,
     /// A port is bound in zero-copy mode: content reaches the memory of user space before the kernel can cut it off.
     exposed: bool,
@@ -89,8 +97,11 @@ pub struct Tables {
 impl Tables {
     pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, TableError> {
         let prefixes = Prefixes::take(ebpf)?;
+        let link = LinkTables::take(ebpf)?;
+        let filter = Filter::new(map_array(ebpf, maps::FILTER, size_of::<u64>())?);
+        let conditions = Conditions::take(ebpf)?;
         let slots = map_array(ebpf, maps::SLOTS, size_of::<SlotPolicy>())?;
-        Ok(Self { prefixes, slots, exposed: false })
+        Ok(Self { prefixes, link, filter, conditions, slots, exposed: false })
     }
 
     /// How many slots there are.
@@ -148,33 +159,53 @@ impl Tables {
         })
     }
 
-    /// Sets which intercepts want a prefix, in place of those that did: its own, and those of every shorter prefix that
-    /// it lies in, since the longest prefix has the last word over an address. None at all removes the prefix.
+    /// Sets who wants what a selector finds, in place of those who did. The kernel asks one entry only of each kind, so it
+    /// names everybody: of a prefix its own claims and those of every shorter prefix that it lies in, of a VLAN those of
+    /// [`VlanMatch::any_inner`](writ_abi::VlanMatch::any_inner). No claim at all removes the selector.
     ///
     /// If it is refused, everything is as it was.
-    pub fn set_prefix(&mut self, prefix: IpNet, slots: &[SlotRef]) -> Result<(), TableError> {
-        if slots.len() > SLOTS_PER_ADDRESS {
-            return Err(TableError::TooManySlots(slots.len()));
+    pub fn bind(&mut self, selector: Selector, claims: &[Claim]) -> Result<(), TableError> {
+        if claims.len() > SLOTS_PER_ADDRESS {
+            return Err(TableError::TooManyClaims(claims.len()));
         }
-        if slots.is_empty() {
-            return self.remove_prefix(prefix);
+        if claims.is_empty() {
+            return self.unbind(selector);
         }
-        let mut places = [SlotRef::NONE; SLOTS_PER_ADDRESS];
-        for (place, slot) in places.iter_mut().zip(slots) {
-            *place = *slot;
-        }
-        self.prefixes.set(prefix, places)
+        let intercepts = self.conditions.enter(claims)?;
+        let put = match selector {
+            Selector::Prefix(prefix) => self.prefixes.put(prefix, intercepts, &mut self.filter),
+            Selector::Mac(address) => self.link.put_mac(address, intercepts, &mut self.filter),
+            Selector::Vlan(vlan) => self.link.put_vlan(vlan, intercepts, &mut self.filter),
+        };
+        let unused = match &put {
+            Ok(before) => before.map(|before| before.conditions).unwrap_or_default(),
+            Err(_) => intercepts.conditions,
+        };
+        self.conditions.release(&unused);
+        put.map(drop)
     }
 
-    /// Removes a prefix: its addresses are the shorter prefixes' from now on. One that is not there is no error.
-    pub fn remove_prefix(&mut self, prefix: IpNet) -> Result<(), TableError> {
-        self.prefixes.remove(prefix)
+    /// Removes a selector: what it found is left to the shorter prefixes or to the outer VLAN from now on. One that is not
+    /// there is no error.
+    pub fn unbind(&mut self, selector: Selector) -> Result<(), TableError> {
+        let before = match selector {
+            Selector::Prefix(prefix) => self.prefixes.remove(prefix, &mut self.filter)?,
+            Selector::Mac(address) => self.link.remove_mac(address, &mut self.filter)?,
+            Selector::Vlan(vlan) => self.link.remove_vlan(vlan, &mut self.filter)?,
+        };
+        if let Some(before) = before {
+            self.conditions.release(&before.conditions);
+        }
+        Ok(())
     }
 
-    /// All prefixes that the kernel holds, with their intercepts, for a comparison with what it should hold. In no
-    /// order; a change during the walk can hide or repeat an entry.
-    pub fn prefixes(&self) -> Result<Vec<(IpNet, Vec<SlotRef>)>, TableError> {
-        self.prefixes.all()
+    /// All selectors that the kernel holds, with their claims, for a comparison with what it should hold. In no order; a
+    /// change during the walk can hide or repeat an entry.
+    pub fn bound(&self) -> Result<Vec<(Selector, Vec<Claim>)>, TableError> {
+        let claims = |found: Result<(Selector, _), TableError>| {
+            found.map(|(selector, intercepts)| (selector, self.conditions.claims(&intercepts)))
+        };
+        self.prefixes.all().chain(self.link.all()).map(claims).collect()
     }
 
     fn word(&self, slot: u16, word: usize) -> Result<&AtomicU64, TableError> {

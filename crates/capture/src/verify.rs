@@ -1,11 +1,11 @@
 //! The second look: before a frame becomes evidence, its own addresses are compared with the targets of each intercept
-//! that the kernel named. A kernel hash map reuses its elements under a reader, so the program could have read the
-//! entry of another address; what does not stand this comparison is destroyed, and counted.
+//! that the kernel named, and so are its VLAN, its MAC addresses and its ports where these are part of the target. A
+//! kernel hash map reuses its elements under a reader, so the program could have read the entry of another address; what
+//! does not stand this comparison is destroyed, and counted.
 
-use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
-use writ_abi::{FrameFlags, FrameHeader, SLOTS_PER_ADDRESS, SlotRef};
+use crate::packet::{End, Packet};
+use crate::target::TargetView;
+use writ_abi::{FrameHeader, SLOTS_PER_ADDRESS, SlotRef};
 
 /// Which way a packet goes, seen from the subject of the intercept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Direction {
     FromSubject,
     /// The destination is a target.
     ToSubject,
+    /// The packet is of a target's VLAN, which says nothing of who sends.
+    Unknown,
 }
 
 /// An intercept that wants a packet, after the second look.
@@ -21,73 +23,9 @@ pub enum Direction {
 pub struct Hit {
     /// The intercept.
     pub slot: SlotRef,
-    /// Which way the packet goes. Where both sides are targets of the same intercept: from the subject.
+    /// Which way the packet goes. Where both ends are targets of the same intercept: from the subject. Unknown only where
+    /// neither is.
     pub direction: Direction,
-}
-
-/// The targets of all slots at one moment. Made anew when warrants change, and shared with the workers.
-#[derive(Clone, Debug, Default)]
-pub struct TargetView {
-    slots: Vec<Option<SlotTargets>>,
-}
-
-#[derive(Clone, Debug)]
-struct SlotTargets {
-    generation: u16,
-    ranges: Arc<[Range]>,
-}
-
-/// Addresses from the first to the last. The ranges of a slot are sorted and apart from each other.
-#[derive(Clone, Copy, Debug)]
-struct Range {
-    first: IpAddr,
-    last: IpAddr,
-}
-
-impl TargetView {
-    /// A view without targets: nothing passes.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the targets of a slot, in place of those it had.
-    pub fn set(&mut self, slot: SlotRef, targets: impl IntoIterator<Item = IpNet>) {
-        if !slot.is_some() {
-            return;
-        }
-        let index = usize::from(slot.slot);
-        if self.slots.len() <= index {
-            self.slots.resize(index + 1, None);
-        }
-        let mut ranges: Vec<_> =
-            targets.into_iter().map(|net| Range { first: net.network(), last: net.broadcast() }).collect();
-        ranges.sort_unstable_by_key(|range| (range.first, range.last));
-        // Prefixes are apart from each other or one lies in the other.
-        ranges.dedup_by(|next, kept| {
-            let meet = next.first <= kept.last;
-            if meet {
-                kept.last = kept.last.max(next.last);
-            }
-            meet
-        });
-        self.slots[index] = Some(SlotTargets { generation: slot.generation, ranges: ranges.into() });
-    }
-
-    /// Empties a slot.
-    pub fn remove(&mut self, slot: u16) {
-        if let Some(targets) = self.slots.get_mut(usize::from(slot)) {
-            *targets = None;
-        }
-    }
-
-    fn wants(&self, slot: SlotRef, address: IpAddr) -> bool {
-        let targets = self.slots.get(usize::from(slot.slot)).and_then(Option::as_ref);
-        targets.is_some_and(|targets| {
-            let begun = targets.ranges.partition_point(|range| range.first <= address);
-            let range = begun.checked_sub(1).and_then(|before| targets.ranges.get(before));
-            targets.generation == slot.generation && range.is_some_and(|range| address <= range.last)
-        })
-    }
 }
 
 /// What is left of a frame's hits after the second look.
@@ -112,18 +50,22 @@ impl Verified {
     }
 }
 
-/// Compares what the kernel said of a frame with the frame's own addresses.
+/// Compares what the kernel said of a frame with the frame itself.
 pub fn verify(header: &FrameHeader, frame: &[u8], targets: &TargetView) -> Verified {
     let unused = Hit { slot: SlotRef::NONE, direction: Direction::FromSubject };
     let mut verified = Verified { hits: [unused; 2 * SLOTS_PER_ADDRESS], length: 0, violations: 0 };
-    let Some((source, destination)) = addresses(header, frame) else {
+    let Some(packet) = Packet::read(header, frame) else {
         verified.violations = header.source_live.count_ones() + header.destination_live.count_ones();
         return verified;
     };
-    verified.side(header.source_live, &header.source, Direction::FromSubject, |slot| targets.wants(slot, source));
+    let (directed, undirected) = (header.source_live & !header.undirected, header.source_live & header.undirected);
+    verified
+        .side(directed, &header.source, Direction::FromSubject, |slot| targets.wants_end(slot, &packet, End::Source));
     verified.side(header.destination_live, &header.destination, Direction::ToSubject, |slot| {
-        targets.wants(slot, destination)
+        targets.wants_end(slot, &packet, End::Destination)
     });
+    // Last: who is known by an end as well is not here.
+    verified.side(undirected, &header.source, Direction::Unknown, |slot| targets.wants_vlan(slot, &packet));
     verified
 }
 
@@ -152,25 +94,13 @@ impl Verified {
     }
 }
 
-/// Source and destination address as they stand in the frame; `None` if there is no whole IP header where the kernel
-/// says there is one.
-pub fn addresses(header: &FrameHeader, frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
-    let packet = frame.get(usize::from(header.ip_offset)..)?;
-    let version = packet.first()? >> 4;
-    if header.flags & FrameFlags::IPV6 == 0 {
-        let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
-        let destination: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
-        (version == 4).then(|| (Ipv4Addr::from(source).into(), Ipv4Addr::from(destination).into()))
-    } else {
-        let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
-        let destination: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
-        (version == 6).then(|| (Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Target;
+    use ipnet::IpNet;
+    use std::net::IpAddr;
+    use writ_abi::{Condition, FrameFlags, MacAddress, PortSide, Selector, TrafficRule, VlanMatch};
     use zerocopy::FromZeros;
 
     const SUBJECT: SlotRef = SlotRef { slot: 2, generation: 5 };
@@ -190,8 +120,8 @@ mod tests {
 
     fn targets() -> TargetView {
         let mut targets = TargetView::new();
-        targets.set(SUBJECT, [IpAddr::from([10, 0, 0, 2]).into(), IpAddr::from([10, 0, 0, 1]).into()]);
-        targets.set(OTHER, [IpAddr::from([10, 0, 0, 1]).into()]);
+        targets.set(SUBJECT, [[10, 0, 0, 2], [10, 0, 0, 1]].map(|address| IpNet::from(IpAddr::from(address))));
+        targets.set(OTHER, [IpNet::from(IpAddr::from([10, 0, 0, 1]))]);
         targets
     }
 
@@ -215,31 +145,6 @@ mod tests {
         let verified = verify(&header, &frame, &targets());
         assert_eq!(verified.hits(), [Hit { slot: SUBJECT, direction: Direction::FromSubject }]);
         assert_eq!(verified.violations(), 2);
-    }
-
-    #[test]
-    fn an_address_in_a_prefix_is_a_target() {
-        let net = |text: &str| text.parse::<IpNet>().unwrap();
-        let mut targets = TargetView::new();
-        // In no order, one inside another, and two side by side.
-        let prefixes = ["10.0.8.0/22", "2001:db8::/32", "10.0.9.0/24", "10.0.0.0/30", "10.0.0.4/31"];
-        targets.set(SUBJECT, prefixes.map(net));
-        for (address, is_target) in [
-            ("9.255.255.255", false),
-            ("10.0.0.0", true),
-            ("10.0.0.5", true),
-            ("10.0.0.6", false),
-            ("10.0.8.0", true),
-            ("10.0.11.255", true),
-            ("10.0.12.0", false),
-            ("2001:db8::", true),
-            ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", true),
-            ("2001:db9::", false),
-            ("::10.0.0.1", false),
-        ] {
-            assert_eq!(targets.wants(SUBJECT, address.parse().unwrap()), is_target, "{address}");
-            assert!(!targets.wants(OTHER, address.parse().unwrap()), "{address}");
-        }
     }
 
     #[test]
@@ -280,5 +185,90 @@ mod tests {
         }
         header.flags = FrameFlags::IPV6;
         assert!(verify(&header, &frame, &targets()).hits().is_empty());
+    }
+
+    const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 7]);
+
+    /// A UDP packet from 10.0.0.1 and [`MAC`] to 10.0.0.2, port 1000 to 25, in VLAN 100 within 200.
+    fn tagged() -> (FrameHeader, Vec<u8>) {
+        let (mut header, packet) = packet([10, 0, 0, 1], [10, 0, 0, 2]);
+        let link = [&[2, 0, 0, 0, 0, 9][..], &MAC.0, &[0x88, 0xa8, 0, 200, 0x81, 0, 0x20, 100, 8, 0]].concat();
+        let frame = [&link[..], &packet[14..], &[3, 232, 0, 25, 0, 8, 0, 0]].concat();
+        (header.ip_offset, header.transport_offset) = (22, 42);
+        header.protocol = 17;
+        header.flags = FrameFlags::TRANSPORT;
+        header.source[0] = SUBJECT;
+        (header, frame)
+    }
+
+    #[test]
+    fn each_part_of_a_target_is_looked_at_again() {
+        let rule = |protocol, side, port| TrafficRule { protocol, side, first: port, last: port, reserved: 0 };
+        let vlan = |outer, inner| VlanMatch { outer, inner };
+        let address = Selector::Prefix(IpNet::from(IpAddr::from([10, 0, 0, 1])));
+        let [own, far] = [PortSide::OWN, PortSide::FAR];
+        for (selector, in_vlan, at_mac, rules, stands) in [
+            (address, Some(vlan(200, 100)), Some(MAC), vec![rule(17, far, 25)], true),
+            (address, Some(vlan(200, VlanMatch::ANY)), None, vec![rule(6, far, 25), rule(17, own, 1000)], true),
+            (address, Some(vlan(200, 101)), None, vec![], false),
+            (address, Some(vlan(200, VlanMatch::NONE)), None, vec![], false),
+            (address, None, Some(MacAddress([2, 0, 0, 0, 0, 9])), vec![], false),
+            (address, None, None, vec![rule(17, own, 25)], false),
+            (address, None, None, vec![rule(17, far, 26)], false),
+            (address, None, None, vec![rule(6, PortSide::NONE, 0)], false),
+            (Selector::Mac(MAC), None, None, vec![rule(17, PortSide::EITHER, 25)], true),
+            (Selector::Mac(MAC), Some(vlan(100, VlanMatch::ANY)), None, vec![], false),
+            (Selector::Mac(MacAddress([2, 0, 0, 0, 0, 9])), None, None, vec![], false),
+            (Selector::Vlan(vlan(200, 100)), None, None, vec![], false),
+        ] {
+            let condition = Condition::new(in_vlan, at_mac, &rules).unwrap();
+            let mut targets = TargetView::new();
+            targets.set(SUBJECT, [Target { selector, condition }]);
+            let (mut header, frame) = tagged();
+            header.source_live = 1;
+            let verified = verify(&header, &frame, &targets);
+            assert_eq!((verified.hits().len() == 1, verified.violations() == 0), (stands, stands), "{targets:?}");
+        }
+    }
+
+    #[test]
+    fn a_vlan_has_no_direction_unless_an_address_gives_it_one() {
+        let vlan = |outer, inner| Selector::Vlan(VlanMatch { outer, inner });
+        let (mut header, frame) = tagged();
+        (header.source_live, header.undirected) = (1, 1);
+        let hits = |header: &FrameHeader, targets: &[Target]| {
+            let mut view = TargetView::new();
+            view.set(SUBJECT, targets.iter().copied());
+            let verified = verify(header, &frame, &view);
+            (verified.hits().first().map(|hit| hit.direction), verified.violations())
+        };
+        let target = |selector| Target { selector, condition: None };
+        for selector in [vlan(200, 100), vlan(200, VlanMatch::ANY)] {
+            assert_eq!(hits(&header, &[target(selector)]), (Some(Direction::Unknown), 0));
+        }
+        assert_eq!(hits(&header, &[target(vlan(200, VlanMatch::NONE))]), (None, 1));
+        let address = Target::from(IpNet::from(IpAddr::from([10, 0, 0, 2])));
+        // Its address is no reason to take what the kernel says was found by the VLAN.
+        assert_eq!(hits(&header, &[address]), (None, 1));
+        (header.destination[0], header.destination_live) = (SUBJECT, 1);
+        let both = [target(vlan(200, 100)), address];
+        assert_eq!(hits(&header, &both), (Some(Direction::ToSubject), 0));
+        // Within another packet only addresses count.
+        header.flags |= FrameFlags::INNER;
+        assert_eq!(hits(&header, &both), (Some(Direction::ToSubject), 1));
+    }
+
+    #[test]
+    fn a_later_fragment_is_held_to_its_protocol() {
+        let (mut header, frame) = tagged();
+        header.flags = FrameFlags::FRAGMENT;
+        header.source_live = 1;
+        for (protocol, stands) in [(17, true), (6, false)] {
+            let rule = TrafficRule { protocol, side: PortSide::FAR, first: 25, last: 25, reserved: 0 };
+            let mut view = TargetView::new();
+            let selector = Selector::Prefix(IpNet::from(IpAddr::from([10, 0, 0, 1])));
+            view.set(SUBJECT, [Target { selector, condition: Condition::new(None, None, &[rule]).unwrap() }]);
+            assert_eq!(verify(&header, &frame, &view).hits().len() == 1, stands);
+        }
     }
 }

@@ -156,7 +156,7 @@ fn headers_that_outlast_the_first_piece_are_read_to_their_end() {
     let Some(wire) = wire(1) else { return };
     let (_port, mut kernel, mut sources) = wire.capture(&settings());
     let subject = "2001:db8::7";
-    kernel.tables().set_prefix(support::net(subject), &[SLOT]).unwrap();
+    kernel.tables().bind(support::prefix_of(subject), &support::claims(&[SLOT])).unwrap();
     let mut sent = udp(subject, "2001:db8:ffff::9", 1000, &[7; 4000]);
     // A hop-by-hop header of 2,048 bytes between IPv6 and UDP.
     let options = [&[17, 255][..], &[0; 2046]].concat();

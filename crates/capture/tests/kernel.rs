@@ -13,8 +13,8 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
-use support::{BOTH, BYSTANDER, SMALL, TARGET, in_force, intercept, net, udp};
-use writ_abi::{FrameHeader, PolicyFlags, PrefixKey4, ProbeCounter, SlotPolicy, SlotRef};
+use support::{BOTH, BYSTANDER, SMALL, TARGET, claims, in_force, intercept, prefix_of, udp};
+use writ_abi::{FrameHeader, PolicyFlags, PrefixKey4, ProbeCounter, Selector, SlotPolicy, SlotRef};
 use writ_capture::{
     AbiMismatch, Action, CounterView, FrameTime, Kernel, KernelError, KernelSettings, OnMiss, PcapSource, Source,
     SourceError, TableError, TargetView, boot_now_ns, object, privileges, verify,
@@ -39,10 +39,10 @@ fn only_what_the_tables_name_is_handed_over() {
     assert_eq!(verdict.action, Action::Redirect);
     assert_eq!(&verdict.data[FrameHeader::SIZE..], wanted);
 
-    kernel.tables().remove_prefix(net(TARGET)).unwrap();
+    kernel.tables().unbind(prefix_of(TARGET)).unwrap();
     assert_eq!(action(&mut kernel, &wanted), Action::Drop);
     // Not there any more is no error.
-    kernel.tables().remove_prefix(net(TARGET)).unwrap();
+    kernel.tables().unbind(prefix_of(TARGET)).unwrap();
 }
 
 #[test]
@@ -93,25 +93,25 @@ fn the_tables_can_be_read_back() {
     let mut kernel = Kernel::load(&SMALL).unwrap();
     let other = SlotRef { slot: 4, generation: 1 };
     let prefixes = [
-        (net("198.51.100.0/29"), vec![SLOT]),
-        (net(TARGET), vec![SLOT, other]),
-        (net("2001:db8:7::/48"), vec![other]),
-        (net("2001:db8::7"), vec![other]),
+        (prefix_of("198.51.100.0/29"), vec![SLOT]),
+        (prefix_of(TARGET), vec![SLOT, other]),
+        (prefix_of("2001:db8:7::/48"), vec![other]),
+        (prefix_of("2001:db8::7"), vec![other]),
     ];
     for (prefix, slots) in &prefixes {
-        kernel.tables().set_prefix(*prefix, slots).unwrap();
+        kernel.tables().bind(*prefix, &claims(slots)).unwrap();
     }
-    let mut held = kernel.tables().prefixes().unwrap();
-    held.sort_unstable_by_key(|(prefix, _)| *prefix);
-    let mut expected = prefixes.to_vec();
-    expected.sort_unstable_by_key(|(prefix, _)| *prefix);
+    let mut held = kernel.tables().bound().unwrap();
+    held.sort_unstable();
+    let mut expected = prefixes.map(|(prefix, slots)| (prefix, claims(&slots))).to_vec();
+    expected.sort_unstable();
     assert_eq!(held, expected);
     for text in ["198.51.100.0/29", "2001:db8:7::/48"] {
-        kernel.tables().remove_prefix(net(text)).unwrap();
+        kernel.tables().unbind(prefix_of(text)).unwrap();
     }
-    kernel.tables().set_prefix(net(TARGET), &[other]).unwrap();
-    kernel.tables().set_prefix(net("2001:db8::7"), &[]).unwrap();
-    assert_eq!(kernel.tables().prefixes().unwrap(), [(net(TARGET), vec![other])]);
+    kernel.tables().bind(prefix_of(TARGET), &claims(&[other])).unwrap();
+    kernel.tables().bind(prefix_of("2001:db8::7"), &claims(&[])).unwrap();
+    assert_eq!(kernel.tables().bound().unwrap(), [(prefix_of(TARGET), claims(&[other]))]);
 }
 
 /// The slots that the program names for a source address.
@@ -155,17 +155,17 @@ fn the_longest_prefix_has_the_last_word_while_it_is_there() {
         ],
     ] {
         assert_eq!(found(&mut kernel, all), []);
-        kernel.tables().set_prefix(net(wide), &slots[..1]).unwrap();
+        kernel.tables().bind(prefix_of(wide), &claims(&slots[..1])).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [1, 1, 1, 0]);
-        kernel.tables().set_prefix(net(single), &slots).unwrap();
+        kernel.tables().bind(prefix_of(single), &claims(&slots)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [3, 1, 1, 0]);
-        kernel.tables().set_prefix(net(narrow), &slots[..2]).unwrap();
+        kernel.tables().bind(prefix_of(narrow), &claims(&slots[..2])).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [3, 2, 1, 0]);
-        kernel.tables().remove_prefix(net(single)).unwrap();
+        kernel.tables().unbind(prefix_of(single)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [2, 2, 1, 0]);
-        kernel.tables().remove_prefix(net(wide)).unwrap();
+        kernel.tables().unbind(prefix_of(wide)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [2, 2, 0, 0]);
-        kernel.tables().remove_prefix(net(narrow)).unwrap();
+        kernel.tables().unbind(prefix_of(narrow)).unwrap();
         assert_eq!([all, two, one, none].map(|it| found(&mut kernel, it).len()), [0; 4]);
     }
 }
@@ -174,21 +174,21 @@ fn the_longest_prefix_has_the_last_word_while_it_is_there() {
 fn eight_lengths_of_a_family_and_no_ninth() {
     let mut kernel = Kernel::load(&SMALL).unwrap();
     kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
-    let prefix = |length| net(&format!("10.{length}.0.0/{length}"));
+    let prefix = |length| prefix_of(&format!("10.{length}.0.0/{length}"));
     for length in [32, 16, 31, 17, 30, 18, 29, 19] {
-        kernel.tables().set_prefix(prefix(length), &[SLOT]).unwrap();
+        kernel.tables().bind(prefix(length), &claims(&[SLOT])).unwrap();
     }
-    let refused = kernel.tables().set_prefix(prefix(20), &[SLOT]).unwrap_err();
+    let refused = kernel.tables().bind(prefix(20), &claims(&[SLOT])).unwrap_err();
     assert!(refused.to_string().contains("8 different lengths"), "{refused}");
-    assert_eq!(kernel.tables().prefixes().unwrap().len(), 8);
+    assert_eq!(kernel.tables().bound().unwrap().len(), 8);
     for length in [32, 16, 31, 17, 30, 18, 29, 19] {
         assert_eq!(found(&mut kernel, &format!("10.{length}.0.0")), [SLOT.slot], "/{length}");
     }
     assert_eq!(found(&mut kernel, "10.20.0.0"), []);
     // The other family has lengths of its own, and one that is no longer used makes room.
-    kernel.tables().set_prefix(net("2001:db8::/33"), &[SLOT]).unwrap();
-    kernel.tables().remove_prefix(prefix(18)).unwrap();
-    kernel.tables().set_prefix(prefix(20), &[SLOT]).unwrap();
+    kernel.tables().bind(prefix_of("2001:db8::/33"), &claims(&[SLOT])).unwrap();
+    kernel.tables().unbind(prefix(18)).unwrap();
+    kernel.tables().bind(prefix(20), &claims(&[SLOT])).unwrap();
     assert_eq!(found(&mut kernel, "10.20.0.0"), [SLOT.slot]);
     assert_eq!(found(&mut kernel, "10.18.0.0"), []);
 }
@@ -205,22 +205,22 @@ fn prefixes_that_come_and_go_leave_the_others_found() {
         let address = address(number, v6);
         let lengths = if v6 { [128, 64, 56] } else { [32, 30, 24] };
         let length = lengths[number as usize % lengths.len()];
-        IpNet::new(address.parse().unwrap(), length).unwrap().trunc()
+        Selector::Prefix(IpNet::new(address.parse().unwrap(), length).unwrap().trunc())
     };
     for v6 in [false, true] {
         for number in 0..1000 {
-            kernel.tables().set_prefix(prefix(number, v6), &[SLOT]).unwrap();
+            kernel.tables().bind(prefix(number, v6), &claims(&[SLOT])).unwrap();
         }
         for number in (0..1000).filter(|number| number % 7 != 0) {
-            kernel.tables().remove_prefix(prefix(number, v6)).unwrap();
+            kernel.tables().unbind(prefix(number, v6)).unwrap();
         }
         for number in 0..1000 {
             let expected: &[u16] = if number % 7 == 0 { &[SLOT.slot] } else { &[] };
-            assert_eq!(found(&mut kernel, &address(number, v6)), expected, "{}", prefix(number, v6));
+            assert_eq!(found(&mut kernel, &address(number, v6)), expected, "{:?}", prefix(number, v6));
         }
         // Set twice is set once.
-        kernel.tables().set_prefix(prefix(0, v6), &[SLOT]).unwrap();
-        kernel.tables().remove_prefix(prefix(0, v6)).unwrap();
+        kernel.tables().bind(prefix(0, v6), &claims(&[SLOT])).unwrap();
+        kernel.tables().unbind(prefix(0, v6)).unwrap();
         assert_eq!(found(&mut kernel, &address(0, v6)), []);
     }
 }
@@ -238,15 +238,15 @@ fn more_prefixes_than_a_bit_of_the_filter_can_count_leave_each_other_found() {
     let addresses: Vec<_> = sharing.take(MANY).map(|number| Ipv4Addr::from(10 << 24 | number).to_string()).collect();
     assert_eq!(addresses.len(), MANY);
     for address in &addresses {
-        kernel.tables().set_prefix(net(address), &[SLOT]).unwrap();
+        kernel.tables().bind(prefix_of(address), &claims(&[SLOT])).unwrap();
     }
     let (stays, gone) = addresses.split_last().unwrap();
     for address in gone {
-        kernel.tables().remove_prefix(net(address)).unwrap();
+        kernel.tables().unbind(prefix_of(address)).unwrap();
         assert_eq!(found(&mut kernel, stays), [SLOT.slot], "{address} went");
     }
     assert!(gone.iter().all(|address| found(&mut kernel, address).is_empty()));
-    kernel.tables().set_prefix(net(&gone[0]), &[SLOT]).unwrap();
+    kernel.tables().bind(prefix_of(&gone[0]), &claims(&[SLOT])).unwrap();
     assert_eq!(found(&mut kernel, &gone[0]), [SLOT.slot]);
 }
 
@@ -256,7 +256,7 @@ fn more_prefixes_than_a_bit_of_the_filter_can_count_leave_each_other_found() {
 fn a_reference_that_is_good_again_gets_nothing_past_the_second_look() {
     let mut kernel = Kernel::load(&SMALL).unwrap();
     intercept(&mut kernel, SLOT, TARGET, BOTH);
-    kernel.tables().set_prefix(net(BYSTANDER), &[SLOT]).unwrap();
+    kernel.tables().bind(prefix_of(BYSTANDER), &claims(&[SLOT])).unwrap();
     let mut targets = TargetView::new();
     targets.set(SLOT, [net(TARGET)]);
     for (source, hits, violations) in [(TARGET, 1, 0), (BYSTANDER, 0, 1)] {
@@ -273,14 +273,14 @@ fn a_reference_that_is_good_again_gets_nothing_past_the_second_look() {
 fn what_does_not_fit_is_refused_with_the_setting() {
     let mut kernel = Kernel::load(&KernelSettings { addresses_v4: 1, ..SMALL }).unwrap();
     assert!(matches!(kernel.tables().arm(16, &in_force(1, BOTH)), Err(TableError::NoSuchSlot { slot: 16, slots: 16 })));
-    kernel.tables().set_prefix(net("192.0.2.1"), &[SLOT]).unwrap();
-    let full = kernel.tables().set_prefix(net("192.0.2.2"), &[SLOT]).unwrap_err();
+    kernel.tables().bind(prefix_of("192.0.2.1"), &claims(&[SLOT])).unwrap();
+    let full = kernel.tables().bind(prefix_of("192.0.2.2"), &claims(&[SLOT])).unwrap_err();
     assert!(full.to_string().contains("addresses_v4") && !full.to_string().contains("192.0.2.2"), "{full}");
-    let many = kernel.tables().set_prefix(net("192.0.2.1"), &[SLOT; 9]).unwrap_err();
-    assert!(matches!(many, TableError::TooManySlots(9)));
+    let many = kernel.tables().bind(prefix_of("192.0.2.1"), &claims(&[SLOT; 9])).unwrap_err();
+    assert!(matches!(many, TableError::TooManyClaims(9)));
     // What was there is as it was, and what was refused left nothing behind.
     assert_eq!(found(&mut kernel, "192.0.2.2"), []);
-    assert_eq!(kernel.tables().prefixes().unwrap(), [(net("192.0.2.1"), vec![SLOT])]);
+    assert_eq!(kernel.tables().bound().unwrap(), [(prefix_of("192.0.2.1"), claims(&[SLOT]))]);
     kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
     assert_eq!(found(&mut kernel, "192.0.2.1"), [SLOT.slot]);
 }
@@ -291,7 +291,7 @@ fn an_object_of_another_version_is_refused() {
     let known = writ_capture::abi_version(&patched).unwrap();
     let file = object::File::parse(object()).unwrap();
     let (at, length) = file.section_by_name(writ_abi::ABI_SECTION).unwrap().file_range().unwrap();
-    patched[at as usize..(at + length) as usize].copy_from_slice(&77_u32.to_le_bytes());
+    patched[at as usize..(at + length) as usize].copy_from_slice(&77_u16.to_le_bytes());
     let refused = Kernel::load_object(&patched, &SMALL).err().unwrap();
     assert!(matches!(&refused, KernelError::Abi(AbiMismatch::Version { found: 77, expected }) if *expected == known));
     assert!(refused.to_string().contains("77"), "{refused}");
@@ -330,9 +330,9 @@ fn the_tables_can_be_changed_without_any_capability() {
             privileges::drop_all().unwrap();
             assert_eq!(privileges::missing().len(), privileges::NEEDED.len());
             kernel.tables().arm(5, &in_force(1, BOTH)).unwrap();
-            kernel.tables().set_prefix(net("192.0.2.5"), &[SlotRef { slot: 5, generation: 1 }]).unwrap();
-            kernel.tables().remove_prefix(net(TARGET)).unwrap();
-            assert_eq!(kernel.tables().prefixes().unwrap().len(), 1);
+            kernel.tables().bind(prefix_of("192.0.2.5"), &claims(&[SlotRef { slot: 5, generation: 1 }])).unwrap();
+            kernel.tables().unbind(prefix_of(TARGET)).unwrap();
+            assert_eq!(kernel.tables().bound().unwrap().len(), 1);
             CounterView::open(&fds).unwrap();
             assert!(matches!(Kernel::load(&SMALL), Err(KernelError::NotPermitted { .. })));
         });

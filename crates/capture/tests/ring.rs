@@ -344,11 +344,11 @@ fn no_bystander_stands_the_second_look_while_the_tables_churn() {
             let mut last = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 last = (last + 1) % 40;
-                let address = IpNet::from(IpAddr::from([192, 0, 2, last]));
-                kernel.tables().set_prefix(address, &[SlotRef { slot: 9, generation: 1 }]).unwrap();
-                kernel.tables().remove_prefix(address).unwrap();
-                kernel.tables().set_prefix(second, &[SLOT]).unwrap();
-                kernel.tables().remove_prefix(second).unwrap();
+                let address = Selector::Prefix(IpNet::from(IpAddr::from([192, 0, 2, last])));
+                kernel.tables().bind(address, &claims(&[SlotRef { slot: 9, generation: 1 }])).unwrap();
+                kernel.tables().unbind(address).unwrap();
+                kernel.tables().bind(Selector::Prefix(second), &claims(&[SLOT])).unwrap();
+                kernel.tables().unbind(Selector::Prefix(second)).unwrap();
             }
         });
         for round in 0..100_u16 {

@@ -1,23 +1,25 @@
 //! From what the kernel holds to what it is to hold: steps, in an order in which no moment takes more of anybody's
 //! packets than the state before or the state after would, and none takes less of what both would take.
 //!
-//! Slots that go are stopped first, then their prefixes are taken out, which makes room; then the terms of those that come
-//! are written, then their prefixes. A slot that gets new terms and loses an address at once rests in between, or new
-//! terms would meet an address that was only ever covered by the old ones.
+//! Slots that go are stopped first, then their claims are taken out, which makes room; then the terms of those that come
+//! are written, then their claims. A slot that gets new terms and loses a claim at once rests in between, or new
+//! terms would meet a packet that was only ever covered by the old ones.
 //!
-//! The kernel asks the longest prefix of an address only. Entries are written from the longest prefix to the shortest, and
-//! then those that go are taken out from the shortest to the longest: so what is asked at an address is at each moment
-//! either the entry that was asked before, as it was, or the one that will be asked, as it will be.
+//! Of one address, and of one frame's VLAN tags, the kernel asks the narrowest entry only. Entries are written from the
+//! narrowest to the widest, and then those that go are taken out from the widest to the narrowest: so what is asked is at
+//! each moment either the entry that was asked before, as it was, or the one that will be asked, as it will be.
+//!
+//! Address, MAC address and VLAN of a packet are asked beside each other. So where an intercept moves from one to another,
+//! the entries first hold the claims of both states, as far as there are places for them.
 
-use crate::prefixes::{Prefixes, Slots};
+use crate::entries::{Claims, Entries, narrowness};
 use crate::reconcile::{Desired, Terms};
-use ipnet::IpNet;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use writ_abi::SlotRef;
+use writ_abi::{SLOTS_PER_ADDRESS, Selector, SlotRef};
 
 /// One step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The slot takes nothing from now on.
     Stop(SlotRef),
@@ -28,15 +30,15 @@ pub enum Change {
         /// Its terms.
         terms: Terms,
     },
-    /// The prefix belongs to these slots and no others.
+    /// What is found by this selector belongs to these claims and no others.
     Bind {
-        /// The prefix.
-        prefix: IpNet,
-        /// Its slots.
-        slots: Slots,
+        /// The selector.
+        selector: Selector,
+        /// Who claims it.
+        claims: Claims,
     },
-    /// The prefix has no entry of its own.
-    Unbind(IpNet),
+    /// The selector has no entry of its own.
+    Unbind(Selector),
 }
 
 /// The steps from `current` to `desired`.
@@ -44,7 +46,7 @@ pub fn difference(current: &Desired, desired: &Desired) -> Vec<Change> {
     let mut stops = Vec::new();
     let mut arms = Vec::new();
     let mut late_arms = Vec::new();
-    let losing = losing(current, desired);
+    let losing = losing(&current.entries, &desired.entries);
     let stays = |slot: SlotRef| desired.terms.get(&slot.slot).is_some_and(|terms| terms.generation == slot.generation);
     for (slot, _) in current.slots() {
         if !stays(slot) {
@@ -55,34 +57,58 @@ pub fn difference(current: &Desired, desired: &Desired) -> Vec<Change> {
         let arm = Change::Arm { slot, terms: *terms };
         match current.terms.get(&slot.slot) {
             Some(before) if before == terms => {}
-            Some(before) if before.generation == terms.generation && losing.contains(&slot.slot) => {
+            Some(before) if before.generation == terms.generation && losing.contains(&slot) => {
                 stops.push(Change::Stop(slot));
                 late_arms.push(arm);
             }
             _ => arms.push(arm),
         }
     }
-    let rest = current.prefixes.reduced(stays, |prefix| desired.prefixes.holds(prefix));
-    let (leaving, coming) = (rebind(&current.prefixes, &rest), rebind(&rest, &desired.prefixes));
-    stops.into_iter().chain(leaving).chain(arms).chain(coming).chain(late_arms).collect()
+    let rest = current.entries.reduced(stays, |selector| desired.entries.holds(selector));
+    let mut changes = stops;
+    rebind(&current.entries, &rest, &mut changes);
+    changes.extend(arms);
+    if losing.into_iter().any(stays) {
+        let both = both(&rest, &desired.entries);
+        rebind(&rest, &both, &mut changes);
+        rebind(&both, &desired.entries, &mut changes);
+    } else {
+        rebind(&rest, &desired.entries, &mut changes);
+    }
+    changes.extend(late_arms);
+    changes
 }
 
 /// The steps from one table to another.
-fn rebind(from: &Prefixes, to: &Prefixes) -> Vec<Change> {
-    let mut binds: Vec<_> = to.iter().filter(|(prefix, slots)| from.get(*prefix) != Some(slots)).collect();
-    binds.sort_by_key(|(prefix, _)| Reverse(prefix.prefix_len()));
-    let mut unbinds: Vec<_> = from.iter().map(|(prefix, _)| prefix).filter(|prefix| !to.holds(*prefix)).collect();
-    unbinds.sort_by_key(IpNet::prefix_len);
-    let binds = binds.into_iter().map(|(prefix, slots)| Change::Bind { prefix, slots: *slots });
-    binds.chain(unbinds.into_iter().map(Change::Unbind)).collect()
+fn rebind(from: &Entries, to: &Entries, changes: &mut Vec<Change>) {
+    let mut binds: Vec<_> = to.iter().filter(|(selector, claims)| from.get(*selector) != Some(claims)).collect();
+    binds.sort_by_key(|(selector, _)| Reverse(narrowness(*selector)));
+    let mut unbinds: Vec<_> = from.iter().map(|(selector, _)| selector).filter(|it| !to.holds(*it)).collect();
+    unbinds.sort_by_key(|selector| narrowness(*selector));
+    changes.extend(binds.into_iter().map(|(selector, claims)| Change::Bind { selector, claims: claims.clone() }));
+    changes.extend(unbinds.into_iter().map(Change::Unbind));
 }
 
-/// Slots that lose an address, or may.
-fn losing(current: &Desired, desired: &Desired) -> BTreeSet<u16> {
+/// Every entry of either state with the claims of both; where there are no places for these, with those of the second.
+fn both(one: &Entries, two: &Entries) -> Entries {
+    let selectors = one.iter().chain(two.iter()).map(|(selector, _)| selector);
+    selectors
+        .map(|selector| {
+            let after = two.of(selector);
+            let claims: Claims = one.of(selector).iter().chain(after.iter()).collect();
+            (selector, if claims.len() > SLOTS_PER_ADDRESS { after } else { claims })
+        })
+        .filter(|(_, claims)| !claims.is_empty())
+        .collect()
+}
+
+/// Slots that lose a claim, or may.
+fn losing(current: &Entries, desired: &Entries) -> BTreeSet<SlotRef> {
     let mut losing = BTreeSet::new();
-    for (prefix, slots) in current.prefixes.iter() {
-        let after = desired.prefixes.of(prefix);
-        losing.extend(slots.iter().filter(|slot| !after.contains(*slot)).map(|slot| slot.slot));
+    for (selector, claims) in current.iter() {
+        let after = desired.of(selector);
+        let lost = claims.places().iter().filter(|place| !after.places().contains(place));
+        losing.extend(lost.map(|place| place.slot));
     }
     losing
 }
@@ -90,18 +116,20 @@ fn losing(current: &Desired, desired: &Desired) -> BTreeSet<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconcile::tests::{AMPLE, tenants, world};
+    use crate::binding::Want;
+    use crate::entries::Table;
+    use crate::reconcile::tests::{AMPLE, Side, tenants, world};
     use crate::reconcile::{Tenant, reconcile};
+    use ipnet::IpNet;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use std::net::IpAddr;
     use writ_authority::{Directions, Scope};
 
-    /// The kernel as a plain model: what a packet of an address is taken for, and on which terms.
+    /// The kernel as a plain model: what a packet is taken for by one of its sides, and on which terms.
     #[derive(Clone, Default)]
     struct Kernel {
         slots: BTreeMap<u16, Option<Terms>>,
-        prefixes: BTreeMap<IpNet, Slots>,
+        entries: BTreeMap<Selector, Claims>,
     }
 
     impl Kernel {
@@ -114,27 +142,39 @@ mod tests {
                     assert_eq!(slot.generation, terms.generation);
                     self.slots.insert(slot.slot, Some(terms));
                 }
-                Change::Bind { prefix, slots } => {
-                    assert!(slots.iter().count() > 0, "bound to nobody");
-                    self.prefixes.insert(prefix, slots);
+                Change::Bind { selector, claims } => {
+                    assert!(!claims.is_empty(), "bound to nobody");
+                    assert!(claims.len() <= SLOTS_PER_ADDRESS, "more than an entry holds");
+                    self.entries.insert(selector, claims);
                 }
-                Change::Unbind(prefix) => {
-                    assert!(self.prefixes.remove(&prefix).is_some(), "unbound what was not bound");
+                Change::Unbind(selector) => {
+                    assert!(self.entries.remove(&selector).is_some(), "unbound what was not bound");
                 }
             }
         }
 
-        /// The longest prefix has the last word.
-        fn takes(&self) -> BTreeMap<(IpAddr, u16), Terms> {
+        /// The longest prefix has the last word over an address, all tags over the outer one; the three are asked
+        /// beside each other.
+        fn found(&self, side: Side) -> impl Iterator<Item = &Claims> {
+            let prefixes = self.entries.iter().filter_map(move |(selector, claims)| match selector {
+                Selector::Prefix(prefix) if prefix.contains(&side.address) => Some((prefix.prefix_len(), claims)),
+                _ => None,
+            });
+            let address = prefixes.max_by_key(|(length, _)| *length).map(|(_, claims)| claims);
+            let vlan = self.entries.get(&Selector::Vlan(side.vlan));
+            let vlan = vlan.or_else(|| self.entries.get(&Selector::Vlan(side.vlan.any_inner())));
+            [address, self.entries.get(&Selector::Mac(side.mac)), vlan].into_iter().flatten()
+        }
+
+        fn takes(&self) -> BTreeMap<(Side, u16), Terms> {
             let mut takes = BTreeMap::new();
-            for address in world() {
-                let holders = self.prefixes.iter().filter(|(prefix, _)| prefix.contains(&address));
-                let Some((_, slots)) = holders.max_by_key(|(prefix, _)| prefix.prefix_len()) else { continue };
-                for slot in slots.iter() {
-                    if let Some(Some(terms)) = self.slots.get(&slot.slot)
-                        && terms.generation == slot.generation
+            for side in world() {
+                for claim in self.found(side).flat_map(Claims::iter) {
+                    if let Some(Some(terms)) = self.slots.get(&claim.slot.slot)
+                        && terms.generation == claim.slot.generation
+                        && side.meets(claim.condition)
                     {
-                        assert!(takes.insert((address, slot.slot), *terms).is_none(), "taken twice");
+                        takes.insert((side, claim.slot.slot), *terms);
                     }
                 }
             }
@@ -143,14 +183,25 @@ mod tests {
     }
 
     /// What these warrants want, whatever a table looks like.
-    fn wanted(tenants: &[Tenant], held: &Desired) -> BTreeMap<(IpAddr, u16), Terms> {
+    fn wanted(tenants: &[Tenant], held: &Desired) -> BTreeMap<(Side, u16), Terms> {
         let in_force = tenants.iter().filter(|tenant| held.terms.contains_key(&tenant.slot));
         in_force
             .flat_map(|tenant| {
-                let covered = |address: &IpAddr| tenant.prefixes.iter().any(|prefix| prefix.contains(address));
-                world().filter(covered).map(|address| ((address, tenant.slot), tenant.terms)).collect::<Vec<_>>()
+                let is_wanted = |side: &Side| {
+                    tenant.wants.iter().any(|want| side.is_found_by(want.selector) && side.meets(want.condition))
+                };
+                world().filter(is_wanted).map(|side| ((side, tenant.slot), tenant.terms)).collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// Whether an entry would need more places than there are for the claims of both states.
+    fn is_crowded(one: &Desired, two: &Desired) -> bool {
+        let selectors = one.entries.iter().chain(two.entries.iter()).map(|(selector, _)| selector);
+        selectors.into_iter().any(|selector| {
+            let (one, two) = (one.entries.of(selector), two.entries.of(selector));
+            one.iter().chain(two.iter()).collect::<Claims>().len() > SLOTS_PER_ADDRESS
+        })
     }
 
     proptest! {
@@ -169,12 +220,15 @@ mod tests {
             }
             let new = kernel.takes();
             prop_assert_eq!(&new, &wanted(&to, &after));
-            prop_assert_eq!(kernel.prefixes.len(), after.prefixes.iter().count(), "nothing is left behind");
+            prop_assert_eq!(kernel.entries.len(), after.entries.iter().count(), "nothing is left behind");
             for moment in on_the_way {
                 for (pair, terms) in &moment {
                     prop_assert!(old.get(pair) == Some(terms) || new.get(pair) == Some(terms), "took more: {:?}", pair);
                 }
                 // What both states take on the same terms is never interrupted.
+                if is_crowded(&before, &after) {
+                    continue;
+                }
                 for (pair, terms) in &old {
                     let same_terms = before.terms[&pair.1] == *terms && after.terms.get(&pair.1) == Some(terms);
                     prop_assert!(!same_terms || new.get(pair) != Some(terms) || moment.get(pair) == Some(terms));
@@ -183,7 +237,7 @@ mod tests {
             prop_assert_eq!(difference(&after, &after), []);
         }
 
-        /// After a restart of this side only the prefixes are known that the kernel holds.
+        /// After a restart of this side only the entries are known that the kernel holds.
         #[test]
         fn a_kernel_that_was_found_comes_to_the_goal_undisturbed(from in tenants(), to in tenants()) {
             let (before, after) = (reconcile(&from, AMPLE).desired, reconcile(&to, AMPLE).desired);
@@ -192,16 +246,20 @@ mod tests {
                 kernel.apply(change);
             }
             let (old, wanted) = (kernel.takes(), wanted(&to, &after));
-            let found = Desired::found(kernel.prefixes.iter().map(|(prefix, slots)| (*prefix, *slots)).collect());
+            let found = Desired::found(kernel.entries.iter().map(|(selector, claims)| (*selector, claims.clone())).collect());
+            let crowded = is_crowded(&before, &after);
             for change in difference(&found, &after) {
                 kernel.apply(change);
+                if crowded {
+                    continue;
+                }
                 let moment = kernel.takes();
                 for (pair, terms) in &old {
                     let stays = wanted.get(pair) == Some(terms);
                     prop_assert!(!stays || moment.get(pair) == Some(terms), "interrupted: {:?}", pair);
                 }
             }
-            prop_assert_eq!(kernel.prefixes, after.prefixes.iter().map(|(prefix, slots)| (prefix, *slots)).collect());
+            prop_assert_eq!(kernel.entries, after.entries.iter().map(|(selector, claims)| (selector, claims.clone())).collect());
         }
 
         /// Who goes makes room before anybody comes.
@@ -211,30 +269,46 @@ mod tests {
                 tenant.slot += 100;
             }
             let (before, after) = (reconcile(&from, AMPLE).desired, reconcile(&to, AMPLE).desired);
-            let mut kernel = Kernel { prefixes: before.prefixes.iter().map(|(it, slots)| (it, *slots)).collect(), ..Kernel::default() };
-            let most = kernel.prefixes.len().max(after.prefixes.iter().count());
+            let entries = before.entries.iter().map(|(selector, claims)| (selector, claims.clone())).collect();
+            let mut kernel = Kernel { entries, ..Kernel::default() };
+            let count = |kernel: &Kernel| {
+                let mut count = [0; 4];
+                kernel.entries.keys().for_each(|selector| count[Table::of(*selector) as usize] += 1);
+                count
+            };
+            let tables = [Table::V4, Table::V6, Table::Macs, Table::Vlans];
+            let most = tables.map(|table| before.entries.count(table).max(after.entries.count(table)));
             for change in difference(&before, &after) {
                 kernel.apply(change);
-                prop_assert!(kernel.prefixes.len() <= most);
+                prop_assert!(count(&kernel).iter().zip(most).all(|(count, most)| *count <= most));
             }
         }
     }
 
     #[test]
-    fn a_slot_is_armed_before_its_prefixes_are_bound_and_stopped_before_they_are_unbound() {
+    fn a_slot_is_armed_before_its_entries_are_bound_and_stopped_before_they_are_unbound() {
         let (scope, directions) = (Scope::Content, Directions::Both);
         let terms = Terms { generation: 9, start_utc_ns: 1, stop_utc_ns: 2, scope, directions };
-        let net = |text: &str| text.parse::<IpNet>().unwrap();
-        let tenants = [Tenant { slot: 3, terms, prefixes: BTreeSet::from([net("192.0.2.0/24"), net("192.0.2.7/32")]) }];
+        let net = |text: &str| Selector::Prefix(text.parse::<IpNet>().unwrap());
+        let vlan = |inner| Selector::Vlan(writ_abi::VlanMatch { outer: 200, inner });
+        let any = writ_abi::VlanMatch::ANY;
+        let selectors = [net("192.0.2.0/24"), net("192.0.2.7/32"), vlan(any), vlan(100)];
+        let wants = selectors.map(|selector| Want { selector, condition: None }).into();
+        let tenants = [Tenant { slot: 3, terms, wants }];
         let desired = reconcile(&tenants, AMPLE).desired;
         let steps = difference(&Desired::default(), &desired);
-        let [Change::Arm { .. }, Change::Bind { prefix: first, .. }, Change::Bind { prefix: then, .. }] = steps[..]
-        else {
-            panic!("{steps:?}")
-        };
-        assert_eq!([first, then], ["192.0.2.7/32", "192.0.2.0/24"].map(net));
+        let [Change::Arm { .. }, binds @ ..] = &steps[..] else { panic!("{steps:?}") };
+        let order: Vec<_> = binds
+            .iter()
+            .map(|it| if let Change::Bind { selector, .. } = it { *selector } else { panic!("{it:?}") })
+            .collect();
+        assert_eq!(order, [net("192.0.2.7/32"), net("192.0.2.0/24"), vlan(100), vlan(any)]);
         let steps = difference(&desired, &Desired::default());
-        let [Change::Stop(_), Change::Unbind(first), Change::Unbind(then)] = steps[..] else { panic!("{steps:?}") };
-        assert_eq!([first, then], ["192.0.2.0/24", "192.0.2.7/32"].map(net));
+        let [Change::Stop(_), unbinds @ ..] = &steps[..] else { panic!("{steps:?}") };
+        let order: Vec<_> = unbinds
+            .iter()
+            .map(|it| if let Change::Unbind(selector) = it { *selector } else { panic!("{it:?}") })
+            .collect();
+        assert_eq!(order, [vlan(any), vlan(100), net("192.0.2.0/24"), net("192.0.2.7/32")]);
     }
 }

@@ -1,10 +1,10 @@
 //! What the kernel is to hold, as a pure function of the warrants in force and the bindings known.
 
-use crate::binding::Bindings;
-use crate::prefixes::Prefixes;
-use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet};
-use writ_abi::{MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, SlotRef};
+use crate::binding::{Bindings, Want};
+use crate::entries::{Before, Entries, Place, Table, canonical};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use writ_abi::{Condition, MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, SlotRef};
 use writ_authority::{ApprovedWarrant, Directions, Scope};
 
 /// What the owner of a slot may take, and when.
@@ -32,12 +32,12 @@ impl Terms {
     }
 }
 
-/// A warrant in force with its slot and its targets' addresses.
+/// A warrant in force with its slot and what its targets' packets are found by.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     pub(crate) slot: u16,
     pub(crate) terms: Terms,
-    pub(crate) prefixes: BTreeSet<IpNet>,
+    pub(crate) wants: BTreeSet<Want>,
 }
 
 impl Tenant {
@@ -51,8 +51,9 @@ impl Tenant {
             scope: warrant.grant().scope(),
             directions: warrant.grant().directions(),
         };
-        let prefixes = warrant.targets().iter().flat_map(|target| bindings.prefixes(target));
-        Self { slot: slot.slot, terms, prefixes: prefixes.map(|prefix| prefix.trunc()).collect() }
+        let wants = warrant.targets().iter().flat_map(|target| bindings.wants(target));
+        let wants = wants.map(|want| Want { selector: canonical(want.selector), ..want }).collect();
+        Self { slot: slot.slot, terms, wants }
     }
 
     /// Its slot.
@@ -65,13 +66,13 @@ impl Tenant {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     pub(crate) terms: BTreeMap<u16, Terms>,
-    pub(crate) prefixes: Prefixes,
+    pub(crate) entries: Entries,
 }
 
 impl Desired {
     /// What a kernel holds that was found as it is, of whose slots' terms nothing is known: they are all to be told anew.
-    pub fn found(prefixes: Prefixes) -> Self {
-        Self { terms: BTreeMap::new(), prefixes }
+    pub fn found(entries: Entries) -> Self {
+        Self { terms: BTreeMap::new(), entries }
     }
 
     /// Slots in use, each with its terms.
@@ -79,19 +80,25 @@ impl Desired {
         self.terms.iter().map(|(slot, terms)| (SlotRef { slot: *slot, generation: terms.generation }, terms))
     }
 
-    /// Prefixes that anybody wants, each with the slots that want it.
-    pub fn prefixes(&self) -> &Prefixes {
-        &self.prefixes
+    /// What anybody's packets are found by, each with those who claim it.
+    pub fn entries(&self) -> &Entries {
+        &self.entries
     }
 }
 
-/// How many prefixes the kernel's tables have room for.
+/// How much the kernel's tables have room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// IPv4 addresses and prefixes: `tables.addresses_v4` of the configuration.
     pub v4: usize,
     /// IPv6 addresses and prefixes: `tables.addresses_v6`.
     pub v6: usize,
+    /// MAC addresses: `tables.macs`.
+    pub macs: usize,
+    /// VLANs: `tables.vlans`.
+    pub vlans: usize,
+    /// Different conditions: `tables.conditions`.
+    pub conditions: usize,
 }
 
 /// A warrant that is left out. Names no address and no other warrant: this may be told to whoever handed the warrant in,
@@ -108,12 +115,26 @@ pub struct LeftOut {
 /// Why a warrant finds no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoom {
-    /// So many of its prefixes are wanted by as many others as can be, or would make that so many for a prefix in them.
+    /// So many of its targets are claimed by as many others as can be, or would make that so many for a prefix in them.
     #[error(
-        "in {0} of its prefixes are addresses that belong to {SLOTS_PER_ADDRESS} intercepts already, the most that one \
-         address can, prefixes around and inside it counted; end one of those, or use another probe"
+        "in {0} of its targets are addresses, MAC addresses or VLANs that belong to {SLOTS_PER_ADDRESS} intercepts already, \
+         the most that can, prefixes around and inside counted, and a target under two conditions twice; end one of those, \
+         or use another probe"
     )]
-    Slots(usize),
+    Places(usize),
+    /// An address, a MAC address and a VLAN could meet in one packet that is claimed too often.
+    #[error(
+        "one packet could belong to {addresses} intercepts by its address, {macs} by its MAC address and {vlans} by its \
+         VLAN, and the kernel takes {SLOTS_PER_ADDRESS} together; end one of those, or use another probe"
+    )]
+    Together {
+        /// Most claims of an address.
+        addresses: usize,
+        /// Most claims of a MAC address.
+        macs: usize,
+        /// Most claims of a VLAN.
+        vlans: usize,
+    },
     /// Too many different prefix lengths.
     #[error(
         "{lengths} different prefix lengths of {family} would be in use, and the kernel's table takes {MOST_LENGTHS}; \
@@ -127,10 +148,12 @@ pub enum NoRoom {
     },
     /// The kernel's table is too small.
     #[error(
-        "{needed} addresses and prefixes would be in force, and the kernel's table holds {room}; raise tables.{field} \
-         in the configuration and start the probe again"
+        "{needed} {what} would be in force, and the kernel's table holds {room}; raise tables.{field} in the \
+         configuration and start the probe again"
     )]
     Table {
+        /// What the table is of.
+        what: &'static str,
         /// How many there would be.
         needed: usize,
         /// How many there can be.
@@ -153,39 +176,70 @@ pub struct Reconciled {
 /// pushes out one that was there before; each is taken whole or left out whole.
 pub fn reconcile(tenants: &[Tenant], room: Room) -> Reconciled {
     let mut desired = Desired::default();
+    let mut conditions = HashSet::new();
     let mut left_out = Vec::new();
     for tenant in tenants {
-        if let Err(reason) = check(&desired.prefixes, tenant, room) {
-            left_out.push(LeftOut { slot: tenant.slot(), reason });
-            continue;
-        }
-        desired.terms.insert(tenant.slot, tenant.terms);
-        for prefix in &tenant.prefixes {
-            desired.prefixes.add(*prefix, tenant.slot());
+        match serve(&mut desired.entries, &mut conditions, tenant, room) {
+            Ok(()) => drop(desired.terms.insert(tenant.slot, tenant.terms)),
+            Err(reason) => left_out.push(LeftOut { slot: tenant.slot(), reason }),
         }
     }
     Reconciled { desired, left_out }
 }
 
-/// Whether there is room for one more.
-fn check(held: &Prefixes, tenant: &Tenant, room: Room) -> Result<(), NoRoom> {
-    let overfull = tenant.prefixes.iter().filter(|prefix| held.is_full(**prefix)).count();
-    if overfull > 0 {
-        return Err(NoRoom::Slots(overfull));
+/// Enters what a tenant wants, or leaves all as it was.
+fn serve(
+    entries: &mut Entries,
+    conditions: &mut HashSet<Arc<Condition>>,
+    tenant: &Tenant,
+    room: Room,
+) -> Result<(), NoRoom> {
+    let mut before = Before::default();
+    let mut own = HashSet::new();
+    let mut overfull = 0;
+    for want in &tenant.wants {
+        let condition = want.condition.map(|condition| {
+            let known = conditions.get(&condition).or_else(|| own.get(&condition)).cloned();
+            known.unwrap_or_else(|| {
+                let new = Arc::new(condition);
+                own.insert(Arc::clone(&new));
+                new
+            })
+        });
+        let most = entries.add(want.selector, &Place { slot: tenant.slot(), condition }, &mut before);
+        overfull += usize::from(most > SLOTS_PER_ADDRESS);
     }
-    let new = || tenant.prefixes.iter().filter(|prefix| !held.holds(**prefix));
-    for (family, is_v4, room, field) in
-        [("IPv4", true, room.v4, "addresses_v4"), ("IPv6", false, room.v6, "addresses_v6")]
-    {
-        let of_family = |prefix: &&IpNet| matches!(prefix, IpNet::V4(_)) == is_v4;
-        let mut lengths = held.lengths(is_v4);
-        lengths.extend(new().filter(of_family).map(IpNet::prefix_len));
-        if lengths.len() > MOST_LENGTHS {
-            return Err(NoRoom::Lengths { lengths: lengths.len(), family });
+    let checked =
+        if overfull > 0 { Err(NoRoom::Places(overfull)) } else { check(entries, conditions.len() + own.len(), room) };
+    match checked {
+        Ok(()) => conditions.extend(own),
+        Err(_) => entries.undo(before),
+    }
+    checked
+}
+
+/// Whether all of it fits.
+fn check(entries: &Entries, conditions: usize, room: Room) -> Result<(), NoRoom> {
+    let addresses = entries.most(Table::V4).max(entries.most(Table::V6));
+    let (macs, vlans) = (entries.most(Table::Macs), entries.most(Table::Vlans));
+    if addresses + macs + vlans > SLOTS_PER_ADDRESS {
+        return Err(NoRoom::Together { addresses, macs, vlans });
+    }
+    for (family, is_v4) in [("IPv4", true), ("IPv6", false)] {
+        let lengths = entries.lengths(is_v4);
+        if lengths > MOST_LENGTHS {
+            return Err(NoRoom::Lengths { lengths, family });
         }
-        let needed = held.count(is_v4) + new().filter(of_family).count();
+    }
+    for (what, needed, room, field) in [
+        ("addresses and prefixes", entries.count(Table::V4), room.v4, "addresses_v4"),
+        ("addresses and prefixes", entries.count(Table::V6), room.v6, "addresses_v6"),
+        ("MAC addresses", entries.count(Table::Macs), room.macs, "macs"),
+        ("VLANs", entries.count(Table::Vlans), room.vlans, "vlans"),
+        ("different conditions of targets", conditions, room.conditions, "conditions"),
+    ] {
         if needed > room {
-            return Err(NoRoom::Table { needed, room, field });
+            return Err(NoRoom::Table { what, needed, room, field });
         }
     }
     Ok(())
@@ -194,34 +248,98 @@ fn check(held: &Prefixes, tenant: &Tenant, room: Room) -> Result<(), NoRoom> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use ipnet::IpNet;
     use proptest::prelude::*;
     use std::net::IpAddr;
+    use writ_abi::{Claim, MacAddress, PortSide, Selector, TrafficRule, VlanMatch};
 
-    pub(crate) const AMPLE: Room = Room { v4: 1000, v6: 1000 };
+    pub(crate) const AMPLE: Room = Room { v4: 1000, v6: 1000, macs: 1000, vlans: 1000, conditions: 1000 };
 
-    /// A small world: eight addresses of each family.
-    pub(crate) fn world() -> impl Iterator<Item = IpAddr> {
-        let v4 = (0..8).map(|host| IpAddr::from([192, 0, 2, host]));
-        v4.chain((0..8).map(|host| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host])))
+    /// What a packet shows of one of its sides, in a small world.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) struct Side {
+        pub(crate) address: IpAddr,
+        pub(crate) mac: MacAddress,
+        pub(crate) vlan: VlanMatch,
+        pub(crate) protocol: u8,
     }
 
-    /// Addresses and prefixes of the small world.
-    pub(crate) fn prefixes() -> impl Strategy<Value = BTreeSet<IpNet>> {
-        let prefix = (0usize..16, 0u8..4).prop_map(|(address, wider)| {
-            let host = IpNet::from(world().nth(address).unwrap());
-            IpNet::new(host.addr(), host.prefix_len() - wider).unwrap().trunc()
+    impl Side {
+        /// By the definitions of the parts, without any table.
+        pub(crate) fn is_found_by(&self, selector: Selector) -> bool {
+            match selector {
+                Selector::Prefix(prefix) => prefix.contains(&self.address),
+                Selector::Mac(mac) => mac == self.mac,
+                Selector::Vlan(vlan) => vlan.means(self.vlan),
+            }
+        }
+
+        pub(crate) fn meets(&self, condition: Option<Condition>) -> bool {
+            condition.is_none_or(|it| {
+                it.vlan().is_none_or(|vlan| vlan.means(self.vlan))
+                    && it.mac().is_none_or(|mac| mac == self.mac)
+                    && (it.traffic().is_empty() || it.traffic().iter().any(|rule| rule.protocol == self.protocol))
+            })
+        }
+    }
+
+    fn mac(number: u8) -> MacAddress {
+        MacAddress([2, 0, 0x5e, 0x10, 0, number])
+    }
+
+    fn addresses() -> impl Iterator<Item = IpAddr> {
+        let v4 = (0..4).map(|host| IpAddr::from([192, 0, 2, host]));
+        v4.chain((0..4).map(|host| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host])))
+    }
+
+    /// All of the small world.
+    pub(crate) fn world() -> impl Iterator<Item = Side> {
+        let tags = [(0, VlanMatch::NONE), (1, VlanMatch::NONE), (1, 2), (1, VlanMatch::DEEPER), (2, 1)];
+        addresses().flat_map(move |address| {
+            tags.into_iter().flat_map(move |(outer, inner)| {
+                let vlan = VlanMatch { outer, inner };
+                let side = move |number, protocol| Side { address, mac: mac(number), vlan, protocol };
+                [side(0, 6), side(1, 17)]
+            })
+        })
+    }
+
+    fn vlan_match() -> impl Strategy<Value = VlanMatch> {
+        let tags = [(1, VlanMatch::NONE), (1, 2), (1, VlanMatch::ANY), (2, 1), (2, VlanMatch::ANY)];
+        prop::sample::select(tags.map(|(outer, inner)| VlanMatch { outer, inner }).to_vec())
+    }
+
+    /// What finds somebody in the small world.
+    pub(crate) fn wants() -> impl Strategy<Value = BTreeSet<Want>> {
+        let prefix = (0usize..8, 0u8..3).prop_map(|(address, wider)| {
+            let host = IpNet::from(addresses().nth(address).unwrap());
+            Selector::Prefix(IpNet::new(host.addr(), host.prefix_len() - wider).unwrap().trunc())
         });
-        prop::collection::btree_set(prefix, 1..5)
+        let selector = prop_oneof![
+            3 => prefix,
+            1 => (0u8..2).prop_map(|number| Selector::Mac(mac(number))),
+            1 => vlan_match().prop_map(Selector::Vlan),
+        ];
+        let traffic = prop_oneof![
+            2 => Just(vec![]),
+            1 => Just(vec![TrafficRule { protocol: 6, side: PortSide::NONE, first: 0, last: 0, reserved: 0 }]),
+        ];
+        let condition = (prop::option::weighted(0.3, vlan_match()), prop::option::weighted(0.2, 0u8..2), traffic);
+        let want = (selector, condition).prop_map(|(selector, (vlan, number, traffic))| Want {
+            selector,
+            condition: Condition::new(vlan, number.map(mac), &traffic).unwrap(),
+        });
+        prop::collection::btree_set(want, 1..5)
     }
 
-    /// Few slots and few addresses, so that they meet.
+    /// Few slots in a small world, so that they meet.
     pub(crate) fn tenants() -> impl Strategy<Value = Vec<Tenant>> {
-        let tenant = (0u16..16, 0u16..2, 0u64..3, any::<bool>(), 0usize..3, prefixes());
-        prop::collection::vec(tenant, 0..16).prop_map(|list| {
+        let tenant = (0u16..9, 0u16..2, 0u64..3, any::<bool>(), 0usize..3, wants());
+        prop::collection::vec(tenant, 0..9).prop_map(|list| {
             let mut slots = BTreeSet::new();
             list.into_iter()
                 .filter(|tenant| slots.insert(tenant.0))
-                .map(|(slot, generation, stop, content, directions, prefixes)| Tenant {
+                .map(|(slot, generation, stop, content, directions, wants)| Tenant {
                     slot,
                     terms: Terms {
                         generation,
@@ -230,51 +348,76 @@ pub(crate) mod tests {
                         scope: if content { Scope::Content } else { Scope::Headers },
                         directions: Directions::ALL[directions],
                     },
-                    prefixes,
+                    wants,
                 })
                 .collect()
         })
     }
 
-    fn tenant(slot: u16, prefixes: &[&str]) -> Tenant {
+    fn asking(slot: u16, wants: impl IntoIterator<Item = Want>) -> Tenant {
         let (scope, directions) = (Scope::Headers, Directions::Both);
         let terms = Terms { generation: 1, start_utc_ns: 1, stop_utc_ns: 2, scope, directions };
-        Tenant { slot, terms, prefixes: prefixes.iter().map(|text| text.parse().unwrap()).collect() }
+        Tenant { slot, terms, wants: wants.into_iter().collect() }
     }
 
-    fn covers(tenant: &Tenant, address: IpAddr) -> bool {
-        tenant.prefixes.iter().any(|prefix| prefix.contains(&address))
+    fn tenant(slot: u16, prefixes: &[&str]) -> Tenant {
+        asking(slot, prefixes.iter().map(|text| text.parse::<IpNet>().unwrap().into()))
+    }
+
+    /// An address of one place in the tables, whatever the condition.
+    fn claims_of(tenants: &[&Tenant], is_asked: impl Fn(Selector) -> bool) -> BTreeSet<Claim> {
+        let claims = |tenant: &&Tenant| {
+            let slot = tenant.slot();
+            let found = tenant.wants.iter().filter(|want| is_asked(want.selector)).cloned().collect::<Vec<_>>();
+            found.into_iter().map(move |want| Claim { slot, condition: want.condition })
+        };
+        tenants.iter().flat_map(claims).collect()
     }
 
     proptest! {
         #[test]
         fn every_warrant_is_held_whole_or_not_at_all(tenants in tenants()) {
             let Reconciled { desired, left_out } = reconcile(&tenants, AMPLE);
-            for (i, tenant) in tenants.iter().enumerate() {
-                let left = left_out.iter().find(|it| it.slot == tenant.slot());
-                // The model: count who came before and was taken.
-                let earlier = |address| {
-                    let taken = |it: &&Tenant| !left_out.iter().any(|left| left.slot == it.slot());
-                    tenants[..i].iter().filter(taken).filter(|it| covers(it, address)).count()
+            let mut taken: Vec<&Tenant> = Vec::new();
+            for tenant in &tenants {
+                taken.push(tenant);
+                // The model: how many claims meet in one packet, kind by kind.
+                let most = |of: fn(&Selector) -> bool| {
+                    let claims = |side: Side| claims_of(&taken, |it| of(&it) && side.is_found_by(it)).len();
+                    world().map(claims).max().unwrap_or_default()
                 };
-                let full = |prefix: &&IpNet| {
-                    world().any(|address| prefix.contains(&address) && earlier(address) >= SLOTS_PER_ADDRESS)
-                };
-                let full = tenant.prefixes.iter().filter(full).count();
-                prop_assert_eq!(left.map(|it| it.reason), (full > 0).then_some(NoRoom::Slots(full)));
-                prop_assert_eq!(desired.terms.contains_key(&tenant.slot), left.is_none());
-                for address in world() {
-                    let wanted = left.is_none() && covers(tenant, address);
-                    let slots = desired.prefixes.of(address.into());
-                    let held = slots.iter().filter(|slot| *slot == tenant.slot()).count();
-                    prop_assert_eq!(held, usize::from(wanted), "{}", address);
+                let addresses = most(|it| matches!(it, Selector::Prefix(_)));
+                let macs = most(|it| matches!(it, Selector::Mac(_)));
+                let vlans = most(|it| matches!(it, Selector::Vlan(_)));
+                let reason = left_out.iter().find(|left| left.slot == tenant.slot()).map(|left| left.reason);
+                match reason {
+                    Some(NoRoom::Places(_)) => prop_assert!(addresses.max(macs).max(vlans) > SLOTS_PER_ADDRESS),
+                    Some(reason) => prop_assert_eq!(reason, NoRoom::Together { addresses, macs, vlans }),
+                    None => prop_assert!(addresses + macs + vlans <= SLOTS_PER_ADDRESS),
                 }
+                if reason.is_some() {
+                    prop_assert!(addresses + macs + vlans > SLOTS_PER_ADDRESS);
+                    taken.pop();
+                }
+                prop_assert_eq!(desired.terms.contains_key(&tenant.slot), reason.is_none());
             }
-            prop_assert!(desired.prefixes.iter().all(|(_, slots)| slots.iter().count() > 0));
-            // Nobody's prefix is there that nobody asked for.
-            let asked: BTreeSet<_> = tenants.iter().flat_map(|tenant| &tenant.prefixes).collect();
-            prop_assert!(desired.prefixes.iter().all(|(prefix, _)| asked.contains(&prefix)));
-            prop_assert_eq!(desired.prefixes.count(true) + desired.prefixes.count(false), desired.prefixes.iter().count());
+            // Each entry says all that is claimed where it is asked, and nothing is there that nobody asked for.
+            for (selector, claims) in desired.entries.iter() {
+                let holds = |other: Selector| match (other, selector) {
+                    (Selector::Prefix(other), Selector::Prefix(prefix)) => other.contains(&prefix),
+                    (Selector::Vlan(other), Selector::Vlan(vlan)) => other == vlan || other == vlan.any_inner(),
+                    _ => other == selector,
+                };
+                let held: Vec<_> = claims.iter().collect();
+                prop_assert_eq!(held.len(), held.iter().collect::<BTreeSet<_>>().len(), "a place for nothing");
+                prop_assert_eq!(held.into_iter().collect::<BTreeSet<_>>(), claims_of(&taken, holds));
+                prop_assert!(taken.iter().any(|tenant| tenant.wants.iter().any(|want| want.selector == selector)));
+            }
+            for want in taken.iter().flat_map(|tenant| &tenant.wants) {
+                prop_assert!(desired.entries.holds(want.selector));
+            }
+            let tables = [Table::V4, Table::V6, Table::Macs, Table::Vlans];
+            prop_assert_eq!(tables.map(|it| desired.entries.count(it)).iter().sum::<usize>(), desired.entries.iter().count());
         }
 
         #[test]
@@ -284,9 +427,9 @@ pub(crate) mod tests {
             for (slot, terms) in &less.terms {
                 prop_assert_eq!(more.terms.get(slot), Some(terms));
             }
-            for address in world() {
-                let after = more.prefixes.of(address.into());
-                prop_assert!(less.prefixes.of(address.into()).iter().all(|slot| after.contains(slot)));
+            for (selector, claims) in less.entries.iter() {
+                let after: Vec<_> = more.entries.of(selector).iter().collect();
+                prop_assert!(claims.iter().all(|claim| after.contains(&claim)));
             }
         }
     }
@@ -301,11 +444,11 @@ pub(crate) mod tests {
             .collect();
         let eight = reconcile(&tenants, AMPLE);
         assert_eq!(eight.left_out, []);
-        assert_eq!(eight.desired.prefixes.of("192.0.2.0/32".parse().unwrap()).iter().count(), 8);
+        assert_eq!(eight.desired.entries.most(Table::V4), 8);
         for ninth in ["192.0.2.0/32", "192.0.2.0/24", "192.0.2.0/31", "2001:db8::7/128", "2001:db8::/48"] {
             tenants.push(tenant(8, &["198.51.100.7/32", ninth]));
             let reconciled = reconcile(&tenants, AMPLE);
-            let left_out = LeftOut { slot: SlotRef { slot: 8, generation: 1 }, reason: NoRoom::Slots(1) };
+            let left_out = LeftOut { slot: SlotRef { slot: 8, generation: 1 }, reason: NoRoom::Places(1) };
             assert_eq!(reconciled.left_out, [left_out], "{ninth}");
             assert!(left_out.to_string().contains("belong to 8 intercepts already"));
             assert_eq!(reconciled.desired, eight.desired);
@@ -318,7 +461,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_warrant_that_does_not_fit_the_tables_is_refused_whole() {
-        let room = Room { v4: 3, v6: 1 };
+        let room = Room { v4: 3, v6: 1, ..AMPLE };
         let held = [tenant(0, &["192.0.2.1/32", "192.0.2.2/32", "2001:db8::7/128"])];
         let before = reconcile(&held, room).desired;
         for (prefixes, needed, field) in [
@@ -334,6 +477,72 @@ pub(crate) mod tests {
         // What is in the table already takes no more room.
         let shared = reconcile(&[held[0].clone(), tenant(1, &["192.0.2.1/32", "192.0.2.0/24"])], room);
         assert_eq!(shared.left_out, []);
+    }
+
+    #[test]
+    fn claims_of_address_mac_address_and_vlan_share_the_eight_places() {
+        let vlan = |outer, inner| Want { selector: Selector::Vlan(VlanMatch { outer, inner }), condition: None };
+        let mac = |number| Want { selector: Selector::Mac(mac(number)), condition: None };
+        let address = |text: &str| Want::from(text.parse::<IpNet>().unwrap());
+        let mut tenants: Vec<_> = (0..5).map(|slot| asking(slot, [address("192.0.2.7/32")])).collect();
+        tenants.push(asking(5, [mac(1)]));
+        tenants.push(asking(6, [vlan(200, VlanMatch::ANY)]));
+        tenants.push(asking(7, [vlan(200, 100)]));
+        let eight = reconcile(&tenants, AMPLE);
+        assert_eq!(eight.left_out, []);
+        for (wants, together) in [
+            (vec![mac(2)], None),
+            (vec![vlan(300, 7), vlan(300, VlanMatch::NONE), address("192.0.2.8/32")], None),
+            (vec![mac(1)], Some((5, 2, 2))),
+            // Behind the outer tag that is claimed whole: a third claim of these frames.
+            (vec![vlan(200, 100)], Some((5, 1, 3))),
+            (vec![vlan(200, VlanMatch::ANY)], Some((5, 1, 3))),
+            (vec![vlan(200, VlanMatch::NONE)], None),
+            (vec![address("192.0.2.0/24")], Some((6, 1, 2))),
+        ] {
+            tenants.push(asking(8, wants.iter().copied()));
+            let reconciled = reconcile(&tenants, AMPLE);
+            let reason = together.map(|(addresses, macs, vlans)| NoRoom::Together { addresses, macs, vlans });
+            assert_eq!(reconciled.left_out.first().map(|it| it.reason), reason, "{wants:?}");
+            if let Some(left_out) = reconciled.left_out.first() {
+                assert!(left_out.to_string().contains("the kernel takes 8 together"), "{left_out}");
+                assert_eq!(reconciled.desired, eight.desired);
+            }
+            tenants.pop();
+        }
+    }
+
+    #[test]
+    fn one_condition_takes_one_row_however_many_ask_it_and_a_full_table_refuses_whole() {
+        let room = Room { conditions: 2, macs: 1, vlans: 1, ..AMPLE };
+        let in_vlan = |text: &str, outer| Want {
+            condition: Condition::new(Some(VlanMatch { outer, inner: VlanMatch::NONE }), None, &[]).unwrap(),
+            ..Want::from(text.parse::<IpNet>().unwrap())
+        };
+        let held = asking(0, [in_vlan("192.0.2.1/32", 1), in_vlan("192.0.2.2/32", 1), in_vlan("192.0.2.3/32", 2)]);
+        let before = reconcile(std::slice::from_ref(&held), room);
+        assert_eq!(before.left_out, []);
+        let vlan = |outer| Want { selector: Selector::Vlan(VlanMatch { outer, inner: 7 }), condition: None };
+        let mac = |number| Want { selector: Selector::Mac(mac(number)), condition: None };
+        for (wants, field) in [
+            (vec![in_vlan("192.0.2.4/32", 1), in_vlan("192.0.2.4/32", 2)], None),
+            (vec![in_vlan("192.0.2.4/32", 1), in_vlan("192.0.2.5/32", 3)], Some("conditions")),
+            (vec![mac(1)], None),
+            (vec![mac(1), mac(2)], Some("macs")),
+            (vec![vlan(1), vlan(2)], Some("vlans")),
+        ] {
+            let reconciled = reconcile(&[held.clone(), asking(1, wants)], room);
+            let found = reconciled.left_out.first().map(|left_out| left_out.to_string());
+            assert_eq!(found.is_some(), field.is_some(), "{found:?}");
+            if let (Some(found), Some(field)) = (found, field) {
+                assert!(found.contains(&format!("raise tables.{field} ")), "{found}");
+                assert_eq!(reconciled.desired, before.desired);
+            }
+        }
+        // What a refused warrant asked takes no row from the next.
+        let refused = asking(1, [in_vlan("192.0.2.4/32", 3), in_vlan("192.0.2.5/32", 4)]);
+        let next = asking(2, [in_vlan("192.0.2.4/32", 2)]);
+        assert_eq!(reconcile(&[held, refused, next], room).left_out.len(), 1);
     }
 
     #[test]

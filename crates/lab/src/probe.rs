@@ -124,8 +124,13 @@ impl Probe {
 
     /// Hands in an order's warrant with the signatures of these officers.
     pub fn submit(&self, order: &Order, officers: &[&Officer]) -> Result<Answer, LabError> {
-        let warrant = self.evidence.join(format!("{}.toml", order.case_id));
-        documents::write(&warrant, &order.warrant()?)?;
+        self.submit_document(order.case_id, &order.warrant()?, officers)
+    }
+
+    /// Hands in a warrant as it is written, with the signatures of these officers.
+    pub fn submit_document(&self, name: &str, document: &str, officers: &[&Officer]) -> Result<Answer, LabError> {
+        let warrant = self.evidence.join(format!("{name}.toml"));
+        documents::write(&warrant, document)?;
         let signatures: Vec<String> = officers
             .iter()
             .map(|officer| officer.sign(&warrant, "writ-approve").map(|path| path.display().to_string()))

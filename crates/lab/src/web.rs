@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::{LabError, Namespace, Process, until};
 
-/// nginx on port 80 of a namespace, v4 and v6. Files are put into [`WebServer::root`].
+/// nginx on port 80 of a namespace and on [`WebServer::SECOND_PORT`], v4 and v6. Files are put into [`WebServer::root`].
 #[derive(Debug)]
 pub struct WebServer {
     nginx: Process,
@@ -17,11 +17,14 @@ pub struct WebServer {
 }
 
 impl WebServer {
+    /// Where the same files are served besides.
+    pub const SECOND_PORT: u16 = 8080;
+
     /// Starts it; `directory` receives its files, its log and its process id.
     pub fn start(namespace: &Namespace, directory: &Path) -> Result<Self, LabError> {
         let root = directory.join("www");
         fs::create_dir_all(&root).map_err(LabError::io(root.display().to_string()))?;
-        let place = directory.display();
+        let (place, second) = (directory.display(), Self::SECOND_PORT);
         let configuration = directory.join("nginx.conf");
         let text = format!(
             "daemon off; master_process off; worker_processes 1; pid {place}/nginx.pid;\n\
@@ -30,7 +33,7 @@ impl WebServer {
              http {{\n  access_log off; sendfile on; default_type application/octet-stream;\n\
              \x20 client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;\n\
              \x20 uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
-             \x20 server {{ listen 80; listen [::]:80; root {place}/www; }}\n}}\n"
+             \x20 server {{ listen 80; listen [::]:80; listen {second}; listen [::]:{second}; root {place}/www; }}\n}}\n"
         );
         fs::write(&configuration, text).map_err(LabError::io(configuration.display().to_string()))?;
         let mut command = namespace.command("nginx");

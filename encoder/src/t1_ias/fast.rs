@@ -22,19 +22,20 @@ const fn constructed(tag: u8) -> u8 {
 /// protocolIdentifier of CmII whole; held to [`CMII_PROTOCOL`](super::asn1::CMII_PROTOCOL) by the property test.
 const CMII_PROTOCOL: [u8; 13] = [0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x49, 0x02, 0x01, 0x01, 0x00, 0x00];
 
-/// packetDirection \[2\] in CCDeliveryHeader, whole.
+/// packetDirection \[2\] in CCDeliveryHeader, whole, where there is one.
 const DIRECTION_OCTETS: usize = 3;
 
 impl Intercept {
     /// Writes `packet` as an IAS-CC-APDU (CmCC) to the front of `out` and says how long it is.
     ///
-    /// `packet` begins with its IP header; `sequence` counts the packets of this intercept on CmC. A buffer of
+    /// `packet` begins with its IP header; `sequence` counts the packets of this intercept on CmC. Without a direction
+    /// packetDirection is left out, as the standard allows: it is not known. A buffer of
     /// [`content_bound`](Self::content_bound) octets is always enough.
     pub fn content(
         &self,
         out: &mut [u8],
         time: UtcMicros,
-        direction: Direction,
+        direction: impl Into<Option<Direction>>,
         sequence: u64,
         packet: &[u8],
     ) -> Result<usize, NoRoom> {
@@ -48,16 +49,18 @@ impl Intercept {
         &self,
         out: &mut [u8],
         time: UtcMicros,
-        direction: Direction,
+        direction: impl Into<Option<Direction>>,
         sequence: u64,
         length: usize,
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
         let time = time.generalized();
         let sequence = Unsigned::new(sequence);
+        let direction = direction.into();
 
+        let direction_octets = if direction.is_some() { DIRECTION_OCTETS } else { 0 };
         let header =
-            self.correlation_info.len() + tlv_octets(time.length) + DIRECTION_OCTETS + tlv_octets(sequence.length);
+            self.correlation_info.len() + tlv_octets(time.length) + direction_octets + tlv_octets(sequence.length);
         let apdu = tlv_octets(header) + tlv_octets(length);
         let total = tlv_octets(apdu);
 
@@ -70,7 +73,9 @@ impl Intercept {
         writer.header(constructed(0), header)?;
         writer.octets(&self.correlation_info)?;
         writer.some_value(primitive(1), &time.text, time.length)?;
-        writer.value(primitive(2), &[direction as u8])?;
+        if let Some(direction) = direction {
+            writer.value(primitive(2), &[direction as u8])?;
+        }
         writer.some_value(primitive(3), &sequence.octets, sequence.length)?;
         writer.header(primitive(1), length)?;
         Ok(total)

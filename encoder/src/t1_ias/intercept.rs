@@ -90,12 +90,18 @@ impl Intercept {
     }
 
     /// What [`content`](Self::content) writes, as the type of the standard.
-    pub fn content_apdu(&self, time: UtcMicros, direction: Direction, sequence: u64, packet: &[u8]) -> asn1::IasCcApdu {
+    pub fn content_apdu(
+        &self,
+        time: UtcMicros,
+        direction: impl Into<Option<Direction>>,
+        sequence: u64,
+        packet: &[u8],
+    ) -> asn1::IasCcApdu {
         asn1::IasCcApdu {
             cc_delivery_header: Some(asn1::CcDeliveryHeader {
                 correlation_info: self.correlation(),
                 time_stamp: Some(asn1::generalized(time)),
-                packet_direction: Some(direction.into()),
+                packet_direction: direction.into().map(Into::into),
                 sequence_number: Some(sequence.into()),
                 unknown: Unknown::default(),
             }),

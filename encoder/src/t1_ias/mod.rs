@@ -24,7 +24,7 @@ pub use identifiers::{
 pub use intercept::Intercept;
 
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Which way a packet goes, seen from the subject of the warrant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,6 +51,12 @@ impl Assignment {
     /// A single address.
     pub const fn of(address: IpAddr, allocation: Allocation) -> Self {
         Self { address, prefix_length: None, allocation }
+    }
+
+    /// No address: the subject is known by a MAC address or a VLAN. The standard wants an address in every session event,
+    /// so the unspecified one stands there, which says that there is none (RFC 4291 section 2.5.2).
+    pub const fn without_address() -> Self {
+        Self::of(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Allocation::NotApplicable)
     }
 }
 

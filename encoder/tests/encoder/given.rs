@@ -87,8 +87,8 @@ pub(crate) fn any_time() -> impl Strategy<Value = UtcMicros> {
         .prop_map(|(seconds, micros)| time(seconds * 1_000_000 + micros))
 }
 
-pub(crate) fn any_direction() -> impl Strategy<Value = Direction> {
-    prop_oneof![Just(Direction::FromSubject), Just(Direction::ToSubject)]
+pub(crate) fn any_direction() -> impl Strategy<Value = Option<Direction>> {
+    prop::sample::select(vec![None, Some(Direction::FromSubject), Some(Direction::ToSubject)])
 }
 
 pub(crate) fn any_allocation() -> impl Strategy<Value = Allocation> {

@@ -81,7 +81,7 @@ fn content_equals_the_reference_at_every_boundary() {
 
 fn content_equals_the_reference(intercept: &Intercept, sequence: u64, packet: &[u8]) {
     let mut out = vec![0; intercept.content_bound(packet.len())];
-    for direction in [Direction::FromSubject, Direction::ToSubject] {
+    for direction in [None, Some(Direction::FromSubject), Some(Direction::ToSubject)] {
         let length = intercept.content(&mut out, time(TIME), direction, sequence, packet).unwrap();
         let reference = asn1::encode(&intercept.content_apdu(time(TIME), direction, sequence, packet));
         assert!(out[..length] == reference, "{} octets of packet, sequence {sequence}", packet.len());
@@ -118,6 +118,15 @@ fn decode_header_report(flow: &Flow) -> Message {
     let mut out = [0; 400];
     let length = intercept("CASE-1", &correlation(b"x")).header_report(&mut out, time(TIME), flow).unwrap();
     decode_cmii(&out[..length]).unwrap().0.message
+}
+
+#[test]
+fn a_direction_that_is_not_known_is_left_out() {
+    let mut out = [0; 200];
+    let length = intercept("C", &correlation(b"x")).content(&mut out, time(TIME), None, 300, &[0x45, 0]).unwrap();
+    let (cmcc, consumed) = decode_cmcc(&out).unwrap();
+    assert_eq!(consumed, length);
+    assert_eq!((cmcc.direction, cmcc.sequence, cmcc.payload), (None, Some(300), vec![0x45, 0]));
 }
 
 #[test]
@@ -254,7 +263,7 @@ proptest! {
         let (cmcc, consumed) = decode_cmcc(&out).unwrap();
         prop_assert_eq!(consumed, length);
         prop_assert_eq!(cmcc.timestamp, Some(time));
-        prop_assert_eq!(cmcc.direction, Some(direction));
+        prop_assert_eq!(cmcc.direction, direction);
         prop_assert_eq!(cmcc.sequence, Some(sequence));
         prop_assert_eq!(cmcc.payload, packet.clone());
         prop_assert_eq!(intercept.content(&mut out[..length - 1], time, direction, sequence, &packet), Err(NoRoom));

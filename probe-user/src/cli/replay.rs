@@ -19,6 +19,7 @@ use writ_abi::ProbeCounter;
 use writ_abi::{SlotPolicy, SlotRef};
 use writ_authority::ApprovedWarrant;
 use writ_capture::{ClockOffset, Kernel, KernelSettings, PcapSource, Source};
+use writ_identity::{FixedAddresses, Tenant, reconcile};
 use writ_spool::{Consumer, Ledger, Producer, RecordKind, Wake, create_stream};
 
 /// The one slot of a replay.
@@ -153,8 +154,12 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
         reserved: 0,
     };
     kernel.tables().arm(SLOT.slot, &policy)?;
-    for target in &order.targets {
-        kernel.tables().set_prefix(*target, &[SLOT])?;
+    let reconciled = reconcile(&[Tenant::new(SLOT, approved, &FixedAddresses)], config.room());
+    if let Some(left_out) = reconciled.left_out.first() {
+        anyhow::bail!("{}: {left_out}", approved.warrant().file().display());
+    }
+    for (selector, claims) in reconciled.desired.entries().iter() {
+        kernel.tables().bind(selector, &claims.iter().collect::<Vec<_>>())?;
     }
     let counters = kernel.counters()?;
     let mut intercepts = Intercepts::default();

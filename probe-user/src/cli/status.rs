@@ -2,7 +2,7 @@
 
 use super::{CommandError, Outcome, SocketArgs, output};
 use crate::config::Config;
-use crate::ipc::{Reply, Request, StatusReport, ask};
+use crate::ipc::{InterceptStatus, Reply, Request, StatusReport, ask};
 use crate::roles::capture::program_file;
 use clap::Args;
 use serde::Serialize;
@@ -52,6 +52,8 @@ struct KernelSlot {
     early: u64,
     expired: u64,
     other_direction: u64,
+    other_traffic: u64,
+    unknown_traffic: u64,
     no_socket: u64,
     cut_failed: u64,
 }
@@ -79,6 +81,8 @@ fn kernel(args: &SocketArgs) -> Result<Outcome, CommandError> {
                         early: counters.early,
                         expired: counters.expired,
                         other_direction: counters.other_direction,
+                        other_traffic: counters.other_traffic,
+                        unknown_traffic: counters.unknown_traffic,
                         no_socket: counters.no_socket,
                         cut_failed: counters.cut_failed,
                     })
@@ -178,6 +182,12 @@ fn print(report: &StatusReport) {
         ],
         &rows,
     );
+    let not_taken: Vec<_> = report.intercepts.iter().filter_map(not_taken).collect();
+    if !not_taken.is_empty() {
+        let heads = ["slot", "early", "expired", "other direction", "other traffic", "unknown traffic"];
+        output::line("of the targets, and not taken:");
+        output::table(&heads, &not_taken);
+    }
     let sessions: Vec<_> = report
         .sessions
         .iter()
@@ -199,4 +209,13 @@ fn print(report: &StatusReport) {
     if report.damaged > 0 {
         output::line(&format!("{} warrant files are damaged: see the audit log", report.damaged));
     }
+}
+
+/// A target's packets that were not what the order wants; none if there were none.
+fn not_taken(intercept: &InterceptStatus) -> Option<Vec<String>> {
+    let it = &intercept.counts;
+    let counts = [it.early, it.expired, it.other_direction, it.other_traffic, it.unknown_traffic];
+    let slot = u64::from(intercept.slot.slot);
+    let figures = std::iter::once(slot).chain(counts).map(|figure| figure.to_string());
+    counts.iter().any(|count| *count > 0).then(|| figures.collect())
 }

@@ -1,12 +1,12 @@
 //! The messages between the roles. Who may know what is decided here: nothing that control sends to capture names a
-//! person or a document, and nothing that capture or deliver sends back names an address, but for the inventory by which a
+//! person or a document, and nothing that capture or deliver sends back names a target, but for the inventory by which a
 //! control role that has lost its memory finds the kernel's tables again.
 
+use super::target::{ArmedTarget, BoundSelector};
 use crate::roles::Role;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use writ_abi::{PolicyFlags, SlotRef};
+use writ_abi::{PolicyFlags, Selector, SlotCounters, SlotRef};
 
 /// A slot and its generation on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,9 +50,9 @@ pub struct ArmedIntercept {
     pub deliveries: Vec<ArmedDelivery>,
     /// subscriberIdentity of the handover: the carrier's label for the line.
     pub subscriber_identity: String,
-    /// Its addresses and prefixes: what the worker holds each hit against, and what is announced as sessions. In a
-    /// message the last ones of them; those before came with [`Instruction::Targets`].
-    pub targets: Vec<IpNet>,
+    /// Its targets: what the worker holds each hit against, and what is announced as sessions. In a message the last ones
+    /// of them; those before came with [`Instruction::Targets`].
+    pub targets: Vec<ArmedTarget>,
 }
 
 impl ArmedIntercept {
@@ -117,23 +117,19 @@ pub enum Instruction {
         /// The slot it will own.
         slot: SlotName,
         /// The next of its targets.
-        targets: Vec<IpNet>,
+        targets: Vec<ArmedTarget>,
     },
-    /// Write the slot's policy. It takes nothing before its addresses are known and its start has come.
+    /// Write the slot's policy. It takes nothing before its targets are known and its start has come.
     Arm(Box<ArmedIntercept>),
-    /// Exactly these intercepts want this prefix: its own, and those of every shorter prefix that it lies in.
-    SetPrefix {
-        /// A target's address or prefix.
-        prefix: IpNet,
-        /// Its intercepts, at most eight.
-        slots: Vec<SlotName>,
+    /// What is found by this selector is claimed by exactly these, at most eight.
+    Bind(BoundSelector),
+    /// The selector has no entry of its own any more.
+    Unbind {
+        /// What packets were found by.
+        #[serde(with = "super::target::selector")]
+        selector: Selector,
     },
-    /// The prefix has no entry of its own any more.
-    RemovePrefix {
-        /// Once a target's address or prefix.
-        prefix: IpNet,
-    },
-    /// Comes behind the last address of a slot: say `Armed` if all of it is in the kernel.
+    /// Comes behind the last target of a slot: say `Armed` if all of it is in the kernel.
     Confirm {
         /// The slot.
         slot: SlotName,
@@ -174,8 +170,51 @@ pub struct FoundSlot {
     pub baseline: SlotFigures,
 }
 
-/// [`SlotCounters`](writ_abi::SlotCounters), in the order of its fields.
-pub type SlotFigures = [u64; 8];
+/// [`SlotCounters`] without what is reserved, in the order of its fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotFigures(pub [u64; SlotFigures::COUNT]);
+
+impl SlotFigures {
+    /// How many there are.
+    pub const COUNT: usize = 10;
+}
+
+impl From<SlotCounters> for SlotFigures {
+    fn from(counters: SlotCounters) -> Self {
+        Self([
+            counters.matched,
+            counters.matched_bytes,
+            counters.early,
+            counters.expired,
+            counters.stale,
+            counters.no_socket,
+            counters.cut_failed,
+            counters.other_direction,
+            counters.other_traffic,
+            counters.unknown_traffic,
+        ])
+    }
+}
+
+impl From<SlotFigures> for SlotCounters {
+    fn from(SlotFigures(figures): SlotFigures) -> Self {
+        let [matched, matched_bytes, early, expired, stale, no_socket, cut_failed, figures @ ..] = figures;
+        let [other_direction, other_traffic, unknown_traffic] = figures;
+        Self {
+            matched,
+            matched_bytes,
+            early,
+            expired,
+            stale,
+            no_socket,
+            cut_failed,
+            other_direction,
+            other_traffic,
+            unknown_traffic,
+            reserved: [0; 6],
+        }
+    }
+}
 
 /// What the kernel's tables hold, in as many parts as it takes: a message has a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,8 +227,8 @@ pub struct Inventory {
     pub last: bool,
     /// Slots in use.
     pub slots: Vec<FoundSlot>,
-    /// Prefixes in the kernel's tables, with their slots.
-    pub prefixes: Vec<(IpNet, Vec<SlotName>)>,
+    /// What the kernel's tables hold, with who claims it.
+    pub bound: Vec<BoundSelector>,
 }
 
 /// From capture to control.
@@ -198,7 +237,7 @@ pub struct Inventory {
 pub enum FromCapture {
     /// What is in force. Beside its first part come the two counter maps (slots, probe).
     Hello(Inventory),
-    /// The policy and all addresses are in the kernel.
+    /// The policy and all targets are in the kernel.
     Armed {
         /// The slot.
         slot: SlotName,

@@ -5,6 +5,7 @@ mod channel;
 mod message;
 mod outbox;
 mod request;
+mod target;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
@@ -16,3 +17,6 @@ pub use request::{
     DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
     SessionStatus, StatusReport, WarrantDetail, WarrantLine, ask,
 };
+#[cfg(test)]
+pub(crate) use target::tests::longest as longest_target;
+pub use target::{ArmedTarget, BoundSelector, SlotClaim};

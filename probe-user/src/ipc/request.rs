@@ -179,6 +179,12 @@ pub struct InterceptCounts {
     pub expired: u64,
     /// Packets of the target in a direction that is not wanted: not taken.
     pub other_direction: u64,
+    /// Packets of the target's address, MAC address or VLAN that are not what it asks besides: VLAN, MAC address, kind of
+    /// traffic. Not taken.
+    pub other_traffic: u64,
+    /// Packets of the target of which cannot be known whether they are the kind of traffic that is wanted: later fragments
+    /// whose first was not taken or not seen, headers that are not whole. Not taken.
+    pub unknown_traffic: u64,
     /// Packets that reached the worker.
     pub received: u64,
     /// Packets on their way from the kernel to a worker.

@@ -2,11 +2,10 @@
 //! a person, no document; its targets are in the [`TargetView`] beside it.
 
 use super::{Outlets, whole};
-use crate::ipc::{ArmedIntercept, EndReason};
-use ipnet::IpNet;
+use crate::ipc::{ArmedIntercept, ArmedTarget, EndReason};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use writ_abi::SlotRef;
+use writ_abi::{Selector, SlotRef};
 use writ_capture::TargetView;
 use writ_encoder::UtcMicros;
 use writ_encoder::t1_ias::{
@@ -155,7 +154,7 @@ impl Intercept {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// Tells the agencies that interception has begun: Session-Already-Established for each fixed address or prefix, whose
+    /// Tells the agencies that interception has begun: Session-Already-Established for each target, whose
     /// session has no beginning of its own. Returns whether this call did it.
     pub fn begin(&self, outlets: &Outlets, ledger: &Ledger, utc_ns: u64) -> bool {
         let _one_at_a_time = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,10 +223,12 @@ impl Intercept {
     }
 }
 
-/// A fixed target, as the handover has it: a prefix is told as such, an address alone.
-fn assignment(target: IpNet) -> Assignment {
-    let prefix_length = (target.prefix_len() < target.max_prefix_len()).then_some(target.prefix_len());
-    Assignment { address: target.addr(), prefix_length, allocation: Allocation::Static }
+/// A fixed target, as the handover has it: a prefix is told as such, an address alone. MAC addresses and VLANs have no
+/// place in it; the agency knows them from its order.
+fn assignment(target: ArmedTarget) -> Assignment {
+    let Selector::Prefix(net) = target.selector else { return Assignment::without_address() };
+    let prefix_length = (net.prefix_len() < net.max_prefix_len()).then_some(net.prefix_len());
+    Assignment { address: net.addr(), prefix_length, allocation: Allocation::Static }
 }
 
 /// All intercepts at one moment. Made anew with each change, and swapped in whole.
@@ -261,7 +262,7 @@ impl Intercepts {
     }
 
     /// Sets the targets of a slot.
-    pub fn set_targets(&mut self, slot: SlotRef, targets: impl IntoIterator<Item = IpNet>) {
+    pub fn set_targets(&mut self, slot: SlotRef, targets: impl IntoIterator<Item = ArmedTarget>) {
         self.targets.set(slot, targets);
     }
 

@@ -267,10 +267,12 @@ fn loss(error: &AppendError<NoRoom>) -> LossReason {
     }
 }
 
-fn direction(hit: Hit) -> Direction {
+/// The direction as the handover has it; none if it is not known.
+fn direction(hit: Hit) -> Option<Direction> {
     match hit.direction {
-        writ_capture::Direction::FromSubject => Direction::FromSubject,
-        writ_capture::Direction::ToSubject => Direction::ToSubject,
+        writ_capture::Direction::FromSubject => Some(Direction::FromSubject),
+        writ_capture::Direction::ToSubject => Some(Direction::ToSubject),
+        writ_capture::Direction::Unknown => None,
     }
 }
 

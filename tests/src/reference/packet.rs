@@ -30,6 +30,8 @@ pub(super) struct Anatomy {
     pub(super) transport: Option<usize>,
     pub(super) protocol: u8,
     pub(super) fragment: bool,
+    /// Of a fragment: the number that its packet's fragments share.
+    pub(super) identification: u32,
     pub(super) options: Vec<Range<usize>>,
     pub(super) remarks: Vec<ProbeCounter>,
 }
@@ -44,6 +46,7 @@ fn version_4(packet: &[u8]) -> Anatomy {
         transport: None,
         protocol,
         fragment: flags & 1 != 0 || fragment_offset != 0,
+        identification: u32::from(packet[4]) * 256 + u32::from(packet[5]),
         options: Vec::new(),
         remarks: Vec::new(),
     };
@@ -76,6 +79,7 @@ fn version_6(packet: &[u8]) -> Anatomy {
         transport: None,
         protocol: packet[6],
         fragment: false,
+        identification: 0,
         options: Vec::new(),
         remarks: Vec::new(),
     };
@@ -91,6 +95,23 @@ impl Anatomy {
     /// A packet that has a whole base header.
     pub(super) fn of(packet: &[u8]) -> Self {
         if packet[0] >> 4 == 4 { version_4(packet) } else { version_6(packet) }
+    }
+
+    /// Whether this is a fragment that begins behind the first.
+    pub(super) fn is_later_fragment(&self) -> bool {
+        self.remarks.contains(&ProbeCounter::LaterFragments)
+    }
+
+    /// Source and destination port, if they could be read.
+    pub(super) fn ports(&self, packet: &[u8]) -> Option<[u16; 2]> {
+        let header = &packet[self.transport.filter(|_| [6, 17, 132].contains(&self.protocol))?..];
+        Some([0, 2].map(|at| u16::from(header[at]) << 8 | u16::from(header[at + 1])))
+    }
+
+    /// Whether what follows is a header that could stand in front of any transport header.
+    pub(super) fn ends_early(&self, packet: &[u8]) -> bool {
+        let known: &[u8] = if packet[0] >> 4 == 4 { &[51] } else { &[0, 43, 44, 51, 60, 135, 139, 140] };
+        known.contains(&self.protocol)
     }
 
     /// The packet directly behind the headers of this one, if there is one with a whole base header.
@@ -137,7 +158,10 @@ impl Anatomy {
             self.protocol = header[0];
             if kind == 44 {
                 let offset = (usize::from(header[2]) << 8 | usize::from(header[3])) / 8;
-                self.fragment |= offset != 0 || header[3] & 1 != 0;
+                if offset != 0 || header[3] & 1 != 0 {
+                    self.fragment = true;
+                    self.identification = header[4..8].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+                }
                 if offset != 0 {
                     return self.remarks.push(ProbeCounter::LaterFragments);
                 }

@@ -1,7 +1,7 @@
 //! Frames that a mirror sends in a tunnel, on a port that is set up for that tunnel.
 
 use crate::row::{Row, SECRET, Wanted, four, not_taken, row, six, taken};
-use writ_abi::{FrameFlags, ProbeCounter};
+use writ_abi::{FrameFlags, FrameHeader, ProbeCounter};
 use writ_capture::Tunnel;
 use writ_tests::cast::{BYSTANDER, CONTENT, HEADERS, PEN, Party, SUBJECT};
 use writ_tests::stack::{
@@ -29,8 +29,9 @@ fn hit(at: u16) -> Wanted {
     whole(at).from(&[HEADERS]).cut()
 }
 
+/// A datagram directly behind the MAC addresses and the type.
 fn whole(at: u16) -> Wanted {
-    taken(at..at + 38).transport(UDP, at + 20..at + 28).flag(FrameFlags::MIRRORED)
+    taken(at..at + 38).link(at - 14).transport(UDP, at + 20..at + 28).flag(FrameFlags::MIRRORED)
 }
 
 fn no_tunnel() -> Wanted {
@@ -64,11 +65,21 @@ fn over_gre() -> Vec<Row> {
         row("GRE with a key", bridged(0x20, &frame), hit(56)),
         row("GRE with a sequence number", bridged(0x10, &frame), hit(56)),
         row("GRE with all three", bridged(0xb0, &frame), hit(64)),
-        row("GRE with IPv4 and no Ethernet", outer(GRE, &gre(0, IPV4, &frame[14..])), hit(38)),
+        row(
+            "GRE with IPv4 and no Ethernet",
+            outer(GRE, &gre(0, IPV4, &frame[14..])),
+            hit(38).link(FrameHeader::NO_LINK),
+        ),
         row(
             "GRE with IPv6 and no Ethernet",
             outer(GRE, &gre(0x20, IPV6, &packet6)),
-            taken(42..100).v6().transport(UDP, 82..90).flag(FrameFlags::MIRRORED).from(&[HEADERS]).cut(),
+            taken(42..100)
+                .link(FrameHeader::NO_LINK)
+                .v6()
+                .transport(UDP, 82..90)
+                .flag(FrameFlags::MIRRORED)
+                .from(&[HEADERS])
+                .cut(),
         ),
         row("GRE over v6", six(BYSTANDER, BYSTANDER, GRE, &gre(0, BRIDGED, &frame)), hit(72)),
         row(
@@ -81,10 +92,10 @@ fn over_gre() -> Vec<Row> {
             ethernet(IPV4, &ipv4_with_options(BYSTANDER.v4(), BYSTANDER.v4(), GRE, &[1; 40], &gre(0, BRIDGED, &frame))),
             hit(92),
         ),
-        row("tags within GRE", bridged(0, &in_vlan), hit(60)),
+        row("tags within GRE", bridged(0, &in_vlan), hit(60).link(38)),
         row("labels within GRE", bridged(0, &in_mpls), hit(78)),
-        row("a session within GRE", bridged(0, &in_session), hit(60)),
-        row("4in4 within GRE", bridged(0, &nested), hit(72).flag(FrameFlags::INNER)),
+        row("a session within GRE", bridged(0, &in_session), hit(60).link(38)),
+        row("4in4 within GRE", bridged(0, &nested), hit(72).link(38).flag(FrameFlags::INNER)),
         row(
             "content of a mirrored frame",
             bridged(0, &ethernet(IPV4, &datagram(SUBJECT, BYSTANDER))),
@@ -108,6 +119,7 @@ fn over_gre() -> Vec<Row> {
             "the outer packet ends within the mirrored transport header",
             patched(bridged(0, &frame), 16, &[0, 65]),
             taken(52..79)
+                .link(38)
                 .stops(UDP, 72)
                 .flag(FrameFlags::MIRRORED)
                 .counted(ProbeCounter::BadTransport)
@@ -163,11 +175,15 @@ fn over_erspan() -> Vec<Row> {
     vec![
         row("ERSPAN I", outer(GRE, &erspan_i(&frame)), hit(52)),
         row("ERSPAN II", outer(GRE, &erspan_ii(&frame)), hit(64)),
-        row("ERSPAN II, LLC", outer(GRE, &erspan_ii(&llc)), hit(72)),
+        row("ERSPAN II, LLC", outer(GRE, &erspan_ii(&llc)), hit(72).link(50)),
         row("ERSPAN III", outer(GRE, &erspan_iii(0, false, &frame)), hit(68)),
         row("ERSPAN III with a platform's header", outer(GRE, &erspan_iii(0, true, &frame)), hit(76)),
-        row("ERSPAN III with IPv4", outer(GRE, &erspan_iii(2, false, &frame[14..])), hit(54)),
-        row("ERSPAN III with IPv6", outer(GRE, &erspan_iii(2, true, &packet6)), hit6(62)),
+        row(
+            "ERSPAN III with IPv4",
+            outer(GRE, &erspan_iii(2, false, &frame[14..])),
+            hit(54).link(FrameHeader::NO_LINK),
+        ),
+        row("ERSPAN III with IPv6", outer(GRE, &erspan_iii(2, true, &packet6)), hit6(62).link(FrameHeader::NO_LINK)),
         row("ERSPAN II over v6", six(BYSTANDER, BYSTANDER, GRE, &erspan_ii(&frame)), hit(84)),
         row("ERSPAN III with a frame of another kind", outer(GRE, &erspan_iii(1, false, &frame)), no_tunnel()),
         row(
@@ -194,7 +210,7 @@ fn over_vxlan() -> Vec<Row> {
         row("VXLAN", outer(UDP, &vxlan(&frame)), hit(64)),
         row("VXLAN over v6", six(BYSTANDER, BYSTANDER, UDP, &vxlan(&frame)), hit(84)),
         row("VXLAN behind a tag", ethernet(VLAN, &tag(7, IPV4, &outer(UDP, &vxlan(&frame))[14..])), hit(68)),
-        row("a tag within VXLAN", outer(UDP, &vxlan(&ethernet(VLAN, &tag(7, IPV4, &frame[14..])))), hit(68)),
+        row("a tag within VXLAN", outer(UDP, &vxlan(&ethernet(VLAN, &tag(7, IPV4, &frame[14..])))), hit(68).link(50)),
         row("VXLAN with reserved bits", outer(UDP, &patched(vxlan(&frame), 8, &[0x88])), hit(64)),
         row("VXLAN without a network", outer(UDP, &patched(vxlan(&frame), 8, &[0])), no_tunnel()),
         row("from VXLAN's port", outer(UDP, &patched(vxlan(&frame), 0, &[0x12, 0xb5, 0x12, 0xb6])), no_tunnel()),

@@ -25,12 +25,16 @@ pub(crate) struct Wanted {
 
 pub(crate) struct Taken {
     pub(crate) flags: u32,
+    /// Where the Ethernet header starts that counts.
+    pub(crate) link: u16,
     pub(crate) ip: Range<u16>,
     pub(crate) header_end: u16,
     pub(crate) transport: u16,
     pub(crate) protocol: u8,
     pub(crate) source: Vec<u16>,
     pub(crate) source_live: u8,
+    /// Those of the source that were found by the VLAN.
+    pub(crate) undirected: u8,
     pub(crate) destination: Vec<u16>,
     pub(crate) destination_live: u8,
     pub(crate) blank: Vec<Range<u16>>,
@@ -45,12 +49,14 @@ pub(crate) fn not_taken(reason: ProbeCounter) -> Wanted {
 pub(crate) fn taken(ip: Range<u16>) -> Wanted {
     let taken = Taken {
         flags: 0,
+        link: 0,
         header_end: ip.end,
         ip,
         transport: 0,
         protocol: 0,
         source: vec![],
         source_live: 0,
+        undirected: 0,
         destination: vec![],
         destination_live: 0,
         blank: vec![],
@@ -96,6 +102,16 @@ impl Wanted {
     /// The source's intercepts, if none of them wants the packet.
     pub(crate) fn unwanted_from(self, slots: &[u16]) -> Self {
         self.edit(|taken| taken.source = slots.to_vec())
+    }
+
+    /// The intercepts that have the VLAN, all wanting the packet, which has no others on the source's side.
+    pub(crate) fn in_vlan(self, slots: &[u16]) -> Self {
+        self.from(slots).edit(|taken| taken.undirected = taken.source_live)
+    }
+
+    /// The Ethernet header that counts starts here, and not with the frame.
+    pub(crate) fn link(self, offset: u16) -> Self {
+        self.edit(|taken| taken.link = offset)
     }
 
     /// The destination's intercepts, if none of them wants the packet.
@@ -175,6 +191,7 @@ impl Taken {
         };
         FrameHeader {
             abi: ABI_VERSION,
+            link_offset: self.link,
             flags: self.flags,
             time_ns,
             number,
@@ -187,7 +204,7 @@ impl Taken {
             protocol: self.protocol,
             source_live: self.source_live,
             destination_live: self.destination_live,
-            reserved: 0,
+            undirected: self.undirected,
             queue: 0,
             source: side(&self.source),
             destination: side(&self.destination),

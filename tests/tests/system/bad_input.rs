@@ -168,11 +168,16 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
         ])
     };
     let start = format!("start = \"{}\"", order.start);
+    let address = format!("address = \"{ALICE}\"");
     for (from, to, wanted) in [
         (order.uuid, "5B0F8C7E", ["uuid", "uuidgen"]),
         ("scope = \"content\"", "scope = \"all\"", ["scope", "\"content\""]),
         ("authority = \"title-iii\"", "authority = \"pen-trap\"", ["scope", "write scope = \"headers\""]),
         (ALICE, "198.51.100.10/24", ["target[1].address", "198.51.100.0/24"]),
+        (&address, "mac = \"01:00:5e:00:00:01\"", ["target[1].mac", "the subscriber's own equipment"]),
+        (&address, "vlan = \"200.4095\"", ["target[1].vlan", "1 to 4094"]),
+        (&address, "vlan = \"200\"\ntraffic = [\"tcp far 25\"]", ["target[1].traffic", "write either"]),
+        (&address, "", ["target[1].address", "a mac or a vlan"]),
         (ALICE, "everybody", ["target[1].address", "write an address or prefix such as"]),
         ("confirmed_by = \"C. Engineer, provisioning\"\n", "", ["target[1].confirmed_by", "C. Engineer"]),
         (&start, "start = \"2026-11-20T09:00:00\"", ["window.start", "-05:00"]),
@@ -197,6 +202,7 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
             "destination = \"agency-z\"",
             ["no destination \"agency-z\"", "agency-a, agency-b"],
         ),
+        (&address, "vlan = \"200.*\"", ["target[1].vlan", "policy.wide_vlan"]),
         ("probe = \"lab-probe1\"", "probe = \"lab-probe2\"", ["probe", "lab-probe1"]),
         ("operator = \"ExampleNet\"", "operator = \"OtherNet\"", ["operator", "ExampleNet"]),
     ] {
@@ -208,7 +214,7 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
     let status = scene.probe().status().unwrap();
     assert_eq!(status["intercepts"].as_array().map(Vec::len), Some(0), "nothing is armed");
     let refusals = fs::read_to_string(scene.path("state/audit.jsonl")).unwrap();
-    assert_eq!(refusals.lines().filter(|line| line.contains("\"refused\"")).count(), 16, "every refusal is recorded");
+    assert_eq!(refusals.lines().filter(|line| line.contains("\"refused\"")).count(), 21, "every refusal is recorded");
     // What was wrong was the document each time.
     let accepted = submit(&good);
     assert!(accepted.status.success(), "{}", words(&accepted));

@@ -27,7 +27,7 @@ fn make_a_target_of(address: Ipv4Addr, slot: SlotRef, program: u64) {
     let key = PrefixKey4::new(address.octets(), 32);
     let mut slots = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     slots[0] = slot;
-    let entry = PrefixEntry4 { key, intercepts: Intercepts::new(slots) };
+    let entry = PrefixEntry4 { key, intercepts: Intercepts::new(slots, [0; SLOTS_PER_ADDRESS]) };
     let table = Map::HashMap(map_of(program, maps::PREFIXES_V4));
     HashMap::try_from(table).unwrap().insert(key, entry, 0).unwrap();
     let mut filter = Array::<_, u64>::try_from(Map::Array(map_of(program, maps::FILTER))).unwrap();

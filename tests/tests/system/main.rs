@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`warrants`] | warrants begin, end and overlap under load, and none disturbs another |
 //! | [`targets`] | overlapping prefixes, as many as can be, and one too many; ten thousand targets |
+//! | [`lines`] | lines told by VLAN and MAC address, kinds of traffic, and their fragments |
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
 //! | [`ports`] | queues, interfaces and modes; the tap says nothing |
 //! | [`jumbo`] | packets of nine kilobytes, whole and as header reports |
@@ -24,6 +25,7 @@ mod bad_input;
 mod hostile;
 mod isolation;
 mod jumbo;
+mod lines;
 mod mixed;
 mod ports;
 mod replay;

@@ -18,13 +18,13 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
-use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_abi::{Claim, PolicyFlags, Selector, SlotPolicy, SlotRef};
 use writ_lab::documents::Order;
 use writ_lab::{
     Ends, FrameSender, IpPacket, LabError, LinkOptions, Namespace, Recorder, WebServer, compare, compare_packets,
     mirror, ready, until, veth,
 };
-use writ_tests::reference::{Taken, World};
+use writ_tests::reference::{Fragments, Taken, World};
 use writ_tests::stack::{
     self, IPV4, IPV6, SERVICE_VLAN, VLAN, ethernet, extension, fragment, ipv4, ipv6, mpls, pppoe, protocol::*, snap,
     tag,
@@ -190,7 +190,9 @@ fn foreign_frames() -> Vec<Vec<u8>> {
 fn world() -> World {
     let both = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
     let policy = |flags| SlotPolicy { start_ns: 0, stop_ns: u64::MAX, flags, generation: 1, reserved: 0 };
-    let targets = |prefixes: [&'static str; 2], slot| prefixes.map(|prefix| (net(prefix), vec![slot]));
+    let targets = |prefixes: [&'static str; 2], slot| {
+        prefixes.map(|prefix| (Selector::Prefix(net(prefix)), vec![Claim { slot, condition: None }]))
+    };
     World {
         targets: targets(OF_CONTENT, CONTENT).into_iter().chain(targets(OF_HEADERS, HEADERS)).collect(),
         slots: vec![policy(both), policy(both | PolicyFlags::HEADERS_ONLY)],
@@ -290,12 +292,12 @@ fn of_real_traffic_the_agencies_have_what_the_model_says_and_tshark_agrees() {
     }
     recorder.stop().unwrap();
 
-    let world = world();
+    let (world, mut fragments) = (world(), Fragments::default());
     let frames = frames_of(&file);
     let (mut packets, mut reports) = (Vec::new(), Vec::new());
     let mut whose: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (number, (utc_ns, frame)) in (1..).zip(&frames) {
-        let Some(taken) = world.judge(frame, 1).taken else { continue };
+        let Some(taken) = world.judge(frame, 1, &mut fragments).taken else { continue };
         if gets(&taken, CONTENT) {
             packets.push(IpPacket { utc_ns: *utc_ns, bytes: frame[taken.ip.clone()].to_vec() });
             whose.entry("content").or_default().insert(number);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use writ_lab::documents::{self, Endpoints, Order};
 use writ_lab::{
-    Agency, Binaries, Certificates, FrameSender, IpPacket, LabError, LinkOptions, Namespace, Officer, Probe,
+    Agency, Answer, Binaries, Certificates, FrameSender, IpPacket, LabError, LinkOptions, Namespace, Officer, Probe,
     install_roster, quiet, ready, until, veth,
 };
 
@@ -138,6 +138,21 @@ impl Scene {
         let [ada, ben, _] = &self.officers;
         let answer = self.probe().submit(order, &[ada, ben]).unwrap();
         assert!(answer.accepted, "{}", answer.words);
+    }
+
+    /// Hands in an order whose target is not its address alone: these fields stand in the address' place.
+    pub(crate) fn submit_line(&self, order: &Order, fields: &str) -> Answer {
+        let document = order.warrant().unwrap();
+        let address = document.lines().find(|line| line.starts_with("address = ")).expect("an order has an address");
+        let [ada, ben, _] = &self.officers;
+        let document = document.replacen(address, fields, 1);
+        self.probe().submit_document(order.case_id, &document, &[ada, ben]).unwrap()
+    }
+
+    /// The same, and it is armed when this returns.
+    pub(crate) fn arm_line(&self, order: &Order, fields: &str) {
+        let answer = self.submit_line(order, fields);
+        assert!(answer.accepted, "{fields}: {}", answer.words);
     }
 
     /// Opens the far ends of taps.

@@ -144,6 +144,12 @@ fn a_warrant_for_somebody_else_or_past_the_policy_is_refused() {
     assert!(message.contains("policy.wide_prefix"), "{message}");
     let message = refuse(&WARRANT.replace("2001:db8:20:117::7", "2001:db8:10::/47"), &probe());
     assert!(message.starts_with("w.toml: target[2].address: wider than /48, and the policy"), "{message}");
+    let message = refuse(&WARRANT.replace("address = \"192.0.2.7\"", "vlan = \"200.*\""), &probe());
+    assert!(message.starts_with("w.toml: target[1].vlan: everything behind an outer tag"), "{message}");
+    assert!(message.contains("policy.wide_vlan"), "{message}");
+    // With an address it is that subscriber's again.
+    let inside = WARRANT.replace("\"192.0.2.7\"", "\"192.0.2.7\"\nvlan = \"200.*\"");
+    assert!(approve(warrant(&inside), approvals(&inside, &[&case.ada, &case.ben]), &case.roster, &probe()).is_ok());
     // One second more than 30 days.
     let message = refuse(&WARRANT.replace("12-20T09:00:00", "12-20T09:00:01"), &probe());
     assert!(message.starts_with("w.toml: window.stop: more than 720 hours after the start"), "{message}");
@@ -154,20 +160,24 @@ fn a_warrant_for_somebody_else_or_past_the_policy_is_refused() {
 }
 
 #[test]
-fn the_policy_can_name_a_wide_prefix_and_a_longer_window() {
+fn the_policy_can_name_a_wide_prefix_a_whole_outer_vlan_and_a_longer_window() {
     let case = case();
     let policy = "[policy]\napprovals = 2\n\
         [[policy.wide_prefix]]\nprefix = \"198.51.96.0/20\"\nreason = \"one customer\"\n\
         [[policy.wide_prefix]]\nprefix = \"2001:db8:10::/44\"\nreason = \"the same\"\n\
+        [[policy.wide_vlan]]\nvlan = \"200.*\"\nreason = \"a company's own service VLAN\"\n\
         [[policy.longer_window]]\nauthority = \"title-iii\"\ndays = 45\nreason = \"circuit order\"\n";
     let text = roster_text(1, 2, &[("Ada Marsh", &[&case.ada]), ("Ben Okafor", &[&case.ben])]);
     let roster = trusted(&text.replace("[policy]\napprovals = 2\n", policy), &[&case.ada, &case.ben]);
     let approve = |text: &str| approve(warrant(text), approvals(text, &[&case.ada, &case.ben]), &roster, &probe());
     let wide = approve(&WARRANT.replace("192.0.2.7", "198.51.96.0/23")).unwrap();
-    assert_eq!(wide.warrant().targets()[0].prefix.to_string(), "198.51.96.0/23");
+    assert_eq!(wide.warrant().targets()[0].criteria.to_string(), "198.51.96.0/23");
     approve(&WARRANT.replace("2001:db8:20:117::7", "2001:db8:18::/45")).unwrap();
     approve(&WARRANT.replace("2001:db8:20:117::7", "2001:db8::/43")).unwrap_err();
     approve(&WARRANT.replace("192.0.2.7", "198.51.112.0/23")).unwrap_err();
+    let address = "address = \"192.0.2.7\"";
+    approve(&WARRANT.replace(address, "vlan = \"200.*\"")).unwrap();
+    approve(&WARRANT.replace(address, "vlan = \"201.*\"")).unwrap_err();
     approve(&WARRANT.replace("2026-12-20", "2027-01-04")).unwrap();
     approve(&WARRANT.replace("2026-12-20", "2027-01-05")).unwrap_err();
 }
@@ -214,6 +224,15 @@ fn every_fault_of_a_roster_is_named() {
             ROSTER_EXAMPLE.replace("198.51.96.0/20", "198.51.97.0/20"),
             "policy.wide_prefix[1].prefix",
             "\"198.51.96.0/20\"",
+        ),
+        (
+            "one line as a wide VLAN",
+            ROSTER_EXAMPLE.replace(
+                "[[policy.wide_prefix]]\nprefix = \"198.51.96.0/20\"",
+                "[[policy.wide_vlan]]\nvlan = \"200.100\"",
+            ),
+            "policy.wide_vlan[1].vlan",
+            "\"200.*\"",
         ),
         ("unknown field", ROSTER_EXAMPLE.replace("approvals", "aprovals"), "policy.aprovals", "unknown field"),
     ];

@@ -4,4 +4,5 @@ mod approval;
 mod audit;
 mod officers;
 mod store;
+mod target;
 mod warrant;

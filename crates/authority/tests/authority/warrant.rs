@@ -3,7 +3,7 @@
 use crate::officers::WARRANT;
 use proptest::prelude::*;
 use std::path::Path;
-use writ_authority::{Authority, Directions, DocumentError, Grant, Scope, Streams, Surveillance, Warrant};
+use writ_authority::{Authority, Criteria, Directions, DocumentError, Grant, Scope, Streams, Surveillance, Warrant};
 
 fn parse(text: &str) -> Result<Warrant, DocumentError> {
     Warrant::parse(text.as_bytes(), Path::new("w.toml"))
@@ -26,8 +26,8 @@ fn the_example_says_what_its_text_says() {
     assert_eq!(warrant.order().docket.as_deref(), Some("26-mc-0117"));
     assert_eq!(warrant.order().presented_by, "Special Agent Dana Brook");
     assert_eq!(warrant.order().served.to_string(), "2026-11-19");
-    let prefixes: Vec<_> = warrant.targets().iter().map(|target| target.prefix.to_string()).collect();
-    assert_eq!(prefixes, ["192.0.2.7/32", "2001:db8:20:117::7/128"]);
+    let targets: Vec<_> = warrant.targets().iter().map(|target| target.criteria.to_string()).collect();
+    assert_eq!(targets, ["192.0.2.7", "2001:db8:20:117::7"]);
     // 09:00 at five hours behind UTC.
     assert_eq!(warrant.window().start_utc_ns(), 1_795_183_200_000_000_000);
     assert_eq!(warrant.window().stop().to_string(), "2026-12-20T14:00:00Z");
@@ -51,7 +51,8 @@ fn a_target_is_an_address_or_a_prefix() {
         ("2001:db8::/32", "2001:db8::/32"),
     ] {
         let warrant = parse(&with("192.0.2.7", text).replace("2001:db8:20:117::7", "2001:db9::7")).unwrap();
-        assert_eq!(warrant.targets()[0].prefix.to_string(), prefix);
+        let Criteria::Address { prefix: read, .. } = warrant.targets()[0].criteria else { panic!("{text}") };
+        assert_eq!(read.to_string(), prefix);
     }
 }
 

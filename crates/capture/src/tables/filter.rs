@@ -1,5 +1,5 @@
-//! The filter before the prefix tables, written. The kernel sees bits; here they are counted, so that one that several
-//! prefixes share is cleared with the last of them.
+//! The filter before the tables, written. The kernel sees bits; here they are counted, so that one that several selectors
+//! share is cleared with the last of them.
 
 use crate::shared::SharedWords;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ pub(super) struct Filter {
     words: SharedWords,
     /// Number of words, a power of two, less one.
     last: u32,
-    /// How many prefixes set each bit. One that has come to 255 stays set: it costs a look-up now and then, no more.
+    /// How many selectors set each bit. One that has come to 255 stays set: it costs a look-up now and then, no more.
     counts: Vec<u8>,
 }
 

@@ -1,105 +1,95 @@
-//! The tables from prefixes to intercepts, with what stands before them: the lengths in use and the filter.
+//! The tables from prefixes to intercepts, with what stands before them: the lengths in use, and the filter.
 //!
 //! Whether the kernel finds a prefix turns on one store at a time. A new prefix is entered into its table, then its
 //! length into the list, then its bits into the filter, and from then on it is found; a removal goes the other way
 //! round. What an entry says is replaced whole. So no step hides another prefix.
 
+use super::entries::Entries;
 use super::filter::Filter;
-use super::{TableError, errno, map_array, refused, take_map};
+use super::{TableError, map_array};
 use crate::shared::SharedWords;
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, MapError};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::sync::atomic::Ordering;
 use writ_abi::{
-    Intercepts, MOST_LENGTHS, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, PrefixLengths, SLOTS_PER_ADDRESS,
-    SlotRef, maps,
+    Intercepts, MOST_LENGTHS, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, PrefixLengths, Selector, maps,
 };
 
-/// Update only what is there: `BPF_EXIST`.
-const EXISTING: u64 = 2;
-/// Insert only what is not there: `BPF_NOEXIST`.
-const NEW: u64 = 1;
-
 pub(super) struct Prefixes {
-    v4: HashMap<MapData, PrefixKey4, PrefixEntry4>,
-    v6: HashMap<MapData, PrefixKey6, PrefixEntry6>,
+    v4: Entries<PrefixEntry4>,
+    v6: Entries<PrefixEntry6>,
     lengths: Lengths,
-    filter: Filter,
 }
 
 impl Prefixes {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, TableError> {
-        let v4 = HashMap::try_from(take_map(ebpf, maps::PREFIXES_V4)?).map_err(refused(maps::PREFIXES_V4))?;
-        let v6 = HashMap::try_from(take_map(ebpf, maps::PREFIXES_V6)?).map_err(refused(maps::PREFIXES_V6))?;
-        let lengths = Lengths::new(map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<u64>())?);
-        let filter = Filter::new(map_array(ebpf, maps::FILTER, size_of::<u64>())?);
-        Ok(Self { v4, v6, lengths, filter })
+        Ok(Self {
+            v4: Entries::take(ebpf, maps::PREFIXES_V4, "addresses_v4")?,
+            v6: Entries::take(ebpf, maps::PREFIXES_V6, "addresses_v6")?,
+            lengths: Lengths::new(map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<u64>())?),
+        })
     }
 
-    pub(super) fn set(&mut self, prefix: IpNet, slots: [SlotRef; SLOTS_PER_ADDRESS]) -> Result<(), TableError> {
+    /// What the prefix had before.
+    pub(super) fn put(
+        &mut self,
+        prefix: IpNet,
+        intercepts: Intercepts,
+        filter: &mut Filter,
+    ) -> Result<Option<Intercepts>, TableError> {
         self.lengths.check(prefix)?;
-        let intercepts = Intercepts::new(slots);
-        let (is_new, mark) = match prefix {
+        let (before, mark) = match prefix {
             IpNet::V4(prefix) => {
                 let key = key_v4(prefix);
-                let entry = PrefixEntry4 { key, intercepts };
-                let written = write(|flags| self.v4.insert(key, entry, flags));
-                (written.map_err(|error| full(maps::PREFIXES_V4, "addresses_v4", error))?, key.mark())
+                (self.v4.put(key, intercepts)?, key.mark())
             }
             IpNet::V6(prefix) => {
                 let key = key_v6(prefix);
-                let entry = PrefixEntry6 { key, intercepts };
-                let written = write(|flags| self.v6.insert(key, entry, flags));
-                (written.map_err(|error| full(maps::PREFIXES_V6, "addresses_v6", error))?, key.mark())
+                (self.v6.put(key, intercepts)?, key.mark())
             }
         };
-        if is_new {
+        if before.is_none() {
             self.lengths.add(prefix);
-            self.filter.add(mark);
+            filter.add(mark);
         }
-        Ok(())
+        Ok(before)
     }
 
-    pub(super) fn remove(&mut self, prefix: IpNet) -> Result<(), TableError> {
-        let (held, mark) = match prefix {
+    /// What the prefix had. One that is not there is no error.
+    pub(super) fn remove(&mut self, prefix: IpNet, filter: &mut Filter) -> Result<Option<Intercepts>, TableError> {
+        let (before, mark) = match prefix {
             IpNet::V4(prefix) => {
                 let key = key_v4(prefix);
-                (holds(maps::PREFIXES_V4, self.v4.get(&key, 0))?, key.mark())
+                (self.v4.get(&key)?, key.mark())
             }
             IpNet::V6(prefix) => {
                 let key = key_v6(prefix);
-                (holds(maps::PREFIXES_V6, self.v6.get(&key, 0))?, key.mark())
+                (self.v6.get(&key)?, key.mark())
             }
         };
-        if !held {
-            return Ok(());
+        if before.is_none() {
+            return Ok(None);
         }
-        self.filter.remove(mark);
+        filter.remove(mark);
         self.lengths.remove(prefix);
         match prefix {
-            IpNet::V4(prefix) => self.v4.remove(&key_v4(prefix)).map_err(refused(maps::PREFIXES_V4)),
-            IpNet::V6(prefix) => self.v6.remove(&key_v6(prefix)).map_err(refused(maps::PREFIXES_V6)),
+            IpNet::V4(prefix) => self.v4.remove(&key_v4(prefix))?,
+            IpNet::V6(prefix) => self.v6.remove(&key_v6(prefix))?,
         }
+        Ok(before)
     }
 
-    pub(super) fn all(&self) -> Result<Vec<(IpNet, Vec<SlotRef>)>, TableError> {
-        let used = |it: Intercepts| it.slots.into_iter().filter(|slot| slot.is_some()).collect();
-        let mut all = Vec::new();
-        for entry in self.v4.iter() {
-            let (key, entry) = entry.map_err(refused(maps::PREFIXES_V4))?;
-            // The kernel's keys were made from prefixes, so none is turned away here.
-            all.extend(
-                Ipv4Net::new(key.address().into(), key.length()).map(|net| (net.into(), used(entry.intercepts))),
-            );
-        }
-        for entry in self.v6.iter() {
-            let (key, entry) = entry.map_err(refused(maps::PREFIXES_V6))?;
-            all.extend(
-                Ipv6Net::new(key.address().into(), key.length()).map(|net| (net.into(), used(entry.intercepts))),
-            );
-        }
-        Ok(all)
+    pub(super) fn all(&self) -> impl Iterator<Item = Result<(Selector, Intercepts), TableError>> {
+        // The kernel's keys were made from prefixes, so none is turned away here.
+        let v4 = self.v4.all().filter_map(|found| {
+            let net = |key: PrefixKey4| Ipv4Net::new(key.address().into(), key.length()).ok();
+            found.map(|(key, it)| net(key).map(|net| (Selector::Prefix(net.into()), it))).transpose()
+        });
+        let v6 = self.v6.all().filter_map(|found| {
+            let net = |key: PrefixKey6| Ipv6Net::new(key.address().into(), key.length()).ok();
+            found.map(|(key, it)| net(key).map(|net| (Selector::Prefix(net.into()), it))).transpose()
+        });
+        v4.chain(v6)
     }
 }
 
@@ -109,31 +99,6 @@ fn key_v4(prefix: Ipv4Net) -> PrefixKey4 {
 
 fn key_v6(prefix: Ipv6Net) -> PrefixKey6 {
     PrefixKey6::new(prefix.addr().octets(), prefix.prefix_len())
-}
-
-/// Inserts or replaces. Whether it was inserted.
-fn write(mut insert: impl FnMut(u64) -> Result<(), MapError>) -> Result<bool, MapError> {
-    match insert(NEW) {
-        Ok(()) => Ok(true),
-        Err(error) if errno(&error) == Some(libc::EEXIST) => insert(EXISTING).map(|()| false),
-        Err(error) => Err(error),
-    }
-}
-
-fn holds<V>(table: &'static str, found: Result<V, MapError>) -> Result<bool, TableError> {
-    match found {
-        Ok(_) => Ok(true),
-        Err(MapError::KeyNotFound) => Ok(false),
-        Err(source) => Err(TableError::Refused { table, source }),
-    }
-}
-
-fn full(table: &'static str, field: &'static str, error: MapError) -> TableError {
-    // A hash map without room answers E2BIG; one that cannot get memory ENOMEM.
-    match errno(&error) {
-        Some(libc::E2BIG | libc::ENOMEM) => TableError::Full { table, field },
-        _ => TableError::Refused { table, source: error },
-    }
 }
 
 /// The list of lengths, with how many prefixes there are of each.

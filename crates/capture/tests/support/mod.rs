@@ -3,7 +3,7 @@
 use etherparse::PacketBuilder;
 use ipnet::IpNet;
 use std::net::IpAddr;
-use writ_abi::{PolicyFlags, SlotPolicy, SlotRef};
+use writ_abi::{Claim, PolicyFlags, Selector, SlotPolicy, SlotRef};
 use writ_capture::{Kernel, KernelSettings, boot_now_ns};
 
 /// A target, in the documentation's address ranges.
@@ -18,6 +18,10 @@ pub(crate) const SMALL: KernelSettings = KernelSettings {
     slots: 16,
     addresses_v4: 64,
     addresses_v6: 64,
+    macs: 4,
+    vlans: 4,
+    conditions: 4,
+    fragments: 64,
     filter_bytes: 4096,
     sockets: 8,
     look_inside: false,
@@ -32,7 +36,17 @@ pub(crate) fn in_force(generation: u16, flags: u32) -> SlotPolicy {
 /// Puts a warrant for one address or prefix in force.
 pub(crate) fn intercept(kernel: &mut Kernel, slot: SlotRef, prefix: &str, flags: u32) {
     kernel.tables().arm(slot.slot, &in_force(slot.generation, flags)).unwrap();
-    kernel.tables().set_prefix(net(prefix), &[slot]).unwrap();
+    kernel.tables().bind(prefix_of(prefix), &claims(&[slot])).unwrap();
+}
+
+/// What an address or prefix is found by.
+pub(crate) fn prefix_of(text: &str) -> Selector {
+    Selector::Prefix(net(text))
+}
+
+/// Claims on no condition.
+pub(crate) fn claims(slots: &[SlotRef]) -> Vec<Claim> {
+    slots.iter().map(|slot| Claim { slot: *slot, condition: None }).collect()
 }
 
 /// A prefix, or an address as a prefix.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many destinations one intercept can have. Each delivery sends a kind of record to one stream, always the same.
 pub const MAX_DELIVERIES: usize = 4;
 
-pub(super) const SLOT_WORDS: usize = 128;
+pub(super) const SLOT_WORDS: usize = 136;
 const GENERATION: usize = 0;
 const DELIVERIES: usize = 1;
 const MARKS: usize = 2;
@@ -26,7 +26,7 @@ pub(super) const DELIVERED: usize = 4;
 const LOST: usize = 7;
 const FORMER: usize = FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS;
 /// How many figures of former capture roles are kept.
-pub const FORMER_FIGURES: usize = 9;
+pub const FORMER_FIGURES: usize = 11;
 const DUPLICATES: usize = FORMER + FORMER_FIGURES;
 /// Packets destroyed by the second look.
 const VIOLATIONS: usize = DUPLICATES + 1;

@@ -3,18 +3,18 @@
 
 use super::worker::{Common, WorkerThread};
 use crate::ipc::{
-    ArmedIntercept, CaptureReport, Channel, ChannelError, EndReason, FoundSlot, FromCapture, Instruction, Inventory,
-    KernelQueueFigures, Outbox, QueueReport, SlotFigures, SlotName, ToCapture,
+    ArmedIntercept, ArmedTarget, BoundSelector, CaptureReport, Channel, ChannelError, EndReason, FoundSlot,
+    FromCapture, Instruction, Inventory, KernelQueueFigures, Outbox, QueueReport, SlotClaim, SlotFigures, SlotName,
+    ToCapture,
 };
 use crate::pipeline::{Intercept, Intercepts, Outlets};
 use crate::roles::FLUSH_NS;
 use hashbrown::HashMap;
-use ipnet::IpNet;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use writ_abi::{SlotPolicy, SlotRef};
+use writ_abi::{Claim, Selector, SlotPolicy};
 use writ_capture::{ClockOffset, boot_now_ns, start_boot_ns, stop_boot_ns};
 use writ_capture::{CounterFds, CounterView};
 use writ_capture::{Kernel, Polling};
@@ -27,8 +27,10 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// A wall clock that is off by more than this from the one that the windows were reckoned with was set. Slewing does
 /// not show here: it moves boot time alike.
 const STEP_NS: u64 = 1_000_000;
-/// Slots and prefixes in one part of an inventory: at some 300 and 350 bytes each at most, below a channel's limit.
-const INVENTORY_PART: (usize, usize) = (200, 200);
+/// Bytes of slots, and of what the tables hold, in one part of an inventory: both together below a channel's limit.
+const INVENTORY_BYTES: usize = 60_000;
+/// Bytes of a slot in an inventory, at most: ten figures of 21 bytes, a UUID and the names.
+const SLOT_BYTES: usize = 400;
 
 /// Where an intercept stands.
 enum Phase {
@@ -45,7 +47,7 @@ struct Armed {
     policy: SlotPolicy,
     phase: Phase,
     begun_told: bool,
-    /// No prefix of its was refused.
+    /// Nothing of its was refused.
     whole: bool,
     /// Where the slot's counters stood before.
     baseline: SlotFigures,
@@ -70,9 +72,9 @@ pub(super) struct Keeper {
     parts: Parts,
     armed: HashMap<u16, Armed>,
     /// What the kernel's tables hold.
-    prefixes: HashMap<IpNet, Vec<SlotName>>,
+    bound: HashMap<Selector, Vec<SlotClaim>>,
     /// Targets of intercepts that are to be armed.
-    coming: HashMap<SlotName, Vec<IpNet>>,
+    coming: HashMap<SlotName, Vec<ArmedTarget>>,
     /// The clock by which the windows in the kernel were reckoned.
     reckoned: ClockOffset,
     /// Messages that control has not taken yet.
@@ -85,7 +87,7 @@ impl Keeper {
         Self {
             parts,
             armed: HashMap::new(),
-            prefixes: HashMap::new(),
+            bound: HashMap::new(),
             coming: HashMap::new(),
             reckoned,
             unsent: Outbox::new(),
@@ -169,8 +171,9 @@ impl Keeper {
             .values()
             .map(|armed| FoundSlot { slot: armed.order.slot, warrant: armed.order.warrant, baseline: armed.baseline })
             .collect();
-        let prefixes: Vec<_> = self.prefixes.iter().map(|(prefix, slots)| (*prefix, slots.clone())).collect();
-        for part in inventory_parts(self.parts.life, &slots, &prefixes) {
+        let bound = self.bound.iter();
+        let bound = bound.map(|(selector, claims)| BoundSelector { selector: *selector, claims: claims.clone() });
+        for part in inventory_parts(self.parts.life, slots, bound) {
             self.tell(FromCapture::Hello(part));
         }
     }
@@ -217,8 +220,8 @@ impl Keeper {
             let slots = match &instruction {
                 Instruction::Arm(order) => vec![order.slot],
                 Instruction::Disarm { slot, .. } | Instruction::Confirm { slot } => vec![*slot],
-                Instruction::SetPrefix { slots, .. } => slots.clone(),
-                Instruction::Targets { .. } | Instruction::RemovePrefix { .. } => Vec::new(),
+                Instruction::Bind(bound) => bound.claims.iter().map(|claim| claim.slot).collect(),
+                Instruction::Targets { .. } | Instruction::Unbind { .. } => Vec::new(),
             };
             if let Err(what) = self.step(instruction, &mut fresh) {
                 tracing::error!(slots = ?slots, error = %what, "an instruction failed");
@@ -260,15 +263,15 @@ impl Keeper {
             },
             // Gathered before.
             Instruction::Targets { .. } => Ok(()),
-            Instruction::SetPrefix { prefix, slots } => {
-                let references: Vec<SlotRef> = slots.iter().map(|slot| (*slot).into()).collect();
-                self.parts.kernel.tables().set_prefix(prefix, &references).map_err(|error| error.to_string())?;
-                self.prefixes.insert(prefix, slots);
+            Instruction::Bind(BoundSelector { selector, claims }) => {
+                let told: Vec<Claim> = claims.iter().map(|claim| (*claim).into()).collect();
+                self.parts.kernel.tables().bind(selector, &told).map_err(|error| error.to_string())?;
+                self.bound.insert(selector, claims);
                 Ok(())
             }
-            Instruction::RemovePrefix { prefix } => {
-                self.parts.kernel.tables().remove_prefix(prefix).map_err(|error| error.to_string())?;
-                self.prefixes.remove(&prefix);
+            Instruction::Unbind { selector } => {
+                self.parts.kernel.tables().unbind(selector).map_err(|error| error.to_string())?;
+                self.bound.remove(&selector);
                 Ok(())
             }
             Instruction::Confirm { slot } => {
@@ -304,7 +307,7 @@ impl Keeper {
             generation: order.slot.generation,
             reserved: 0,
         };
-        let baseline = zerocopy::transmute!(self.parts.view.slot(order.slot.slot));
+        let baseline = self.parts.view.slot(order.slot.slot).into();
         self.parts.kernel.tables().arm(order.slot.slot, &policy).map_err(|error| error.to_string())?;
         let slot = order.slot;
         tracing::info!(slot = slot.slot, generation = slot.generation, "armed");
@@ -454,33 +457,62 @@ impl Keeper {
 }
 
 /// An inventory, cut into parts that fit into messages. There is always one, if of nothing.
-fn inventory_parts(life: u32, slots: &[FoundSlot], prefixes: &[(IpNet, Vec<SlotName>)]) -> Vec<Inventory> {
-    let (mut slots, mut prefixes) = (slots.chunks(INVENTORY_PART.0), prefixes.chunks(INVENTORY_PART.1));
-    let count = slots.len().max(prefixes.len()).max(1);
+fn inventory_parts(life: u32, slots: Vec<FoundSlot>, bound: impl Iterator<Item = BoundSelector>) -> Vec<Inventory> {
+    let mut slots = filled(slots.into_iter(), |_| SLOT_BYTES).into_iter();
+    let mut bound = filled(bound, BoundSelector::bytes).into_iter();
+    let count = slots.len().max(bound.len()).max(1);
     (0..count)
         .map(|part| Inventory {
             life,
             first: part == 0,
             last: part + 1 == count,
-            slots: slots.next().unwrap_or_default().to_vec(),
-            prefixes: prefixes.next().unwrap_or_default().to_vec(),
+            slots: slots.next().unwrap_or_default(),
+            bound: bound.next().unwrap_or_default(),
         })
         .collect()
+}
+
+/// All of the items in their order, as many in each list as have room in half a message.
+fn filled<T>(items: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut lists: Vec<Vec<T>> = Vec::new();
+    let mut room = 0;
+    for item in items {
+        let needed = bytes(&item);
+        match lists.last_mut() {
+            Some(list) if needed <= room => list.push(item),
+            _ => {
+                lists.push(vec![item]);
+                room = INVENTORY_BYTES;
+            }
+        }
+        room = room.saturating_sub(needed);
+    }
+    lists
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv6Addr};
+    use crate::ipc::longest_target;
     use uuid::Uuid;
+    use writ_abi::MacAddress;
 
     #[test]
     fn an_inventory_of_a_full_table_travels_whole() {
         let name = SlotName { slot: u16::MAX, generation: u16::MAX };
-        let found = FoundSlot { slot: name, warrant: Uuid::from_u128(u128::MAX), baseline: [u64::MAX; 8] };
-        let prefix = (IpNet::from(IpAddr::V6(Ipv6Addr::from_bits(u128::MAX))), vec![name; 8]);
-        let parts = inventory_parts(u32::MAX, &vec![found; 1024], &vec![prefix; 5000]);
-        let (mut slots, mut prefixes) = (0, 0);
+        let baseline = SlotFigures([u64::MAX; SlotFigures::COUNT]);
+        let found = FoundSlot { slot: name, warrant: Uuid::from_u128(u128::MAX), baseline };
+        let claims = |condition| vec![SlotClaim { slot: name, condition }; 8];
+        let longest = longest_target();
+        let entries: Vec<_> = (0..5000u16)
+            .map(|number| match number % 3 {
+                0 => BoundSelector { selector: longest.selector, claims: claims(longest.condition) },
+                1 => BoundSelector { selector: Selector::Mac(MacAddress([254; 6])), claims: claims(None) },
+                _ => BoundSelector { selector: longest.selector, claims: claims(None) },
+            })
+            .collect();
+        let parts = inventory_parts(u32::MAX, vec![found; 1024], entries.iter().cloned());
+        let (mut slots, mut bound) = (0, Vec::new());
         let (here, there) = Channel::pair().unwrap();
         for (number, part) in parts.iter().enumerate() {
             assert_eq!((part.first, part.last), (number == 0, number + 1 == parts.len()));
@@ -488,9 +520,10 @@ mod tests {
             let (message, _) = there.receive::<FromCapture>(Duration::ZERO).unwrap().unwrap();
             let FromCapture::Hello(arrived) = message else { panic!("{message:?}") };
             slots += arrived.slots.len();
-            prefixes += arrived.prefixes.len();
+            bound.extend(arrived.bound);
         }
-        assert_eq!((slots, prefixes), (1024, 5000));
-        assert!(matches!(&inventory_parts(0, &[], &[])[..], [Inventory { first: true, last: true, .. }]));
+        assert_eq!((slots, bound == entries), (1024, true));
+        let nothing = inventory_parts(0, Vec::new(), std::iter::empty());
+        assert!(matches!(&nothing[..], [Inventory { first: true, last: true, .. }]));
     }
 }

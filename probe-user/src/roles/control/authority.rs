@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use writ_authority::{
-    Act, Actor, ApprovedWarrant, AuditError, AuditLog, Digest, DocumentError, Entry, Head, Outcome, ProbeIdentity,
-    Refusal, Roster, RosterError, RosterStore, Scope, Signature, SignatureError, StoreError, Subject, Warrant,
-    WarrantStore, approve,
+    Act, Actor, ApprovedWarrant, AuditError, AuditLog, Criteria, Digest, DocumentError, Entry, Head, Outcome,
+    ProbeIdentity, Refusal, Roster, RosterError, RosterStore, Scope, Signature, SignatureError, StoreError, Subject,
+    Target, Warrant, WarrantStore, approve,
 };
 use writ_capture::BindMode;
 use writ_spool::MAX_DELIVERIES;
 
+/// Most targets that are named one by one where a warrant is put into words.
+const MOST_NAMED: usize = 10;
 /// Most targets of one warrant: each is told to the agency as a session of its own when the interception begins.
 const MOST_TARGETS: usize = 10_000;
 
@@ -429,7 +431,7 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
     let targets = warrant.targets().len();
     if targets > MOST_TARGETS {
         faults.push(format!(
-            "target: {targets} addresses and prefixes, and a warrant can have {MOST_TARGETS}; make several warrants of it"
+            "target: {targets} targets, and a warrant can have {MOST_TARGETS}; make several warrants of it"
         ));
     }
     faults
@@ -438,8 +440,6 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
 /// In words, what is taken.
 fn words(warrant: &Warrant) -> String {
     let grant = warrant.grant();
-    let (addresses, prefixes): (Vec<_>, Vec<_>) =
-        warrant.targets().iter().map(|target| target.prefix).partition(|it| it.prefix_len() == it.max_prefix_len());
     let destinations: Vec<_> = warrant.deliveries().iter().map(|it| it.destination.as_str()).collect();
     let whose = match grant.directions() {
         writ_authority::Directions::From => "what the subject sends",
@@ -447,15 +447,33 @@ fn words(warrant: &Warrant) -> String {
         writ_authority::Directions::Both => "what the subject sends and what comes to the subject",
     };
     format!(
-        "{} of {whose}, {} address(es) and {} prefix(es), from {} to {}, under {}, to {}",
+        "{} of {whose}: {}; from {} to {}, under {}, to {}",
         grant.scope(),
-        addresses.len(),
-        prefixes.len(),
+        targets(warrant.targets()),
         warrant.window().start(),
         warrant.window().stop(),
         grant.authority(),
         destinations.join(" and ")
     )
+}
+
+/// The targets in words; of many, how many there are of each kind.
+fn targets(targets: &[Target]) -> String {
+    if targets.len() <= MOST_NAMED {
+        let named: Vec<_> = targets.iter().map(|target| target.criteria.to_string()).collect();
+        return named.join("; ");
+    }
+    let count = |of: fn(&Criteria) -> bool| targets.iter().filter(|target| of(&target.criteria)).count();
+    [
+        ("addresses and prefixes", count(|it| matches!(it, Criteria::Address { .. }))),
+        ("MAC addresses", count(|it| matches!(it, Criteria::Mac { .. }))),
+        ("VLANs", count(|it| matches!(it, Criteria::Vlan { .. }))),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .map(|(kind, count)| format!("{count} {kind}"))
+    .collect::<Vec<_>>()
+    .join(" and ")
 }
 
 #[cfg(test)]
@@ -483,5 +501,19 @@ mod tests {
                 "{faults:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_words_name_few_targets_and_count_many() {
+        let first = "vlan = \"200.100\"\ntraffic = [\"tcp either 25\"]";
+        let document = WARRANT.replacen("address = \"192.0.2.7\"", first, 1);
+        let words_of = |document: &str| words(&Warrant::parse(document.as_bytes(), Path::new("w.toml")).unwrap());
+        let few = words_of(&document);
+        assert!(few.contains(": VLAN 200.100, only TCP port 25 at either end; 2001:db8:20:117::7; from"), "{few}");
+        let section = &WARRANT[WARRANT.find("[[target]]").unwrap()..WARRANT.find("[[delivery]]").unwrap()];
+        let section = &section[..section.rfind("[[target]]").unwrap()];
+        let more: String = (1..10).map(|last| section.replace("192.0.2.7", &format!("198.51.100.{last}"))).collect();
+        let many = words_of(&document.replacen("[[delivery]]", &format!("{more}[[delivery]]"), 1));
+        assert!(many.contains(": 10 addresses and prefixes and 1 VLANs; from"), "{many}");
     }
 }

@@ -38,7 +38,7 @@ impl KernelCount {
         seen: u64,
     ) -> Self {
         let [ring_lost, closed @ ..] = former;
-        let (closed, baseline) = (zerocopy::transmute!(closed), zerocopy::transmute!(baseline));
+        let (closed, baseline) = (SlotFigures(closed).into(), baseline.into());
         let mut count = Self { closed, baseline, ring_lost, mark: None };
         // A capture role that died while there was no control role is known by what its workers saw.
         let known = before_receipt(&count.now(slot, view));
@@ -48,9 +48,8 @@ impl KernelCount {
 
     /// What former lives of the capture role counted, to outlive this control role.
     pub(super) fn former(&self) -> [u64; FORMER_FIGURES] {
-        let closed: SlotFigures = zerocopy::transmute!(self.closed);
         let mut figures = [self.ring_lost; FORMER_FIGURES];
-        figures[1..].copy_from_slice(&closed);
+        figures[1..].copy_from_slice(&SlotFigures::from(self.closed).0);
         figures
     }
 
@@ -104,6 +103,9 @@ fn combine(closed: &SlotCounters, current: &SlotCounters, baseline: &SlotCounter
         no_socket: add(closed.no_socket, current.no_socket, baseline.no_socket),
         cut_failed: add(closed.cut_failed, current.cut_failed, baseline.cut_failed),
         other_direction: add(closed.other_direction, current.other_direction, baseline.other_direction),
+        other_traffic: add(closed.other_traffic, current.other_traffic, baseline.other_traffic),
+        unknown_traffic: add(closed.unknown_traffic, current.unknown_traffic, baseline.unknown_traffic),
+        reserved: [0; 6],
     }
 }
 
@@ -164,6 +166,8 @@ pub(super) fn counts(
         early: counters.early,
         expired: counters.expired,
         other_direction: counters.other_direction,
+        other_traffic: counters.other_traffic,
+        unknown_traffic: counters.unknown_traffic,
         received,
         duplicates,
         in_flight: before_receipt(&counters).saturating_sub(received + violations + kernel.ring_lost),
@@ -197,10 +201,10 @@ mod tests {
     fn a_control_role_that_comes_back_knows_what_was_lost_before() {
         let mut kernel = KernelCount { closed: counters(100), ..KernelCount::default() };
         kernel.close_life(0, None, 90);
-        let resumed = KernelCount::resume(0, [0; 8], kernel.former(), None, 90);
+        let resumed = KernelCount::resume(0, SlotFigures::default(), kernel.former(), None, 90);
         assert_eq!((resumed.closed.matched, resumed.ring_lost), (100, 10));
         // Twenty more were received from a capture role that nobody's figures tell of.
-        let resumed = KernelCount::resume(0, [0; 8], kernel.former(), None, 110);
+        let resumed = KernelCount::resume(0, SlotFigures::default(), kernel.former(), None, 110);
         assert_eq!((resumed.closed.matched, resumed.ring_lost), (120, 10));
     }
 

@@ -6,15 +6,16 @@ use super::order::order;
 use super::outgoing::Outgoing;
 use crate::config::Config;
 use crate::ipc::{
-    ArmedIntercept, CaptureReport, Channel, EndReason, Instruction, InterceptCounts, Inventory, SlotFigures, SlotName,
+    ArmedIntercept, BoundSelector, CaptureReport, Channel, EndReason, Instruction, InterceptCounts, Inventory,
+    SlotClaim, SlotFigures, SlotName,
 };
 use hashbrown::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-use writ_abi::SlotRef;
+use writ_abi::{Claim, SlotRef};
 use writ_authority::{ApprovedWarrant, StoredWarrant, WarrantStore};
 use writ_capture::{CounterView, boot_now_ns};
-use writ_identity::{Change, Desired, FixedAddresses, Room, SlotTable, Tenant, difference, reconcile};
+use writ_identity::{Change, Desired, FixedAddresses, SlotTable, Tenant, difference, reconcile};
 use writ_spool::{Ledger, SlotAccount};
 
 /// How long the last PDUs of an ended intercept may take before its final figures are recorded as they stand.
@@ -176,7 +177,7 @@ impl Intercepts {
             .allocate(candidate.warrant().uuid())
             .map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
         tenants.push(Tenant::new(slot, candidate, &FixedAddresses));
-        let left_out = reconcile(&tenants, room(config)).left_out;
+        let left_out = reconcile(&tenants, config.room()).left_out;
         left_out.iter().find(|it| it.slot == slot).map_or(Ok(()), |it| Err(it.to_string()))
     }
 
@@ -226,7 +227,7 @@ impl Intercepts {
                 Err(error) => tracing::error!(%error, "a warrant in force has no slot"),
             }
         }
-        let reconciled = reconcile(&tenants, room(config));
+        let reconciled = reconcile(&tenants, config.room());
         for left_out in &reconciled.left_out {
             tracing::error!(slot = left_out.slot.slot, error = %left_out, "a warrant in force is not carried out");
         }
@@ -234,9 +235,8 @@ impl Intercepts {
         let found = self.inventory.take();
         let stops = found.as_ref().map(|found| self.superfluous(found, &desired)).unwrap_or_default();
         if let Some(found) = found {
-            let slots = |slots: Vec<SlotName>| slots.into_iter().map(SlotRef::from).collect();
-            self.current =
-                Desired::found(found.prefixes.into_iter().map(|(prefix, names)| (prefix, slots(names))).collect());
+            let claims = |claims: Vec<SlotClaim>| claims.into_iter().map(Claim::from).collect();
+            self.current = Desired::found(found.bound.into_iter().map(|it| (it.selector, claims(it.claims))).collect());
         }
         let changes = difference(&self.current, &desired);
         let armed = changes.iter().filter_map(|change| match change {
@@ -281,10 +281,10 @@ impl Intercepts {
                 let reason = self.tenancies.get(&slot.slot)?.ending.map_or(EndReason::Superseded, |(reason, _)| reason);
                 Instruction::Disarm { slot: slot.into(), reason }
             }
-            Change::Bind { prefix, slots } => {
-                Instruction::SetPrefix { prefix, slots: slots.iter().map(SlotName::from).collect() }
+            Change::Bind { selector, claims } => {
+                Instruction::Bind(BoundSelector { selector, claims: claims.iter().map(SlotClaim::from).collect() })
             }
-            Change::Unbind(prefix) => Instruction::RemovePrefix { prefix },
+            Change::Unbind(selector) => Instruction::Unbind { selector },
         })
     }
 
@@ -321,7 +321,7 @@ impl Intercepts {
                     // If this process had it, it has it no more: what its table counted is counted. Not so when it says
                     // the same again, as to each greeting: by then it may have been told, and be counting.
                     let now = view.as_ref().map(|view| view.slot(*slot)).unwrap_or_default();
-                    let baseline = zerocopy::transmute!(now);
+                    let baseline = SlotFigures::from(now);
                     let (former, seen) = (account.former(), account.seen());
                     tenancy.kernel = KernelCount::resume(*slot, baseline, former, view.as_ref(), seen);
                 }
@@ -349,7 +349,7 @@ impl Intercepts {
         match &mut self.inventory {
             Some(inventory) if !part.first => {
                 inventory.slots.extend(part.slots);
-                inventory.prefixes.extend(part.prefixes);
+                inventory.bound.extend(part.bound);
             }
             inventory => *inventory = Some(part),
         }
@@ -432,16 +432,12 @@ impl Intercepts {
     }
 }
 
-/// How many prefixes the kernel's tables hold.
-fn room(config: &Config) -> Room {
-    Room { v4: config.tables.addresses_v4 as usize, v6: config.tables.addresses_v6 as usize }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ipc::{FoundSlot, ToCapture};
     use ipnet::IpNet;
+    use writ_abi::Selector;
     use writ_authority::{ProbeIdentity, RosterStore};
 
     const EXAMPLE: &str = include_str!("../../../../docs/examples/writ.toml");
@@ -494,12 +490,13 @@ mod tests {
         let mut rig = Rig::new();
         let mut intercepts = rig.intercepts();
         let slot = SlotName { slot: 3, generation: 2 };
-        let prefixes = ["192.0.2.0/24", "192.0.2.8/32"].map(|text| text.parse::<IpNet>().unwrap());
-        let (entries, baseline) = (prefixes.map(|prefix| (prefix, vec![slot])), SlotFigures::default());
+        let prefixes = ["192.0.2.0/24", "192.0.2.8/32"].map(|text| Selector::Prefix(text.parse::<IpNet>().unwrap()));
+        let claims = vec![SlotClaim { slot, condition: None }];
+        let entries = prefixes.map(|selector| BoundSelector { selector, claims: claims.clone() });
+        let baseline = SlotFigures::default();
         let found = FoundSlot { slot, warrant: Uuid::from_u128(9), baseline };
-        let part =
-            Inventory { life: 7, first: true, last: false, slots: vec![found], prefixes: vec![entries[1].clone()] };
-        let rest = Inventory { life: 7, first: false, last: true, slots: vec![], prefixes: vec![entries[0].clone()] };
+        let part = Inventory { life: 7, first: true, last: false, slots: vec![found], bound: vec![entries[1].clone()] };
+        let rest = Inventory { life: 7, first: false, last: true, slots: vec![], bound: vec![entries[0].clone()] };
         for (part, told) in [(part, 0), (rest, 1)] {
             intercepts.meet(part, None, &rig.ledger, &rig.store, &rig.config);
             assert_eq!(intercepts.is_stopped(Uuid::from_u128(9)), told == 1, "no word before all is known");
@@ -514,7 +511,7 @@ mod tests {
                 .collect();
             assert_eq!(steps.len(), told, "{messages:?}");
             for steps in steps {
-                let remove = |prefix| Instruction::RemovePrefix { prefix };
+                let remove = |selector| Instruction::Unbind { selector };
                 let disarm = Instruction::Disarm { slot, reason: EndReason::Superseded };
                 assert_eq!(steps, [disarm, remove(prefixes[0]), remove(prefixes[1])]);
             }

@@ -1,9 +1,10 @@
 //! A warrant as the capture role gets it: numbers, times and the identifiers of the handover, and nothing else.
 
 use crate::config::Config;
-use crate::ipc::{ArmedDelivery, ArmedIntercept};
+use crate::ipc::{ArmedDelivery, ArmedIntercept, ArmedTarget};
 use writ_abi::SlotRef;
 use writ_authority::{Scope, Warrant};
+use writ_identity::{Bindings, FixedAddresses};
 
 /// What the capture role has to know of a warrant.
 pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercept {
@@ -36,6 +37,6 @@ pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercep
             })
             .collect(),
         subscriber_identity: subscriber,
-        targets: warrant.targets().iter().map(|target| target.prefix).collect(),
+        targets: warrant.targets().iter().flat_map(|it| FixedAddresses.wants(it)).map(ArmedTarget::from).collect(),
     }
 }

@@ -1,11 +1,13 @@
 //! What control has to say to the capture role: in order, in messages that the channel takes, kept until it has room.
 
-use crate::ipc::{Channel, Instruction, Outbox, ToCapture};
+use crate::ipc::{ArmedTarget, Channel, Instruction, Outbox, ToCapture};
 
 /// Bytes of instructions in one message, about: safely below the limit of a channel.
 const MESSAGE_BYTES: usize = 60_000;
-/// Targets in one message: at some 48 bytes each at most, below that.
-const TARGETS_PART: usize = 1000;
+/// Bytes of an order without its targets, about.
+const ORDER_BYTES: usize = 1500;
+/// Bytes of any other instruction, about.
+const STEP_BYTES: usize = 200;
 
 /// See the module.
 pub(super) struct Outgoing {
@@ -46,9 +48,10 @@ fn messages(instructions: Vec<Instruction>) -> Vec<Vec<Instruction>> {
     let mut bytes = 0;
     for instruction in instructions.into_iter().flat_map(in_parts) {
         bytes += match &instruction {
-            Instruction::Arm(order) => 1000 + order.targets.len() * 48,
-            Instruction::Targets { targets, .. } => 100 + targets.len() * 48,
-            _ => 400,
+            Instruction::Arm(order) => ORDER_BYTES + bytes_of(&order.targets),
+            Instruction::Targets { targets, .. } => STEP_BYTES + bytes_of(targets),
+            Instruction::Bind(bound) => STEP_BYTES + bound.bytes(),
+            _ => STEP_BYTES,
         };
         message.push(instruction);
         if bytes > MESSAGE_BYTES {
@@ -66,8 +69,14 @@ fn messages(instructions: Vec<Instruction>) -> Vec<Vec<Instruction>> {
 fn in_parts(instruction: Instruction) -> Vec<Instruction> {
     let Instruction::Arm(mut order) = instruction else { return vec![instruction] };
     let mut parts = Vec::new();
-    while order.targets.len() > TARGETS_PART {
-        let rest = order.targets.split_off(TARGETS_PART);
+    while bytes_of(&order.targets) > MESSAGE_BYTES {
+        let mut room = MESSAGE_BYTES;
+        let fits = |target: &&ArmedTarget| {
+            let enough = room >= target.bytes();
+            room = room.saturating_sub(target.bytes());
+            enough
+        };
+        let rest = order.targets.split_off(order.targets.iter().take_while(fits).count());
         let targets = std::mem::replace(&mut order.targets, rest);
         parts.push(Instruction::Targets { slot: order.slot, targets });
     }
@@ -75,10 +84,14 @@ fn in_parts(instruction: Instruction) -> Vec<Instruction> {
     parts
 }
 
+fn bytes_of(targets: &[ArmedTarget]) -> usize {
+    targets.iter().map(ArmedTarget::bytes).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::{ArmedIntercept, SlotName};
+    use crate::ipc::{ArmedIntercept, BoundSelector, SlotClaim, SlotName, longest_target};
     use ipnet::IpNet;
     use std::time::Duration;
     use uuid::Uuid;
@@ -87,8 +100,13 @@ mod tests {
     fn ten_thousand_targets_travel_in_messages_that_a_channel_takes() {
         let (here, there) = Channel::pair().unwrap();
         let slot = SlotName { slot: u16::MAX - 1, generation: u16::MAX };
-        let targets: Vec<IpNet> = (0..10_000)
-            .map(|number| format!("2001:db8:ffff:ffff:ffff:ffff:ffff:{number:x}/128").parse().unwrap())
+        let targets: Vec<ArmedTarget> = (0..10_000)
+            .map(|number| format!("2001:db8:ffff:ffff:ffff:ffff:ffff:{number:x}/128").parse::<IpNet>().unwrap())
+            .enumerate()
+            .map(|(number, prefix)| {
+                let condition = longest_target().condition.filter(|_| number % 3 == 0);
+                ArmedTarget { condition, ..prefix.into() }
+            })
             .collect();
         let order = ArmedIntercept {
             slot,
@@ -102,8 +120,11 @@ mod tests {
             subscriber_identity: "account".to_owned(),
             targets: targets.clone(),
         };
-        let set = |prefix: &IpNet| Instruction::SetPrefix { prefix: *prefix, slots: vec![slot; 8] };
-        let steps = [Instruction::Arm(Box::new(order))].into_iter().chain(targets.iter().map(set)).collect();
+        let bind = |target: &ArmedTarget| {
+            let claims = vec![SlotClaim { slot, condition: target.condition }; 8];
+            Instruction::Bind(BoundSelector { selector: target.selector, claims })
+        };
+        let steps = [Instruction::Arm(Box::new(order))].into_iter().chain(targets.iter().map(bind)).collect();
         let (mut arrived, mut bound, mut armed) = (Vec::new(), 0, false);
         for steps in messages(steps) {
             here.send(&ToCapture::Apply { life: u32::MAX, steps }, &[]).unwrap();
@@ -116,7 +137,7 @@ mod tests {
                         arrived.extend(order.targets);
                         armed = true;
                     }
-                    Instruction::SetPrefix { .. } => {
+                    Instruction::Bind(_) => {
                         assert!(armed, "armed first");
                         bound += 1;
                     }

@@ -1,0 +1,116 @@
+//! Fragments after the first have no ports. So the program remembers the first fragments that a rule with ports has let
+//! through, and for whom; the others follow them, for as long as a receiver would wait for them. One that comes before its
+//! first is not taken: nobody can know of what traffic it is.
+
+use aya_ebpf::programs::XdpContext;
+use core::ptr;
+use writ_abi::{FragmentEntry, FragmentKey, SLOTS_PER_ADDRESS, SlotRef};
+
+use crate::lookup;
+use crate::maps::WRIT_FRAGMENTS;
+use crate::network::Family;
+use crate::packet;
+use crate::scratch::{PLACES, SOURCE, Scratch, side_of};
+use crate::slots::answer;
+use crate::{ipv4, ipv6};
+
+/// Remembers a first fragment with the references that the scratch holds for it, if there are any.
+#[inline(never)]
+pub fn remember(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
+    let kept = |references: &[SlotRef; SLOTS_PER_ADDRESS]| references.iter().any(|reference| reference.is_some());
+    if !kept(&scratch.fragment.source) && !kept(&scratch.fragment.destination) {
+        return;
+    }
+    if set_key(ctx, scratch).is_none() {
+        return;
+    }
+    scratch.fragment.time_ns = now;
+    // Without memory for it, the later fragments are not taken and counted as of unknown traffic.
+    _ = WRIT_FRAGMENTS.insert(&scratch.fragment.key, &scratch.fragment, 0);
+}
+
+/// Keeps the reference at a place for [`remember`].
+#[inline(always)]
+pub fn keep(scratch: &mut Scratch, place: usize) {
+    let reference = scratch.reference(place);
+    let side = if side_of(place) == SOURCE { &mut scratch.fragment.source } else { &mut scratch.fragment.destination };
+    side[place % SLOTS_PER_ADDRESS] = reference;
+}
+
+/// Lets those have a later fragment who had the first.
+#[inline(never)]
+pub fn follow(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
+    if set_key(ctx, scratch).is_none() || !recall(scratch, now) {
+        return;
+    }
+    for place in 0..PLACES as u32 {
+        writ_follow(place);
+    }
+    scratch.settle();
+}
+
+/// Lets one reference have a later fragment if it had the first. A global function, like
+/// [`writ_ask`](crate::slots::writ_ask).
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_follow(place: u32) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let place = place as usize % PLACES;
+    if scratch.answer(place) != answer::UNKNOWN_TRAFFIC {
+        return 0;
+    }
+    let reference = scratch.reference(place);
+    let side = if side_of(place) == SOURCE { &scratch.fragment.source } else { &scratch.fragment.destination };
+    if side.iter().any(|known| *known == reference) {
+        scratch.set_answer(place, answer::LIVE);
+        scratch.set_live(place);
+    }
+    0
+}
+
+/// Copies what is known of the packet into the scratch. False: nothing, or it is too old.
+#[inline(always)]
+fn recall(scratch: &mut Scratch, now: u64) -> bool {
+    let Some(entry) = WRIT_FRAGMENTS.get_ptr(&scratch.fragment.key) else { return false };
+    // SAFETY: part of the entry, which is map memory and outlives the program's run.
+    unsafe {
+        lookup::copy_references(&raw const (*entry).source, &mut scratch.fragment.source);
+        lookup::copy_references(&raw const (*entry).destination, &mut scratch.fragment.destination);
+    }
+    // SAFETY: as above.
+    let time = unsafe { ptr::read_volatile(&raw const (*entry).time_ns) };
+    // SAFETY: as above. Last, since elements are reused under a reader.
+    let same = unsafe { lookup::is_same(&raw const (*entry).key, &scratch.fragment.key) };
+    same && now.wrapping_sub(time) < FragmentEntry::LIFE_NS
+}
+
+/// What tells the packet's fragments from those of others.
+#[inline(always)]
+fn set_key(ctx: &XdpContext, scratch: &mut Scratch) -> Option<()> {
+    let ip = scratch.header.ip_offset;
+    match scratch.family() {
+        Family::V4 => {
+            let [_, _, _, _, i0, i1, _, _, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] =
+                packet::load::<{ ipv4::BASE_LENGTH as usize }>(ctx, ip)?;
+            scratch.fragment.key = FragmentKey {
+                source: [s0, s1, s2, s3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                destination: [d0, d1, d2, d3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                identification: u16::from_be_bytes([i0, i1]).into(),
+                protocol,
+                version: 4,
+                reserved: [0; 2],
+            };
+        }
+        Family::V6 => {
+            scratch.fragment.key = FragmentKey {
+                source: packet::load(ctx, ip + ipv6::SOURCE)?,
+                destination: packet::load(ctx, ip + ipv6::DESTINATION)?,
+                identification: scratch.identification,
+                protocol: 0,
+                version: 6,
+                reserved: [0; 2],
+            };
+        }
+    }
+    Some(())
+}
