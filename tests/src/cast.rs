@@ -176,7 +176,9 @@ impl Party {
                 let rules = [rule(protocol::SCTP, either, 2905, 2905)];
                 vec![claim(MAIL, Some(vlan(100, VlanMatch::NONE)), Some(HOME), &rules)]
             }
-            ASKER => vec![claim(MAIL, None, None, &[rule(protocol::UDP, far, 53, 53)]), claim(HEADERS, None, None, &[])],
+            ASKER => {
+                vec![claim(MAIL, None, None, &[rule(protocol::UDP, far, 53, 53)]), claim(HEADERS, None, None, &[])]
+            }
             SURFER => vec![
                 claim(SENT, None, None, &[rule(protocol::TCP, far, 80, 80)]),
                 claim(RECEIVED, None, None, &[rule(protocol::TCP, own, 80, 80)]),

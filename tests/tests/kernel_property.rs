@@ -27,7 +27,8 @@ fn program_and_model_agree_on_every_frame() {
         }
     }
     let frames = frames - 4 * (frames / 10);
-    run(seed, frames / 4, &mut dice, World { look_inside: false, ..cast::world() });
+    run(seed, frames / 8, &mut dice, World { look_inside: false, ..cast::world() });
+    run(seed, frames / 8, &mut dice, World { look_inside: false, ..cast::world_of_addresses() });
     let seen = run(seed, frames - frames / 4, &mut dice, cast::world());
 
     // A generator that makes only misses, or never reaches a corner, would prove nothing.

@@ -65,11 +65,21 @@ fn over_gre() -> Vec<Row> {
         row("GRE with a key", bridged(0x20, &frame), hit(56)),
         row("GRE with a sequence number", bridged(0x10, &frame), hit(56)),
         row("GRE with all three", bridged(0xb0, &frame), hit(64)),
-        row("GRE with IPv4 and no Ethernet", outer(GRE, &gre(0, IPV4, &frame[14..])), hit(38).link(FrameHeader::NO_LINK)),
+        row(
+            "GRE with IPv4 and no Ethernet",
+            outer(GRE, &gre(0, IPV4, &frame[14..])),
+            hit(38).link(FrameHeader::NO_LINK),
+        ),
         row(
             "GRE with IPv6 and no Ethernet",
             outer(GRE, &gre(0x20, IPV6, &packet6)),
-            taken(42..100).link(FrameHeader::NO_LINK).v6().transport(UDP, 82..90).flag(FrameFlags::MIRRORED).from(&[HEADERS]).cut(),
+            taken(42..100)
+                .link(FrameHeader::NO_LINK)
+                .v6()
+                .transport(UDP, 82..90)
+                .flag(FrameFlags::MIRRORED)
+                .from(&[HEADERS])
+                .cut(),
         ),
         row("GRE over v6", six(BYSTANDER, BYSTANDER, GRE, &gre(0, BRIDGED, &frame)), hit(72)),
         row(
@@ -168,7 +178,11 @@ fn over_erspan() -> Vec<Row> {
         row("ERSPAN II, LLC", outer(GRE, &erspan_ii(&llc)), hit(72).link(50)),
         row("ERSPAN III", outer(GRE, &erspan_iii(0, false, &frame)), hit(68)),
         row("ERSPAN III with a platform's header", outer(GRE, &erspan_iii(0, true, &frame)), hit(76)),
-        row("ERSPAN III with IPv4", outer(GRE, &erspan_iii(2, false, &frame[14..])), hit(54).link(FrameHeader::NO_LINK)),
+        row(
+            "ERSPAN III with IPv4",
+            outer(GRE, &erspan_iii(2, false, &frame[14..])),
+            hit(54).link(FrameHeader::NO_LINK),
+        ),
         row("ERSPAN III with IPv6", outer(GRE, &erspan_iii(2, true, &packet6)), hit6(62).link(FrameHeader::NO_LINK)),
         row("ERSPAN II over v6", six(BYSTANDER, BYSTANDER, GRE, &erspan_ii(&frame)), hit(84)),
         row("ERSPAN III with a frame of another kind", outer(GRE, &erspan_iii(1, false, &frame)), no_tunnel()),
