@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many destinations one intercept can have. Each delivery sends a kind of record to one stream, always the same.
 pub const MAX_DELIVERIES: usize = 4;
 
-pub(super) const SLOT_WORDS: usize = 128;
+pub(super) const SLOT_WORDS: usize = 136;
 const GENERATION: usize = 0;
 const DELIVERIES: usize = 1;
 const MARKS: usize = 2;
