@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, net, udp};
-use writ_abi::{PolicyFlags, ProbeCounter, SlotRef};
+use support::{BOTH, BYSTANDER, SMALL, TARGET, claims, intercept, net, udp};
+use writ_abi::{PolicyFlags, ProbeCounter, Selector, SlotRef};
 use writ_capture::{
     AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Port, PortError, PortSettings,
     RingSettings, RingSource, Source, TableError, TargetView, Tunnel, boot_now_ns, port, privileges, verify,
