@@ -1,6 +1,8 @@
 //! Fragments of packets of which a target wants some ports: only the first has them, and the others follow it.
 
 use crate::row::SECRET;
+use aya::maps::{HashMap, Map, MapData, loaded_maps};
+use writ_abi::{FragmentEntry, FragmentKey, maps};
 use writ_capture::OnMiss;
 use writ_tests::cast::{self, ASKER, BYSTANDER, MAIL, MAILER, PINGER, Party};
 use writ_tests::kernel::{Outcome, Trial};
@@ -103,4 +105,31 @@ fn who_has_the_whole_packet_gets_it_without_its_ports() {
     trial.run(OnMiss::Drop, &first);
     let Outcome::HandedOver(header, bytes) = trial.run(OnMiss::Drop, &later) else { panic!("both want it now") };
     assert_eq!((header.source_live, bytes), (3, later));
+}
+
+#[test]
+fn nobody_follows_a_first_fragment_for_ever() {
+    // An identification that no other test has, since maps are found by their name here.
+    const NUMBER: u16 = 0x7e11;
+    let mut trial = Trial::load(&cast::world());
+    let out = (MAILER, BYSTANDER);
+    let first = four(out, UDP, NUMBER, 0, true, &ports(5060, 9, udp(SECRET)));
+    let later = four(out, UDP, NUMBER, 2, false, SECRET);
+    let mut taken = |frame: &[u8]| matches!(trial.run(OnMiss::Drop, frame), Outcome::HandedOver(..));
+    assert!(taken(&first) && taken(&later));
+    let mut aged = 0;
+    for map in loaded_maps().flatten().filter(|map| map.name_as_str() == Some(maps::FRAGMENTS)) {
+        let Ok(data) = MapData::from_id(map.id()) else { continue };
+        let mut map = Map::LruHashMap(data);
+        let Ok(mut known) = HashMap::<_, FragmentKey, FragmentEntry>::try_from(&mut map) else { continue };
+        let found: Vec<_> = known.iter().flatten().filter(|(key, _)| key.identification == NUMBER.into()).collect();
+        for (key, entry) in found {
+            let time_ns = entry.time_ns - FragmentEntry::LIFE_NS;
+            known.insert(key, FragmentEntry { time_ns, ..entry }, 0).expect("it is there");
+            aged += 1;
+        }
+    }
+    assert!(aged > 0, "no map {} knows the packet", maps::FRAGMENTS);
+    assert!(!taken(&later));
+    assert!(taken(&first) && taken(&later));
 }
