@@ -75,6 +75,13 @@ pub fn payload(ctx: &XdpContext, start: u16, end: u16) -> Result<(u16, u16), Pro
     Err(ProbeCounter::VlanDepth)
 }
 
+/// Whether a tag is behind MAC addresses at `start`.
+#[inline(always)]
+pub fn is_tagged(ctx: &XdpContext, start: u16, end: u16) -> bool {
+    let kind = packet::within(ctx, start + ETHER_TYPE, end).map(u16::from_be_bytes);
+    matches!(kind, Some(CUSTOMER_TAG | SERVICE_TAG | OLD_SERVICE_TAG))
+}
+
 /// Reads the MAC addresses and the VLAN of the Ethernet header that the packet in the scratch is in.
 #[inline(never)]
 pub fn identify(ctx: &XdpContext, scratch: &mut Scratch) {

@@ -26,10 +26,13 @@ pub fn find(ctx: &XdpContext, start: u16, end: u16) -> Result<Network, ProbeCoun
         4 => Network::at(ctx, Family::V4, bottom, end),
         6 => Network::at(ctx, Family::V6, bottom, end),
         0 => {
-            // A control word begins with four zero bits (RFC 4385), and so do MAC addresses.
-            match within_mpls(ctx, scratch, bottom + mpls::CONTROL_WORD, end) {
+            // A control word begins with four zero bits (RFC 4385), and so do MAC addresses. A frame with tags, read as if a
+            // control word were in front, is a frame with a tag less: so where there is a tag without one, there is none.
+            let (word, none) = (bottom + mpls::CONTROL_WORD, bottom);
+            let (first, second) = if ethernet::is_tagged(ctx, bottom, end) { (none, word) } else { (word, none) };
+            match within_mpls(ctx, scratch, first, end) {
                 Err(ProbeCounter::NotIp | ProbeCounter::TooShort | ProbeCounter::BadVersion) => {
-                    within_mpls(ctx, scratch, bottom, end)
+                    within_mpls(ctx, scratch, second, end)
                 }
                 found => found,
             }

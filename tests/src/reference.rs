@@ -255,6 +255,7 @@ impl World {
         let inside = Located { link: located.link, ip: ip.start + inside.start..ip.start + inside.end };
         let mut inner = self.judge_packet(frame, &inside, flags | FrameFlags::INNER, now, fragments);
         inner.accounts.extend(outer.accounts);
+        inner.counted.extend(outer.counted.into_iter().filter(|counter| *counter == ProbeCounter::Crowded));
         let packet = &frame[inside.ip];
         let carries = if packet[0] >> 4 == 4 { packet[9] } else { packet[6] };
         if inner.taken.is_none() && [4, 41].contains(&carries) {
@@ -264,11 +265,15 @@ impl World {
     }
 
     /// Who claims a side of a packet, and whether by the VLAN only. Within another packet only addresses lead to somebody.
-    fn claimed(&self, scene: &Scene<'_>, side: usize, is_inner: bool) -> Vec<(Claim, bool)> {
+    /// And how often claims did not all find a place: of a MAC address, and of a VLAN.
+    fn claimed(&self, scene: &Scene<'_>, side: usize, is_inner: bool) -> (Vec<(Claim, bool)>, usize) {
         let address = packet::addresses(scene.packet)[side];
         let mut claims: Vec<_> = self.wanting(address.into()).into_iter().map(|claim| (claim, false)).collect();
+        let mut crowded = 0;
         if let Some(link) = scene.link.as_ref().filter(|_| !is_inner) {
             claims.extend(self.claims(Selector::Mac(link.macs[side])).map(|claim| (claim, false)));
+            crowded += usize::from(claims.len() > SLOTS_PER_ADDRESS);
+            claims.truncate(SLOTS_PER_ADDRESS);
             // Nobody knows whose end a VLAN is: it stands with the source. What is wanted of the outer as a whole comes first.
             for whole in [true, false] {
                 for (selector, wanting) in self.targets.iter().filter(|_| side == 0) {
@@ -280,8 +285,10 @@ impl World {
                     }
                 }
             }
+            crowded += usize::from(claims.len() > SLOTS_PER_ADDRESS);
+            claims.truncate(SLOTS_PER_ADDRESS);
         }
-        claims
+        (claims, crowded)
     }
 
     fn judge_packet(
@@ -300,11 +307,12 @@ impl World {
         let mut accounts = BTreeMap::<_, Entry>::new();
         let mut wanting = Vec::new();
         let mut by_ports = [Vec::new(), Vec::new()];
+        let mut counted = Vec::new();
         let [source, destination] = [0, 1].map(|side| {
             let mut found = Side::default();
-            for (i, (claim, undirected)) in
-                self.claimed(&scene, side, flags & FrameFlags::INNER != 0).into_iter().enumerate()
-            {
+            let (claims, crowded) = self.claimed(&scene, side, flags & FrameFlags::INNER != 0);
+            counted.extend(std::iter::repeat_n(ProbeCounter::Crowded, crowded));
+            for (i, (claim, undirected)) in claims.into_iter().enumerate() {
                 let (entry, has_ports) = self.ask(&claim, &scene, side, undirected, fragments);
                 found.slots.push(claim.slot);
                 found.undirected |= u8::from(undirected) << i;
@@ -324,11 +332,12 @@ impl World {
         fragments.remember(&scene.anatomy, packet, now, by_ports);
         let accounts = accounts.into_iter().map(|((slot, _), entry)| (slot, entry)).collect();
         if wanting.is_empty() {
-            return Judgement { counted: vec![ProbeCounter::Misses], accounts, taken: None, withheld: false };
+            counted.push(ProbeCounter::Misses);
+            return Judgement { counted, accounts, taken: None, withheld: false };
         }
 
         let anatomy = scene.anatomy;
-        let mut counted = vec![ProbeCounter::Hits];
+        counted.push(ProbeCounter::Hits);
         counted.extend(&anatomy.remarks);
         let options: Vec<_> = anatomy.options.iter().map(|r| r.start + offset..r.end + offset).collect();
         let header_end = offset + anatomy.headers;

@@ -237,7 +237,8 @@ fn no_update_hides_another_target_and_each_is_seen_by_the_next_frame() {
     assert_eq!(counters.slot(STEADY.slot).early, runs + by_hand, "a steady target was not found");
     let mut held: Vec<_> = kernel.tables().bound().expect("the tables can be read");
     held.sort_by_key(|(selector, _)| *selector);
-    let mut steady = [FAMILIES[0].steady, "172.16.0.0/12", FAMILIES[1].steady, "fd00::/8"].map(net).map(Selector::Prefix);
+    let mut steady =
+        [FAMILIES[0].steady, "172.16.0.0/12", FAMILIES[1].steady, "fd00::/8"].map(net).map(Selector::Prefix);
     steady.sort();
     assert_eq!(held, steady.map(|selector| (selector, claims(&[STEADY]))), "everything else is gone again");
 }

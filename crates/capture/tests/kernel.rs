@@ -14,7 +14,10 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 use support::{BOTH, BYSTANDER, SMALL, TARGET, claims, in_force, intercept, prefix_of, udp};
-use writ_abi::{FrameHeader, PolicyFlags, PrefixKey4, ProbeCounter, Selector, SlotPolicy, SlotRef};
+use writ_abi::{
+    Claim, Condition, FrameHeader, MacAddress, PolicyFlags, PortSide, PrefixKey4, ProbeCounter, Selector, SlotPolicy,
+    SlotRef, TrafficRule, VlanMatch,
+};
 use writ_capture::{
     AbiMismatch, Action, CounterView, FrameTime, Kernel, KernelError, KernelSettings, OnMiss, PcapSource, Source,
     SourceError, TableError, TargetView, boot_now_ns, object, privileges, verify,
@@ -283,6 +286,75 @@ fn what_does_not_fit_is_refused_with_the_setting() {
     assert_eq!(kernel.tables().bound().unwrap(), [(prefix_of("192.0.2.1"), claims(&[SLOT]))]);
     kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
     assert_eq!(found(&mut kernel, "192.0.2.1"), [SLOT.slot]);
+}
+
+/// A claim of the slot on port `port` of the far end.
+fn on_port(slot: SlotRef, port: u16) -> Claim {
+    let rule = TrafficRule { protocol: 17, side: PortSide::FAR, first: port, last: port, reserved: 0 };
+    Claim { slot, condition: Condition::new(None, None, &[rule]).unwrap() }
+}
+
+#[test]
+fn every_kind_of_selector_is_bound_read_back_and_unbound() {
+    let mut kernel = Kernel::load(&SMALL).unwrap();
+    let in_vlan = Condition::new(Some(VlanMatch { outer: 7, inner: VlanMatch::ANY }), None, &[]).unwrap();
+    let mut bound = vec![
+        (prefix_of(TARGET), vec![on_port(SLOT, 53), on_port(SLOT, 54)]),
+        (Selector::Mac(MacAddress([2, 0, 0, 0, 0, 1])), vec![Claim { slot: SLOT, condition: in_vlan }]),
+        (Selector::Vlan(VlanMatch { outer: 7, inner: VlanMatch::NONE }), claims(&[SLOT])),
+    ];
+    for (selector, claims) in &bound {
+        kernel.tables().bind(*selector, claims).unwrap();
+    }
+    bound.sort_unstable();
+    let held = |kernel: &mut Kernel| {
+        let mut held = kernel.tables().bound().unwrap();
+        held.sort_unstable();
+        held
+    };
+    assert_eq!(held(&mut kernel), bound);
+    for (selector, _) in bound {
+        kernel.tables().unbind(selector).unwrap();
+    }
+    assert_eq!(held(&mut kernel), []);
+}
+
+#[test]
+fn conditions_that_do_not_fit_are_refused_and_leave_the_others() {
+    let mut kernel = Kernel::load(&KernelSettings { conditions: 1, ..SMALL }).unwrap();
+    kernel.tables().arm(SLOT.slot, &in_force(SLOT.generation, BOTH)).unwrap();
+    let bind = |kernel: &mut Kernel, address: &str, ports: &[u16]| {
+        let claims: Vec<_> = ports.iter().map(|port| on_port(SLOT, *port)).collect();
+        kernel.tables().bind(prefix_of(address), &claims)
+    };
+    // Twice as many rows as may be in use, so that one set can take the place of another.
+    bind(&mut kernel, "192.0.2.1", &[53]).unwrap();
+    bind(&mut kernel, "192.0.2.2", &[53, 54]).unwrap();
+    let full = bind(&mut kernel, "192.0.2.1", &[54, 55]).unwrap_err();
+    assert!(full.to_string().contains("conditions"), "{full}");
+    assert_eq!(found(&mut kernel, "192.0.2.1"), [SLOT.slot]);
+    // A condition that nobody has any more makes room, and its row is another's.
+    bind(&mut kernel, "192.0.2.2", &[53]).unwrap();
+    for round in 0..20 {
+        let port = if round % 2 == 0 { 60 + round } else { 53 };
+        bind(&mut kernel, "192.0.2.2", &[port]).unwrap();
+        assert_eq!(!found(&mut kernel, "192.0.2.2").is_empty(), port == 53, "port {port}");
+        assert_eq!(found(&mut kernel, "192.0.2.1"), [SLOT.slot]);
+    }
+}
+
+#[test]
+fn a_side_with_more_claims_than_places_says_so() {
+    let mut kernel = Kernel::load(&SMALL).unwrap();
+    let slots: Vec<_> = (0..9).map(|slot| SlotRef { slot, generation: 1 }).collect();
+    for slot in &slots {
+        kernel.tables().arm(slot.slot, &in_force(1, BOTH)).unwrap();
+    }
+    kernel.tables().bind(prefix_of(TARGET), &claims(&slots[..8])).unwrap();
+    kernel.tables().bind(Selector::Mac(MacAddress([2, 0, 0, 0, 0, 1])), &claims(&slots[8..])).unwrap();
+    assert_eq!(found(&mut kernel, TARGET), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(kernel.counters().unwrap().probe(ProbeCounter::Crowded), 1);
+    assert_eq!(found(&mut kernel, "192.0.2.1"), [8]);
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{BOTH, BYSTANDER, SMALL, TARGET, intercept, net, udp};
+use support::{BOTH, BYSTANDER, SMALL, TARGET, claims, intercept, net, udp};
 use wire::{PATIENCE, SLOT, Wire, drain, tap};
-use writ_abi::{PolicyFlags, ProbeCounter, SlotRef};
+use writ_abi::{PolicyFlags, ProbeCounter, Selector, SlotRef};
 use writ_capture::{
     AttachMode, BindMode, FrameTime, Isolation, Kernel, KernelError, OnMiss, Polling, Port, PortError, PortSettings,
     RingSettings, Source, TableError, TargetView, Tunnel, boot_now_ns, port, privileges, verify,

@@ -114,13 +114,17 @@ fn labels(frame: &[u8], link: usize, start: usize) -> Found {
     match frame.get(payload).map(|first| first >> 4) {
         None => Err(ProbeCounter::TooShort),
         Some(version @ (4 | 6)) => internet(frame, payload, version).map(|ip| Located { link: Some(link), ip }),
-        Some(0) => match ethernet(frame, payload + 4, false) {
-            // No control word, then, but a MAC address that begins as one does.
-            Err(ProbeCounter::NotIp | ProbeCounter::TooShort | ProbeCounter::BadVersion) => {
-                ethernet(frame, payload, false)
+        Some(0) => {
+            // A control word, or a MAC address that begins as one does. Tags tell: a frame with tags, read as if a control
+            // word were in front, is a frame with a tag less.
+            let guesses = if tags(frame, payload) > 0 { [payload, payload + 4] } else { [payload + 4, payload] };
+            match ethernet(frame, guesses[0], false) {
+                Err(ProbeCounter::NotIp | ProbeCounter::TooShort | ProbeCounter::BadVersion) => {
+                    ethernet(frame, guesses[1], false)
+                }
+                found => found,
             }
-            found => found,
-        },
+        }
         Some(_) => ethernet(frame, payload, false),
     }
 }

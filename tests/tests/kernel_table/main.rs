@@ -1,11 +1,13 @@
 //! Packets as a table: what it is, the packet in, the verdict, what the FrameHeader says, the packet out. Needs root.
 
+mod fragments;
 mod internet;
 mod link_layers;
 mod mirrors;
 mod nested;
 mod parties;
 mod row;
+mod targets;
 mod transports;
 
 use row::{Row, SECRET};
@@ -38,6 +40,11 @@ fn rows() -> Vec<Row> {
         transports::transports(),
         nested::nested(),
         mirrors::mirrors(),
+        targets::macs(),
+        targets::vlans(),
+        targets::addresses(),
+        targets::traffic(),
+        targets::mirrored(),
     ]
     .into_iter()
     .flatten()
