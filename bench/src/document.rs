@@ -48,17 +48,17 @@ fn markdown(report: &Report) -> String {
 
 fn table(section: &Section) -> String {
     let has_references = section.rows.iter().any(|row| row.beside.is_some());
-    let references: &[&str] = if has_references { &["ratio", "to", "target", ""] } else { &[] };
-    let headings = section.columns.iter().map(String::as_str).chain(references.iter().copied());
-    let mut text = format!("\n### {}\n\n|", section.title);
-    let mut rule = "\n|---|".to_owned();
-    text.push_str(" |");
-    for heading in headings {
-        _ = write!(text, " {} |", cell(heading));
-        rule.push_str(if references[1..].contains(&heading) { "---|" } else { "--:|" });
+    let mut headings = "| |".to_owned();
+    let mut rule = "|---|".to_owned();
+    for column in &section.columns {
+        _ = write!(headings, " {} |", cell(column));
+        rule.push_str("--:|");
     }
-    text.push_str(&rule);
-    text.push('\n');
+    if has_references {
+        headings.push_str(" ratio | to | target | |");
+        rule.push_str("--:|---|---|---|");
+    }
+    let mut text = format!("\n### {}\n\n{headings}\n{rule}\n", section.title);
     for row in &section.rows {
         _ = writeln!(text, "{}", line(row, has_references));
     }
@@ -106,7 +106,10 @@ mod tests {
         let row = Row::new("Writ", [Some(0.45), Some(11.2)]);
         section.rows.push(row.beside("XDP_DROP", Some(0.45), Some(Target::AtLeast(0.8))));
         section.rows.push(Row::failed("pktgen", &anyhow::anyhow!("no | there")));
-        Report { machine: vec!["a machine".into()], sections: vec![section] }
+        let mut plain = Section::new("growth", "Loading", ["s"]);
+        plain.rows.push(Row::new("10000 targets", [Some(1.5)]));
+        let failed = Section::failed("encode", "Encoding", "nothing there");
+        Report { machine: vec!["a machine".into()], sections: vec![section, plain, failed] }
     }
 
     #[test]
@@ -114,7 +117,10 @@ mod tests {
         let text = markdown(&report());
         let cells = |line: &str| line.replace("\\|", "").matches('|').count();
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
-        assert_eq!(rows.len(), 5, "{text}");
+        assert_eq!(rows.len(), 5 + 3 + 3, "{text}");
+        for table in [&rows[5..8], &rows[8..]] {
+            assert!(table.iter().all(|row| cells(row) == cells(table[0])), "{text}");
+        }
         assert!(rows[..4].iter().all(|row| cells(row) == cells(rows[0])), "{text}");
         assert!(rows[3].contains("| 0.45 | XDP_DROP | &gt;= 0.80 | **NOT reached** |"), "{text}");
         assert!(rows[4].contains("not measured: no \\| there"), "{text}");

@@ -22,8 +22,6 @@ use timer::Timer;
 /// This part of the bench.
 pub const PART: &str = "kernel";
 
-/// Targets in the tables.
-const TARGETS: [usize; 5] = [1, 1_000, 10_000, 100_000, 1_000_000];
 /// The number of targets at which a figure is held against its reference.
 const GATE: usize = 10_000;
 /// Long enough for the headers of both families.
@@ -42,11 +40,11 @@ fn one_family(family: Family, effort: Effort, doing: &mut dyn FnMut(&str)) -> Re
             "In the kernel, {}, ns a packet more than a program that drops (a hit: that makes room for the FrameHeader)",
             family.name()
         ),
-        TARGETS.map(|targets| format!("{targets} targets")),
+        effort.tables.iter().map(|targets| format!("{targets} targets")),
     );
     // By case: the figure and its reference for every number of targets.
     let mut found: Vec<Vec<Option<Timed>>> = vec![Vec::new(); CASES.len()];
-    for targets in TARGETS {
+    for targets in effort.tables.iter().copied() {
         for kind in Kind::ALL {
             doing(&format!("in the kernel: {}, {targets} targets, {}", family.name(), kind.name()));
             let cases: Vec<usize> = (0..CASES.len()).filter(|place| CASES[*place].0 == kind).collect();
@@ -62,16 +60,17 @@ fn one_family(family: Family, effort: Effort, doing: &mut dyn FnMut(&str)) -> Re
             }
         }
     }
-    let drop = TARGETS.iter().position(|targets| *targets == GATE).and_then(|gate| found[0].get(gate).copied()?);
+    let gate = effort.tables.iter().position(|targets| *targets == GATE);
+    let at_gate = |timed: &[Option<Timed>]| gate.and_then(|gate| timed.get(gate).copied()?);
     for ((kind, case), timed) in CASES.into_iter().zip(&found) {
         let figures = timed.iter().map(|timed| timed.map(|timed| timed.whole - timed.reference));
         let row = Row::new(format!("{}{}", case.name(), kind.words()), figures);
-        let gate = TARGETS.iter().position(|targets| *targets == GATE).and_then(|gate| timed.get(gate).copied()?);
+        let gate = at_gate(timed);
         let reference = if case.is_hit() { "makes room" } else { "drops" };
         let words = gate.map(|gate| format!("a program that {reference}, {:.0} ns, at {GATE}", gate.reference));
         section.rows.push(row.beside(words.unwrap_or_default(), gate.map(|gate| gate.whole / gate.reference), None));
     }
-    if let Some(drop) = drop {
+    if let Some(drop) = found.first().and_then(|timed| at_gate(timed)) {
         section.notes.push(format!(
             "A program that drops takes {:.0} ns here, the entry that calls it and writes the addresses included.",
             drop.reference

@@ -47,6 +47,8 @@ pub struct Effort {
     pub repeats: u32,
     /// Rounds of the whole way with more of everything.
     pub growth_repeats: u32,
+    /// Numbers of targets in the tables of the XDP program alone. 10,000 is among them.
+    pub tables: &'static [usize],
     /// The most targets of the whole way: a million take minutes to load.
     pub most_targets: u32,
     /// How long the sender sends in each.
@@ -57,22 +59,24 @@ impl Effort {
     /// What figures are quoted by.
     pub const FULL: Self = Self {
         rounds: 7,
-        runs: 1_000_000,
-        pairs: 41,
+        runs: 500_000,
+        pairs: 31,
         pair_runs: 100_000,
         repeats: 5,
         growth_repeats: 3,
-        most_targets: 1_000_000,
+        tables: &[1, 1_000, 10_000, 100_000, 1_000_000],
+        most_targets: 100_000,
         time: Duration::from_secs(1),
     };
     /// For a first look.
     pub const QUICK: Self = Self {
         rounds: 5,
         runs: 100_000,
-        pairs: 15,
+        pairs: 11,
         pair_runs: 50_000,
         repeats: 1,
         growth_repeats: 1,
+        tables: &[1, 10_000, 1_000_000],
         most_targets: 100_000,
         time: Duration::from_millis(500),
     };

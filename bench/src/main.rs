@@ -59,6 +59,9 @@ struct Arguments {
     /// Fewer and shorter rounds.
     #[arg(long)]
     quick: bool,
+    /// Also a million targets on the whole way, which take minutes to load.
+    #[arg(long)]
+    million: bool,
     /// These parts alone.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -102,8 +105,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     Namespace::sweep()?;
     let writ =
         arguments.writ.canonicalize().with_context(|| format!("{}: build it first", arguments.writ.display()))?;
+    let mut effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
+    if arguments.million {
+        effort.most_targets = 1_000_000;
+    }
     let bench = Bench {
-        effort: if arguments.quick { Effort::QUICK } else { Effort::FULL },
+        effort,
         subject: Subject { writ, ring: arguments.ring, batch: None, generator: arguments.generator },
         criterion: arguments.criterion.clone(),
         batch: if arguments.batch.is_empty() { BATCHES.to_vec() } else { arguments.batch.clone() },

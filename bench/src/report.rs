@@ -96,7 +96,8 @@ impl Section {
     /// A part, or a section of it, that could not be measured.
     pub fn failed(part: &'static str, title: impl Into<String>, why: impl Into<String>) -> Self {
         let row = Row { name: "not measured".into(), failed: Some(why.into()), ..Row::default() };
-        Self { part, title: title.into(), rows: vec![row], ..Self::default() }
+        // A column for the reason.
+        Self { part, title: title.into(), columns: vec![String::new()], rows: vec![row], ..Self::default() }
     }
 }
 

@@ -11,6 +11,9 @@ pub(crate) struct Arguments {
     /// Fewer and shorter rounds: for a first look, not for figures to quote.
     #[arg(long)]
     quick: bool,
+    /// Also a million targets on the whole way, which take minutes to load.
+    #[arg(long)]
+    million: bool,
     /// These parts alone: encode, kernel, filter, inline, latency, growth, instructions, batch.
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     only: Vec<String>,
@@ -76,8 +79,10 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     if arguments.write_docs {
         bench.arg("--page").arg(workspace::root()?.join("docs/performance.md"));
     }
-    if arguments.quick {
-        bench.arg("--quick");
+    for (flag, is_set) in [("--quick", arguments.quick), ("--million", arguments.million)] {
+        if is_set {
+            bench.arg(flag);
+        }
     }
     Ok(bench.status()?.success())
 }
