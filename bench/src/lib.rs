@@ -39,8 +39,13 @@ impl Effort {
     pub const QUICK: Self = Self { rounds: 7, runs: 200_000, repeats: 3, time: Duration::from_secs(1) };
 }
 
-/// Keeps this thread, and what it starts, on the n-th of the processors that it may use.
+/// Keeps this thread, and what it starts, on the n-th of the machine's processors that it may use, wherever the process
+/// that started this one was kept.
 pub fn pin(n: usize) -> Result<()> {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    // The kernel cuts this to the processors that there are and that the cpuset allows.
+    sched_setaffinity(None, &all).context("a processor cannot be chosen")?;
     let (allowed, mut wanted) = (sched_getaffinity(None)?, CpuSet::new());
     let cpu = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).nth(n);
     wanted.set(cpu.with_context(|| format!("{} processors are needed: one that sends, one for user space", n + 1))?);
