@@ -14,7 +14,7 @@ use crate::scratch::Scratch;
 const MMAPABLE: u32 = 1 << 10;
 
 #[map]
-pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::FAMILIES, MMAPABLE);
+pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::PLACES, MMAPABLE);
 
 #[map]
 pub static WRIT_FILTER: Array<u64> = Array::with_max_entries(512, MMAPABLE);
@@ -72,15 +72,4 @@ pub fn look_inside() -> bool {
 pub fn cpus() -> u32 {
     // SAFETY: a reference to a static is good for a read.
     unsafe { core::ptr::read_volatile(&raw const WRIT_CPUS) }
-}
-
-/// How many words the filter has, less one; set at load.
-#[unsafe(no_mangle)]
-static WRIT_FILTERLAST: u32 = 511;
-
-/// [`WRIT_FILTERLAST`], as it is at run time.
-#[inline(always)]
-pub fn filter_last() -> u32 {
-    // SAFETY: a reference to a static is good for a read.
-    unsafe { core::ptr::read_volatile(&raw const WRIT_FILTERLAST) }
 }

@@ -32,8 +32,9 @@ impl Prefixes {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, TableError> {
         let v4 = HashMap::try_from(take_map(ebpf, maps::PREFIXES_V4)?).map_err(refused(maps::PREFIXES_V4))?;
         let v6 = HashMap::try_from(take_map(ebpf, maps::PREFIXES_V6)?).map_err(refused(maps::PREFIXES_V6))?;
-        let lengths = Lengths::new(map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<u64>())?);
-        let filter = Filter::new(map_array(ebpf, maps::FILTER, size_of::<u64>())?);
+        let before = || map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<u64>());
+        let lengths = Lengths::new(before()?);
+        let filter = Filter::new(map_array(ebpf, maps::FILTER, size_of::<u64>())?, before()?);
         Ok(Self { v4, v6, lengths, filter })
     }
 
