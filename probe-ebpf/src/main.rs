@@ -46,24 +46,28 @@ use crate::slots::Fate;
 
 /// For a tap port: what hits no target is dropped.
 #[xdp]
+#[inline(always)]
 pub fn writ_drop(ctx: XdpContext) -> u32 {
     decide(&ctx, XDP_DROP)
 }
 
 /// For a shared port: what hits no target goes on to the host's network stack.
 #[xdp]
+#[inline(always)]
 pub fn writ_pass(ctx: XdpContext) -> u32 {
     decide(&ctx, XDP_PASS)
 }
 
 /// For a port that mirrors send to in tunnels: what is no such tunnel is dropped.
 #[xdp]
+#[inline(always)]
 pub fn writ_tun_drop(ctx: XdpContext) -> u32 {
     decide_mirrored(&ctx, XDP_DROP)
 }
 
 /// The same, on a port that the host uses too: what is no such tunnel goes on to the host's network stack.
 #[xdp]
+#[inline(always)]
 pub fn writ_tun_pass(ctx: XdpContext) -> u32 {
     decide_mirrored(&ctx, XDP_PASS)
 }
@@ -100,7 +104,7 @@ fn decide_mirrored(ctx: &XdpContext, on_miss: u32) -> u32 {
 #[inline(always)]
 fn begin(ctx: &XdpContext) -> Option<(Counters, u32)> {
     let counters = Counters::of_this_cpu()?;
-    let length = packet::length(ctx);
+    let length = packet::length_of_one_buffer(ctx);
     counters.count(ProbeCounter::Frames);
     counters.add(ProbeCounter::Bytes, u64::from(length));
     Some((counters, length))

@@ -76,6 +76,14 @@ impl FilterMark {
         Self { hash: hash ^ hash >> 32 }
     }
 
+    /// The same of one number that is spread enough by one multiplication: its low bits reach all above them, and the upper
+    /// ones come down to the low.
+    #[inline(always)]
+    pub(crate) const fn of_one(number: u64) -> Self {
+        let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self { hash: hash ^ hash >> 32 }
+    }
+
     /// Which word of the filter. `last` is the number of words in use, a power of two, less one.
     #[inline(always)]
     pub const fn word(self, last: u32) -> u32 {
