@@ -18,6 +18,10 @@ use xsk_rs::{FillQueue, FrameDesc, RxQueue, Socket, Umem};
 const BUSY_TRIES: u32 = 40;
 const BUSY_WAIT: Duration = Duration::from_millis(50);
 
+/// So many frames ahead of the one that is looked at, memory is asked for: another processor wrote it, and to wait for one
+/// frame after the other costs more than all else that is done for it.
+const AHEAD: usize = 8;
+
 /// An AF_XDP socket on one receive queue.
 pub struct RingSource {
     interface: String,
@@ -27,6 +31,7 @@ pub struct RingSource {
     umem: Umem,
     located: Vec<Located>,
     spin: Duration,
+    pause: Duration,
     next_number: u64,
     counts: SourceStatistics,
 }
@@ -110,14 +115,21 @@ impl RingSource {
             refuse(chain(error.as_ref()), remedy)
         })?;
 
+        // A frame that finds no place in the receive ring is of no use in copy mode: what circulates is what can wait there,
+        // so that less memory stays in the caches. In zero-copy mode the NIC's own ring holds frames too.
+        let stock = match settings.bind {
+            BindMode::Copy => ring.receive.saturating_add(ring.batch),
+            BindMode::ZeroCopy => ring.frames,
+        };
         let mut source = Self {
             interface: interface.to_owned(),
             queue,
-            pool: FramePool::new(frames, ring.frame_size, ring.batch as usize),
+            pool: FramePool::new(frames, ring.frame_size, ring.batch as usize, stock),
             rings: XskRings { receive, fill },
             umem,
             located: Vec::with_capacity(ring.batch as usize),
             spin: Duration::from_micros(ring.spin_us.into()),
+            pause: Duration::from_micros(ring.pause_us.into()),
             next_number: 0,
             counts: SourceStatistics::default(),
         };
@@ -158,7 +170,13 @@ impl RingSource {
             }
             self.pool.receive(&mut self.rings)?;
         }
+        for ahead in self.pool.batch().iter().take(AHEAD) {
+            prefetch(&self.umem, ahead);
+        }
         for (place, frame) in self.pool.batch().iter().enumerate() {
+            if let Some(ahead) = self.pool.batch().get(place + AHEAD) {
+                prefetch(&self.umem, ahead);
+            }
             // SAFETY: the frame is of this memory, in the pool's batch, and checked not to leave its place; the pool is
             // not touched while the bytes are looked at.
             let bytes = unsafe { self.umem.data(frame) }.contents();
@@ -187,10 +205,14 @@ impl RingSource {
         }
         let begun = Instant::now();
         while begun.elapsed() < limit {
+            if self.pause.is_zero() {
+                std::hint::spin_loop();
+            } else {
+                thread::sleep(self.pause);
+            }
             if self.pool.receive(&mut self.rings)? > 0 {
                 return Ok(true);
             }
-            std::hint::spin_loop();
         }
         Ok(false)
     }
@@ -218,6 +240,23 @@ impl Source for RingSource {
         }
         counts
     }
+}
+
+/// Asks for a frame's cache lines.
+fn prefetch(umem: &Umem, frame: &FrameDesc) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
+        // SAFETY: the frame is of this memory and in the pool's batch, and nobody writes to it meanwhile.
+        let bytes = unsafe { umem.data(frame) }.contents();
+        for line in bytes.chunks(LINE) {
+            // SAFETY: a prefetch is no access, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _no_stable_way = (umem, frame);
 }
 
 fn bind_patiently(

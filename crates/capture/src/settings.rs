@@ -129,14 +129,27 @@ pub struct RingSettings {
     pub batch: u32,
     /// Whether the driver sleeps until it is woken. Saves a core on some drivers.
     pub need_wakeup: bool,
-    /// How long an idle worker looks for frames before it sleeps, in microseconds. Being woken costs more than a packet
-    /// where hits come a few microseconds apart; 0 sleeps at once, and saves power where they are rare.
+    /// How long an idle worker looks for frames before it sleeps until it is woken, in microseconds. Being woken costs the
+    /// processor that receives more than a packet where hits come a few microseconds apart; 0 sleeps at once, and saves
+    /// power where they are rare.
     pub spin_us: u32,
+    /// The pause between two such looks, in microseconds. Frames that come meanwhile are taken together, and the ring's
+    /// memory does not move between two processors for each of them; so long, and the kernel's timer slack, can a frame
+    /// wait. 0 looks without a pause, which needs a processor for each worker.
+    pub pause_us: u32,
 }
 
 impl Default for RingSettings {
     fn default() -> Self {
-        Self { receive: 8192, frames: 16_384, frame_size: 2048, batch: 64, need_wakeup: true, spin_us: 50 }
+        Self {
+            receive: 8192,
+            frames: 16_384,
+            frame_size: 2048,
+            batch: 64,
+            need_wakeup: true,
+            spin_us: 1000,
+            pause_us: 50,
+        }
     }
 }
 
@@ -278,6 +291,13 @@ impl RingSettings {
                 "write at most 1000000, which never lets the core rest",
             ));
         }
+        if self.pause_us > 10_000 {
+            return Err(SettingsError::new(
+                "ring.pause_us",
+                format!("{} microseconds", self.pause_us),
+                "write at most 10000, or the ring fills meanwhile",
+            ));
+        }
         if self.batch == 0 || self.batch > self.receive {
             return Err(SettingsError::new(
                 "ring.batch",
@@ -368,6 +388,7 @@ mod tests {
         assert_eq!(fault(|s| s.ring.frame_size = 9000), "ring.frame_size");
         assert_eq!(fault(|s| s.ring.batch = 0), "ring.batch");
         assert_eq!(fault(|s| s.ring.spin_us = 2_000_000), "ring.spin_us");
+        assert_eq!(fault(|s| s.ring.pause_us = 20_000), "ring.pause_us");
         let tables = KernelSettings { sockets: 0, ..KernelSettings::default() };
         assert_eq!(tables.validate().unwrap_err().field, "sockets");
         for filter_bytes in [0, 2048, 3 << 20, 1 << 29] {

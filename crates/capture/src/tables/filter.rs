@@ -102,7 +102,8 @@ impl Filter {
 
     fn clear_unused(&self) {
         for (index, counts) in self.counts.chunks_exact(u64::BITS as usize).enumerate() {
-            let used = (0..u64::BITS).zip(counts).filter(|(_, count)| **count > 0).fold(0, |bits, (bit, _)| bits | 1 << bit);
+            let used =
+                (0..u64::BITS).zip(counts).filter(|(_, count)| **count > 0).fold(0, |bits, (bit, _)| bits | 1 << bit);
             if let Some(word) = self.words.word(index, 0) {
                 word.store(used, Ordering::SeqCst);
             }
