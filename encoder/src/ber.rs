@@ -44,6 +44,32 @@ const fn widened([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u8; 16] {
     [0, a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0]
 }
 
+/// Octets that were encoded before, in a form that is copied fast: so many at once as most have.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    whole: Box<[u8]>,
+    /// Its first octets, padded.
+    padded: [u8; Self::AT_ONCE],
+}
+
+impl Prepared {
+    const AT_ONCE: usize = 64;
+
+    pub(crate) fn len(&self) -> usize {
+        self.whole.len()
+    }
+}
+
+impl From<Vec<u8>> for Prepared {
+    fn from(octets: Vec<u8>) -> Self {
+        let mut padded = [0; Self::AT_ONCE];
+        for (place, octet) in padded.iter_mut().zip(&octets) {
+            *place = *octet;
+        }
+        Self { whole: octets.into(), padded }
+    }
+}
+
 /// Writes values one behind the other into a buffer of the caller.
 pub(crate) struct Writer<'a> {
     room: &'a mut [u8],
@@ -59,6 +85,15 @@ impl<'a> Writer<'a> {
     pub(crate) fn octets(&mut self, octets: &[u8]) -> Result<(), NoRoom> {
         self.room.split_off_mut(..octets.len()).ok_or(NoRoom)?.copy_from_slice(octets);
         Ok(())
+    }
+
+    /// Octets that were encoded before.
+    #[inline]
+    pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {
+        match octets.len() {
+            length @ ..=Prepared::AT_ONCE => self.some(&octets.padded, length),
+            _ => self.octets(&octets.whole),
+        }
     }
 
     /// The first `length` of a few octets. To copy all of them is cheaper than to ask how many, and what is too much is

@@ -6,9 +6,8 @@
 use std::net::IpAddr;
 
 use super::{Direction, Flow, Intercept};
-use crate::UtcMicros;
 use crate::ber::{NoRoom, Unsigned, Writer, tlv_octets};
-use crate::time::{GeneralizedTime, digits};
+use crate::time::{Stamp, digits};
 
 // Identifier octets (X.690, 8.1.2): universal SEQUENCE, context tags primitive and constructed.
 const SEQUENCE: u8 = 0x30;
@@ -33,12 +32,12 @@ impl Intercept {
     pub fn content(
         &self,
         out: &mut [u8],
-        time: UtcMicros,
+        time: impl Into<Stamp>,
         direction: Direction,
         sequence: u64,
         packet: &[u8],
     ) -> Result<usize, NoRoom> {
-        let time = time.generalized();
+        let time: Stamp = time.into();
         let sequence = Unsigned::new(sequence);
 
         let header =
@@ -54,8 +53,8 @@ impl Intercept {
         let mut writer = Writer::new(head);
         writer.header(SEQUENCE, apdu)?;
         writer.header(constructed(0), header)?;
-        writer.octets(&self.correlation_info)?;
-        writer.some_value(primitive(1), &time.text, time.length)?;
+        writer.prepared(&self.correlation_info)?;
+        writer.some_value(primitive(1), &time.text(), time.length)?;
         writer.value(primitive(2), &[direction as u8])?;
         writer.some_value(primitive(3), &sequence.octets, sequence.length)?;
         writer.header(primitive(1), packet.len())?;
@@ -63,19 +62,17 @@ impl Intercept {
     }
 
     /// Octets that [`content`](Self::content) needs at most for a packet of `length` octets.
-    pub const fn content_bound(&self, length: usize) -> usize {
-        let header = self.correlation_info.len()
-            + tlv_octets(GeneralizedTime::LONGEST)
-            + DIRECTION_OCTETS
-            + tlv_octets(Unsigned::LONGEST);
+    pub fn content_bound(&self, length: usize) -> usize {
+        let header =
+            self.correlation_info.len() + tlv_octets(Stamp::LONGEST) + DIRECTION_OCTETS + tlv_octets(Unsigned::LONGEST);
         tlv_octets(tlv_octets(header) + tlv_octets(length))
     }
 
     /// Writes a Packet-Data-Header-Report of one packet of `flow` (CmII) to the front of `out` and says how long it is.
     ///
     /// A buffer of [`header_report_bound`](Self::header_report_bound) octets is always enough.
-    pub fn header_report(&self, out: &mut [u8], time: UtcMicros, flow: &Flow) -> Result<usize, NoRoom> {
-        let time = time.generalized();
+    pub fn header_report(&self, out: &mut [u8], time: impl Into<Stamp>, flow: &Flow) -> Result<usize, NoRoom> {
+        let time: Stamp = time.into();
         let stream_id = flow.stream_id();
         let flow_label = flow.flow_label.map(|label| Decimal::new(label.get()));
         let source = Address::new(flow.source, flow_label.as_ref());
@@ -97,9 +94,9 @@ impl Intercept {
         writer.header(SEQUENCE, protocol)?;
         writer.octets(&CMII_PROTOCOL)?;
         writer.header(constructed(10), report)?;
-        writer.octets(&self.message_head)?;
-        writer.some_value(primitive(2), &time.text, time.length)?;
-        writer.octets(&self.report_content_identifier)?;
+        writer.prepared(&self.message_head)?;
+        writer.some_value(primitive(2), &time.text(), time.length)?;
+        writer.prepared(&self.report_content_identifier)?;
         writer.header(constructed(4), header_set)?;
         writer.header(constructed(0), tlv_octets(stream_id.len()))?;
         writer.value(primitive(0), &stream_id)?;
@@ -113,11 +110,11 @@ impl Intercept {
     }
 
     /// Octets that [`header_report`](Self::header_report) needs at most.
-    pub const fn header_report_bound(&self) -> usize {
+    pub fn header_report_bound(&self) -> usize {
         let header_set =
             tlv_octets(tlv_octets(16)) + 2 * tlv_octets(Address::LONGEST) + 2 * tlv_octets(Decimal::LONGEST);
         let report = self.message_head.len()
-            + tlv_octets(GeneralizedTime::LONGEST)
+            + tlv_octets(Stamp::LONGEST)
             + self.report_content_identifier.len()
             + tlv_octets(header_set);
         tlv_octets(CMII_PROTOCOL.len() + tlv_octets(report))
