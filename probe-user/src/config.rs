@@ -70,7 +70,8 @@ fn default_runtime() -> PathBuf {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spool {
-    /// Number of segments for each endpoint.
+    /// Number of segments for each endpoint. Many small ones are better than few large ones: those that were used last are
+    /// used again first, so while the agency keeps up only a few of them take room in the processor's caches.
     pub segments: u32,
     /// Bytes of one segment.
     pub segment_bytes: u32,
@@ -80,7 +81,7 @@ pub struct Spool {
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { segments: 16, segment_bytes: 4 << 20, drain_seconds: 10 }
+        Self { segments: 64, segment_bytes: 1 << 20, drain_seconds: 10 }
     }
 }
 
