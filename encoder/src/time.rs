@@ -89,7 +89,7 @@ impl UtcMicros {
 /// left the store buffer, and the processor then waits for every store of the PDU before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    words: [u64; 3],
+    pub(crate) words: [u64; 3],
     pub(crate) length: usize,
 }
 
@@ -118,16 +118,6 @@ impl Stamp {
         let kept = 6 - zeros;
         let fraction = fraction & (1 << (8 * kept)) - 1 | u64::from(b'Z') << (8 * kept);
         Self { words: [date, time | fraction << 56, fraction >> 8], length: 16 + kept as usize }
-    }
-
-    /// Its characters, padded.
-    #[inline]
-    pub(crate) fn text(&self) -> [u8; 24] {
-        let mut text = [0; 24];
-        for (room, word) in text.as_chunks_mut::<8>().0.iter_mut().zip(self.words) {
-            *room = word.to_le_bytes();
-        }
-        text
     }
 }
 
@@ -206,7 +196,7 @@ mod tests {
 
     fn generalized(micros: i64) -> String {
         let time = UtcMicros::new(micros).unwrap().generalized();
-        String::from_utf8(time.text()[..time.length].to_vec()).unwrap()
+        String::from_utf8(time.words.map(u64::to_le_bytes).concat()[..time.length].to_vec()).unwrap()
     }
 
     #[test]

@@ -54,9 +54,9 @@ impl Intercept {
         writer.header(SEQUENCE, apdu)?;
         writer.header(constructed(0), header)?;
         writer.prepared(&self.correlation_info)?;
-        writer.some_value(primitive(1), &time.text(), time.length)?;
-        writer.value(primitive(2), &[direction as u8])?;
-        writer.some_value(primitive(3), &sequence.octets, sequence.length)?;
+        writer.words(primitive(1), time.words, time.length)?;
+        writer.words(primitive(2), [direction as u64], 1)?;
+        writer.unsigned(primitive(3), &sequence)?;
         writer.header(primitive(1), packet.len())?;
         Ok(total)
     }
@@ -95,7 +95,7 @@ impl Intercept {
         writer.octets(&CMII_PROTOCOL)?;
         writer.header(constructed(10), report)?;
         writer.prepared(&self.message_head)?;
-        writer.some_value(primitive(2), &time.text(), time.length)?;
+        writer.words(primitive(2), time.words, time.length)?;
         writer.prepared(&self.report_content_identifier)?;
         writer.header(constructed(4), header_set)?;
         writer.header(constructed(0), tlv_octets(stream_id.len()))?;
@@ -103,8 +103,8 @@ impl Intercept {
         source.write(&mut writer, constructed(1))?;
         destination.write(&mut writer, constructed(2))?;
         if let Some((from, to)) = &ports {
-            writer.some_value(primitive(3), &from.digits, from.length)?;
-            writer.some_value(primitive(4), &to.digits, to.length)?;
+            writer.words(primitive(3), [from.digits], from.length)?;
+            writer.words(primitive(4), [to.digits], to.length)?;
         }
         Ok(total)
     }
@@ -123,7 +123,8 @@ impl Intercept {
 
 /// The contents of an IPAddress: address, an allocationMethod of unknown, perhaps a flow label.
 struct Address<'a> {
-    bits: [u8; 16],
+    /// The first octet in the lowest place.
+    words: [u64; 2],
     /// Tag in IpAddress and octets of the address.
     tag: u8,
     length: usize,
@@ -139,11 +140,14 @@ impl<'a> Address<'a> {
     fn new(address: IpAddr, flow_label: Option<&'a Decimal>) -> Self {
         match address {
             IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                let bits = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-                Self { bits, tag: 1, length: 4, flow_label }
+                let words = [u32::from_le_bytes(v4.octets()).into(), 0];
+                Self { words, tag: 1, length: 4, flow_label }
             }
-            IpAddr::V6(v6) => Self { bits: v6.octets(), tag: 2, length: 16, flow_label },
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                let words = [((bits >> 64) as u64).swap_bytes(), (bits as u64).swap_bytes()];
+                Self { words, tag: 2, length: 16, flow_label }
+            }
         }
     }
 
@@ -156,18 +160,18 @@ impl<'a> Address<'a> {
     fn write(&self, writer: &mut Writer<'_>, identifier: u8) -> Result<(), NoRoom> {
         writer.header(identifier, self.octets())?;
         writer.header(constructed(0), tlv_octets(self.length))?;
-        writer.some_value(primitive(self.tag), &self.bits, self.length)?;
+        writer.words(primitive(self.tag), self.words, self.length)?;
         writer.octets(&Self::ALLOCATION_UNKNOWN)?;
         match self.flow_label {
-            Some(label) => writer.some_value(primitive(2), &label.digits, label.length),
+            Some(label) => writer.words(primitive(2), [label.digits], label.length),
             None => Ok(()),
         }
     }
 }
 
-/// A port or a flow label as decimal digits, without leading zeros, from the front of 8.
+/// A port or a flow label as decimal digits, without leading zeros, the first in the lowest octet.
 struct Decimal {
-    digits: [u8; 8],
+    digits: u64,
     length: usize,
 }
 
@@ -180,6 +184,6 @@ impl Decimal {
         let digits = u64::from_be_bytes(digits(number));
         // Octets from the first that is not '0' on, at least one.
         let zeros = ((digits ^ 0x3030_3030_3030_3030) | 1).leading_zeros() / 8;
-        Self { digits: (digits << (8 * zeros)).to_be_bytes(), length: 8 - zeros as usize }
+        Self { digits: (digits << (8 * zeros)).swap_bytes(), length: 8 - zeros as usize }
     }
 }
