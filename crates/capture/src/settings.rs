@@ -163,7 +163,8 @@ pub struct KernelSettings {
     pub addresses_v4: u32,
     /// IPv6 addresses and prefixes of all targets.
     pub addresses_v6: u32,
-    /// Memory of the filter before the tables of addresses: a power of two. 2 MiB let 1 in 140 bystanders through to
+    /// Memory of the filter before the tables of addresses, at most: a power of two. As much of it is in use as there are
+    /// addresses for, a page at first. 2 MiB let 1 in 140 bystanders through to
     /// the tables at a million targets, and next to none at a thousand.
     pub filter_bytes: u32,
     /// Queues of all interfaces.
