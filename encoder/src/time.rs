@@ -116,7 +116,7 @@ impl Stamp {
             return Self { words, length: 15 };
         }
         let kept = 6 - zeros;
-        let fraction = fraction & (1 << (8 * kept)) - 1 | u64::from(b'Z') << (8 * kept);
+        let fraction = fraction & ((1 << (8 * kept)) - 1) | u64::from(b'Z') << (8 * kept);
         Self { words: [date, time | fraction << 56, fraction >> 8], length: 16 + kept as usize }
     }
 }
