@@ -18,9 +18,9 @@ pub(crate) const fn tlv_octets(length: usize) -> usize {
     1 + length_octets(length) + length
 }
 
-/// A number as the contents of an INTEGER: two's complement, minimal, so 1 to 9 octets, from the front of 16.
+/// A number as the contents of an INTEGER: two's complement, minimal, so 1 to 9 octets.
 pub(crate) struct Unsigned {
-    pub(crate) octets: [u8; 16],
+    number: u64,
     pub(crate) length: usize,
 }
 
@@ -30,21 +30,40 @@ impl Unsigned {
     #[inline]
     pub(crate) const fn new(number: u64) -> Self {
         // One octet more than is full of bits: the top bit of the first would read as a sign.
-        let length = (u64::BITS - number.leading_zeros()) as usize / 8 + 1;
-        let [a, b, c, d, e, f, g, h] = match length {
-            1..=8 => (number << (8 * (8 - length))).to_be_bytes(),
-            _ => return Self { octets: widened(number.to_be_bytes()), length },
-        };
-        Self { octets: [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0], length }
+        Self { number, length: (u64::BITS - number.leading_zeros()) as usize / 8 + 1 }
     }
 }
 
-/// Behind a leading zero.
-const fn widened([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u8; 16] {
-    [0, a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0]
+/// Octets that were encoded before, in a form that is copied fast: so many at once as most have.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    whole: Box<[u8]>,
+    /// Its first octets, padded.
+    padded: [u8; Self::AT_ONCE],
+}
+
+impl Prepared {
+    const AT_ONCE: usize = 64;
+
+    pub(crate) fn len(&self) -> usize {
+        self.whole.len()
+    }
+}
+
+impl From<Vec<u8>> for Prepared {
+    fn from(octets: Vec<u8>) -> Self {
+        let mut padded = [0; Self::AT_ONCE];
+        for (place, octet) in padded.iter_mut().zip(&octets) {
+            *place = *octet;
+        }
+        Self { whole: octets.into(), padded }
+    }
 }
 
 /// Writes values one behind the other into a buffer of the caller.
+///
+/// Small pieces are put together in registers, and not in arrays: what is written in pieces and read back as a whole before
+/// it has left the store buffer makes the processor wait for every store before it, those of the payload included.
 pub(crate) struct Writer<'a> {
     room: &'a mut [u8],
 }
@@ -61,6 +80,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Octets that were encoded before.
+    #[inline]
+    pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {
+        match octets.len() {
+            length @ ..=Prepared::AT_ONCE => self.some(&octets.padded, length),
+            _ => self.octets(&octets.whole),
+        }
+    }
+
     /// The first `length` of a few octets. To copy all of them is cheaper than to ask how many, and what is too much is
     /// written over by what follows; only at the very end is there no room for that.
     #[inline]
@@ -73,20 +101,51 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The first `length` octets of a word, its lowest octet first. As with [`Writer::some`], all eight are written where there
+    /// is room.
+    #[inline(always)]
+    pub(crate) fn word(&mut self, word: u64, length: usize) -> Result<(), NoRoom> {
+        let octets = word.to_le_bytes();
+        match self.room.first_chunk_mut() {
+            Some(room) => *room = octets,
+            None => {
+                for (room, octet) in self.room.get_mut(..length).ok_or(NoRoom)?.iter_mut().zip(octets) {
+                    *room = octet;
+                }
+            }
+        }
+        self.room.split_off_mut(..length).ok_or(NoRoom)?;
+        Ok(())
+    }
+
     /// Identifier and length of a value whose contents follow.
     #[inline]
     pub(crate) fn header(&mut self, identifier: u8, length: usize) -> Result<(), NoRoom> {
-        let [.., third, second, first] = length.to_be_bytes();
+        let (identifier_word, length_word) = (u64::from(identifier), length as u64);
         match length {
-            0..0x80 => self.octets(&[identifier, first]),
-            0x80..0x100 => self.octets(&[identifier, 0x81, first]),
-            0x100..0x1_0000 => self.octets(&[identifier, 0x82, second, first]),
-            0x1_0000..0x100_0000 => self.octets(&[identifier, 0x83, third, second, first]),
+            0..0x80 => self.word(identifier_word | length_word << 8, 2),
+            0x80..0x100 => self.word(identifier_word | 0x81 << 8 | length_word << 16, 3),
+            0x100..0x1_0000 => {
+                self.word(identifier_word | 0x82 << 8 | u64::from((length as u16).swap_bytes()) << 16, 4)
+            }
             _ => {
                 let octets = length_octets(length) - 1;
                 self.octets(&[identifier, 0x80 | octets as u8])?;
                 let number = length.to_be_bytes();
                 self.octets(number.get(number.len() - octets..).unwrap_or(&number))
+            }
+        }
+    }
+
+    /// An INTEGER whole.
+    #[inline]
+    pub(crate) fn unsigned(&mut self, identifier: u8, number: &Unsigned) -> Result<(), NoRoom> {
+        self.header(identifier, number.length)?;
+        match number.length {
+            length @ ..=8 => self.word((number.number << (8 * (8 - length))).swap_bytes(), length),
+            _ => {
+                self.octets(&[0])?;
+                self.word(number.number.swap_bytes(), 8)
             }
         }
     }
@@ -98,15 +157,21 @@ impl<'a> Writer<'a> {
         self.octets(contents)
     }
 
-    /// A value whole, whose contents are the first `length` of a few octets.
+    /// A value whole, whose contents are the first `length` octets of a few words.
     #[inline]
-    pub(crate) fn some_value<const N: usize>(
+    pub(crate) fn words<const N: usize>(
         &mut self,
         identifier: u8,
-        contents: &[u8; N],
+        contents: [u64; N],
         length: usize,
     ) -> Result<(), NoRoom> {
         self.header(identifier, length)?;
-        self.some(contents, length)
+        let mut rest = length;
+        for word in contents {
+            let these = rest.min(8);
+            self.word(word, these)?;
+            rest -= these;
+        }
+        Ok(())
     }
 }

@@ -12,4 +12,4 @@ pub mod t1_ias;
 mod time;
 
 pub use ber::NoRoom;
-pub use time::{TimeOutOfRange, UtcMicros};
+pub use time::{Stamp, Stamper, TimeOutOfRange, UtcMicros};

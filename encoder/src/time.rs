@@ -67,21 +67,90 @@ impl UtcMicros {
 
     /// The GeneralizedTime of DER (X.690, 11.7): to the second, a fraction only if it is not zero and without trailing
     /// zeros, then `Z`.
-    #[inline]
-    pub(crate) fn generalized(self) -> GeneralizedTime {
-        let Civil { year, month, day, second_of_day, micros } = self.civil();
+    #[cfg(test)]
+    fn generalized(self) -> Stamp {
+        self.into()
+    }
+
+    /// The same to the second, as far as the fraction's point: `YYYYMMDD` and `HHMMSS.`
+    fn to_the_second(self) -> [u64; 2] {
+        let Civil { year, month, day, second_of_day, .. } = self.civil();
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        let mut text = *b"YYYYMMDDHHMMSS.ffffffZ\0\0";
-        text[..8].copy_from_slice(&digits(year * 10_000 + month * 100 + day));
-        text[8..14].copy_from_slice(&digits(hour * 10_000 + minute * 100 + second)[2..]);
-        text[15..21].copy_from_slice(&digits(micros)[2..]);
-        let mut length = GeneralizedTime::LONGEST;
-        if text[20] == b'0' {
-            let last = text[15..20].iter().rposition(|&digit| digit != b'0');
-            length = last.map_or(15, |last| last + 17);
-            text[length - 1] = b'Z';
+        let date = digits(year * 10_000 + month * 100 + day);
+        let time = digits(hour * 10_000 + minute * 100 + second);
+        [u64::from_le_bytes(date), u64::from_le_bytes(time) >> 16 | u64::from(b'.') << 48]
+    }
+}
+
+/// A moment as the handover prints it: a GeneralizedTime in DER, 15 characters without a fraction, up to 22 with
+/// microseconds.
+///
+/// In words, the first character in the lowest octet: pieces that are put together in memory are read back before they have
+/// left the store buffer, and the processor then waits for every store of the PDU before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub(crate) words: [u64; 3],
+    pub(crate) length: usize,
+}
+
+impl Stamp {
+    /// `YYYYMMDDHHMMSS.ffffffZ`
+    pub(crate) const LONGEST: usize = 22;
+
+    #[inline]
+    fn new([date, time]: [u64; 2], micros: u32) -> Self {
+        let fraction = u64::from_le_bytes(digits(micros)) >> 16;
+        if fraction >> 40 == u64::from(b'0') {
+            return Self::shorter([date, time], fraction);
         }
-        GeneralizedTime { text, length }
+        let words = [date, time | fraction << 56, fraction >> 8 | u64::from(b'Z') << 40];
+        Self { words, length: Self::LONGEST }
+    }
+
+    /// With a fraction that ends in a zero.
+    fn shorter([date, time]: [u64; 2], fraction: u64) -> Self {
+        // The highest octets of six that are '0'.
+        let zeros = ((fraction ^ 0x3030_3030_3030) << 16).leading_zeros().min(48) / 8;
+        if zeros == 6 {
+            let words = [date, time & 0xffff_ffff_ffff | u64::from(b'Z') << 48, 0];
+            return Self { words, length: 15 };
+        }
+        let kept = 6 - zeros;
+        let fraction = fraction & ((1 << (8 * kept)) - 1) | u64::from(b'Z') << (8 * kept);
+        Self { words: [date, time | fraction << 56, fraction >> 8], length: 16 + kept as usize }
+    }
+}
+
+impl From<UtcMicros> for Stamp {
+    fn from(time: UtcMicros) -> Self {
+        Self::new(time.to_the_second(), (time.0 as u64 % MICROS_PER_SECOND) as u32)
+    }
+}
+
+/// Prints moments that follow each other closely: all up to the second is kept from the last one.
+#[derive(Clone, Debug)]
+pub struct Stamper {
+    second: u64,
+    text: [u64; 2],
+}
+
+impl Default for Stamper {
+    fn default() -> Self {
+        Self { second: 0, text: UtcMicros(0).to_the_second() }
+    }
+}
+
+impl Stamper {
+    /// Prints a moment.
+    #[inline]
+    pub fn stamp(&mut self, time: UtcMicros) -> Stamp {
+        let micros = time.0 as u64; // never negative
+        let second = micros / MICROS_PER_SECOND;
+        if second != self.second {
+            self.second = second;
+            self.text = time.to_the_second();
+        }
+        Stamp::new(self.text, (micros % MICROS_PER_SECOND) as u32)
     }
 }
 
@@ -103,17 +172,6 @@ pub(crate) const fn digits(number: u32) -> [u8; 8] {
     let tens = ((pairs * 103) >> 10) & 0xf_000f_000f_000f; // x / 10 for x below 100
     let ones = tens | ((pairs - 10 * tens) << 8);
     (ones | 0x3030_3030_3030_3030).to_le_bytes()
-}
-
-/// The characters of a GeneralizedTime: 15 without a fraction, up to 22 with microseconds, padded to 24.
-pub(crate) struct GeneralizedTime {
-    pub(crate) text: [u8; 24],
-    pub(crate) length: usize,
-}
-
-impl GeneralizedTime {
-    /// `YYYYMMDDHHMMSS.ffffffZ`
-    pub(crate) const LONGEST: usize = 22;
 }
 
 /// RFC 3339, always with six digits of the fraction, so that a column of times sorts as text.
@@ -138,7 +196,7 @@ mod tests {
 
     fn generalized(micros: i64) -> String {
         let time = UtcMicros::new(micros).unwrap().generalized();
-        String::from_utf8(time.text[..time.length].to_vec()).unwrap()
+        String::from_utf8(time.words.map(u64::to_le_bytes).concat()[..time.length].to_vec()).unwrap()
     }
 
     #[test]
@@ -149,6 +207,16 @@ mod tests {
         assert_eq!(generalized(1_177_003_588_406_000), "20070419172628.406Z");
         assert_eq!(generalized(LAST), "99991231235959.999999Z");
         assert_eq!(generalized(10_000_000), "19700101000010Z");
+    }
+
+    #[test]
+    fn a_stamper_says_what_each_moment_says_itself() {
+        let mut stamper = Stamper::default();
+        for micros in [0, 5, 999_999, 1_000_000, 1_177_003_588_406_000, 1_177_003_588_406_001, 1_177_003_588_000_000, 7]
+        {
+            let time = UtcMicros::new(micros).unwrap();
+            assert_eq!(stamper.stamp(time), time.into());
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub extern "C" fn writ_mac(side: u32) -> u32 {
     let Some(counters) = Counters::of_this_cpu() else { return 0 };
     let side = side as usize & 1;
     let key: MacKey = scratch.macs[side];
-    if !lookup::may_know(key.mark()) {
+    if !lookup::may_know(key.mark(), lookup::filter_last()) {
         return 0;
     }
     for _ in 0..TRIES {
@@ -80,7 +80,7 @@ pub extern "C" fn writ_vlan(any: u32) -> u32 {
     let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
     let Some(counters) = Counters::of_this_cpu() else { return 0 };
     let key = if any == 0 { scratch.vlan } else { scratch.vlan.any_inner() };
-    if !lookup::may_know(key.mark()) {
+    if !lookup::may_know(key.mark(), lookup::filter_last()) {
         return 0;
     }
     for _ in 0..TRIES {

@@ -9,7 +9,7 @@ use writ_abi::{
 };
 
 use crate::count::Counters;
-use crate::maps::{WRIT_FILTER, WRIT_LENGTHS, WRIT_PREFIX4, WRIT_PREFIX6, filter_last};
+use crate::maps::{WRIT_FILTER, WRIT_LENGTHS, WRIT_PREFIX4, WRIT_PREFIX6};
 use crate::scratch::{DESTINATION, References, SOURCE, Scratch};
 
 /// How often a table is asked for a prefix that the filter has. More than once, because user space rewrites an entry by
@@ -122,10 +122,11 @@ impl Address for [u8; 16] {
 #[inline(always)]
 pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> bool {
     let lengths = lengths(A::FAMILY);
+    let filter_last = filter_last();
     // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
     // by an `or`, which the verifier refuses.
-    let source_hit = one(source, lengths, SOURCE, counters);
-    let destination_hit = one(destination, lengths, DESTINATION, counters);
+    let source_hit = one(source, lengths, filter_last, SOURCE, counters);
+    let destination_hit = one(destination, lengths, filter_last, DESTINATION, counters);
     if !source_hit && !destination_hit {
         return false;
     }
@@ -141,12 +142,12 @@ pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> bool {
 
 /// Looks up one address and copies the references of the longest prefix that holds it to their side of the scratch.
 #[inline(always)]
-fn one<A: Address>(address: A, mut lengths: PrefixLengths, side: usize, counters: Counters) -> bool {
+fn one<A: Address>(address: A, mut lengths: PrefixLengths, filter_last: u32, side: usize, counters: Counters) -> bool {
     let number = address.number();
     for _ in 0..MOST_LENGTHS {
         let Some(length) = lengths.next() else { return false };
         let prefix = A::prefix(number, length);
-        if !cfg!(feature = "no-filter") && !may_know(A::mark(prefix)) {
+        if !cfg!(feature = "no-filter") && !may_know(A::mark(prefix), filter_last) {
             continue;
         }
         let key = A::key(prefix);
@@ -170,10 +171,19 @@ fn lengths(family: u32) -> PrefixLengths {
     PrefixLengths::from_word(unsafe { ptr::read_volatile(word) })
 }
 
+/// How many words of the filter are in use, less one. Read once a packet: user space clears what the former number led to
+/// only when every run that may have read that is over.
+#[inline(always)]
+pub fn filter_last() -> u32 {
+    let Some(word) = WRIT_LENGTHS.get_ptr(PrefixLengths::FILTER_LAST) else { return 0 };
+    // SAFETY: as above.
+    unsafe { ptr::read_volatile(word) as u32 }
+}
+
 /// Whether a table may hold what is so marked.
 #[inline(always)]
-pub fn may_know(mark: FilterMark) -> bool {
-    let Some(word) = WRIT_FILTER.get_ptr(mark.word(filter_last())) else { return true };
+pub fn may_know(mark: FilterMark, filter_last: u32) -> bool {
+    let Some(word) = WRIT_FILTER.get_ptr(mark.word(filter_last)) else { return true };
     // SAFETY: as above.
     let word = unsafe { ptr::read_volatile(word) };
     word & mark.bits() == mark.bits()

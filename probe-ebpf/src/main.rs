@@ -56,51 +56,59 @@ use crate::slots::Fate;
 
 /// For a tap port: what hits no target is dropped.
 #[xdp]
+#[inline(always)]
 pub fn writ_drop(ctx: XdpContext) -> u32 {
-    decide(&ctx, XDP_DROP)
+    decide(&ctx, packet::length_of_one_buffer(&ctx), XDP_DROP)
 }
 
 /// For a shared port: what hits no target goes on to the host's network stack.
 #[xdp]
+#[inline(always)]
 pub fn writ_pass(ctx: XdpContext) -> u32 {
-    decide(&ctx, XDP_PASS)
+    decide(&ctx, packet::length_of_one_buffer(&ctx), XDP_PASS)
 }
 
 /// For a port that mirrors send to in tunnels: what is no such tunnel is dropped.
 #[xdp]
+#[inline(always)]
 pub fn writ_tun_drop(ctx: XdpContext) -> u32 {
-    decide_mirrored(&ctx, XDP_DROP)
+    decide_mirrored(&ctx, packet::length_of_one_buffer(&ctx), XDP_DROP)
 }
 
 /// The same, on a port that the host uses too: what is no such tunnel goes on to the host's network stack.
 #[xdp]
+#[inline(always)]
 pub fn writ_tun_pass(ctx: XdpContext) -> u32 {
-    decide_mirrored(&ctx, XDP_PASS)
+    decide_mirrored(&ctx, packet::length_of_one_buffer(&ctx), XDP_PASS)
 }
 
 /// [`writ_drop`] on a port with jumbo frames, which come in several buffers. The kernel has to be told that a program can
 /// live with those, and a port that has none is spared what drivers do differently then.
 #[xdp(frags)]
+#[inline(always)]
 pub fn writ_jumbo_drop(ctx: XdpContext) -> u32 {
-    decide(&ctx, XDP_DROP)
+    decide(&ctx, packet::length(&ctx), XDP_DROP)
 }
 
 /// [`writ_pass`] on a port with jumbo frames.
 #[xdp(frags)]
+#[inline(always)]
 pub fn writ_jumbo_pass(ctx: XdpContext) -> u32 {
-    decide(&ctx, XDP_PASS)
+    decide(&ctx, packet::length(&ctx), XDP_PASS)
 }
 
 /// [`writ_tun_drop`] on a port with jumbo frames.
 #[xdp(frags)]
+#[inline(always)]
 pub fn writ_jtun_drop(ctx: XdpContext) -> u32 {
-    decide_mirrored(&ctx, XDP_DROP)
+    decide_mirrored(&ctx, packet::length(&ctx), XDP_DROP)
 }
 
 /// [`writ_tun_pass`] on a port with jumbo frames.
 #[xdp(frags)]
+#[inline(always)]
 pub fn writ_jtun_pass(ctx: XdpContext) -> u32 {
-    decide_mirrored(&ctx, XDP_PASS)
+    decide_mirrored(&ctx, packet::length(&ctx), XDP_PASS)
 }
 
 /// For `writ tap survey` on a tap port: counts, and drops every frame. Whether there are jumbo frames is among the questions.
@@ -118,9 +126,9 @@ pub fn writ_srv_pass(ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
+fn decide(ctx: &XdpContext, length: u32, on_miss: u32) -> u32 {
     // Without its counters the program could not account for what it takes, so it takes nothing.
-    let Some((counters, length)) = begin(ctx) else { return on_miss };
+    let Some(counters) = begin(length) else { return on_miss };
     match take(ctx, counters, length) {
         Ok(action) => action,
         Err(reason) => {
@@ -131,8 +139,8 @@ fn decide(ctx: &XdpContext, on_miss: u32) -> u32 {
 }
 
 #[inline(always)]
-fn decide_mirrored(ctx: &XdpContext, on_miss: u32) -> u32 {
-    let Some((counters, length)) = begin(ctx) else { return on_miss };
+fn decide_mirrored(ctx: &XdpContext, length: u32, on_miss: u32) -> u32 {
+    let Some(counters) = begin(length) else { return on_miss };
     let (reason, action) = match tunnel::open(ctx, reach(length)) {
         Ok(carried) => match take_mirrored(ctx, counters, length, carried) {
             Ok(action) => return action,
@@ -147,12 +155,11 @@ fn decide_mirrored(ctx: &XdpContext, on_miss: u32) -> u32 {
 
 /// Counts the frame. `None`: it cannot be counted on this CPU.
 #[inline(always)]
-fn begin(ctx: &XdpContext) -> Option<(Counters, u32)> {
+fn begin(length: u32) -> Option<Counters> {
     let counters = Counters::of_this_cpu()?;
-    let length = packet::length(ctx);
     counters.count(ProbeCounter::Frames);
     counters.add(ProbeCounter::Bytes, u64::from(length));
-    Some((counters, length))
+    Some(counters)
 }
 
 /// How far into a frame of this length the FrameHeader's offsets reach.

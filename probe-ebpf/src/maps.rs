@@ -86,14 +86,3 @@ pub fn cpus() -> u32 {
     // SAFETY: a reference to a static is good for a read.
     unsafe { core::ptr::read_volatile(&raw const WRIT_CPUS) }
 }
-
-/// How many words the filter has, less one; set at load.
-#[unsafe(no_mangle)]
-static WRIT_FILTERLAST: u32 = 511;
-
-/// [`WRIT_FILTERLAST`], as it is at run time.
-#[inline(always)]
-pub fn filter_last() -> u32 {
-    // SAFETY: a reference to a static is good for a read.
-    unsafe { core::ptr::read_volatile(&raw const WRIT_FILTERLAST) }
-}

@@ -7,6 +7,13 @@ use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
 use core::mem::MaybeUninit;
 
+/// Length of a frame that is in one buffer, as every frame is that comes to a program without `xdp.frags`: the same without
+/// a call.
+#[inline(always)]
+pub fn length_of_one_buffer(ctx: &XdpContext) -> u32 {
+    (ctx.data_end() - ctx.data()) as u32
+}
+
 /// Length of the frame, over all its buffers. (`data_end - data` is the first buffer only.)
 #[inline(always)]
 pub fn length(ctx: &XdpContext) -> u32 {

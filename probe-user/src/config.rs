@@ -71,7 +71,8 @@ pub(crate) fn default_runtime() -> PathBuf {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spool {
-    /// Number of segments for each endpoint.
+    /// Number of segments for each endpoint. Many small ones are better than few large ones: those that were used last are
+    /// used again first, so while the agency keeps up only a few of them take room in the processor's caches.
     pub segments: u32,
     /// Bytes of one segment.
     pub segment_bytes: u32,
@@ -81,7 +82,7 @@ pub struct Spool {
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { segments: 16, segment_bytes: 4 << 20, drain_seconds: 10 }
+        Self { segments: 64, segment_bytes: 1 << 20, drain_seconds: 10 }
     }
 }
 
@@ -379,8 +380,8 @@ mod tests {
             ("operator = \"ExampleNet\"", "operator = \" \"", "probe.operator", "name the carrier"),
             ("interface = \"ens5f1\"", "interface = \"ens5f0\"", "capture[1].interface", "each interface once"),
             ("name = \"state-lab\"", "name = \"fbi-lab\"", "destination[1].name", "name of its own"),
-            ("segment_bytes = 4194304", "segment_bytes = 1000000", "spool.segment_bytes", "multiple of 4096"),
-            ("segments = 16", "segments = 1", "spool.segments", "2 to 4096"),
+            ("segment_bytes = 1048576", "segment_bytes = 1000000", "spool.segment_bytes", "multiple of 4096"),
+            ("segments = 64", "segments = 1", "spool.segments", "2 to 4096"),
             ("slots = 1024", "slots = 0", "tables.slots", "at least 1"),
             ("mode = \"driver\"", "mode = \"fast\"", "capture[0].mode (line", "driver"),
             ("level = \"info\"", "level = \"info\"\ncolour = 1", "colour", "see the example"),
@@ -396,7 +397,7 @@ mod tests {
 
     #[test]
     fn all_faults_are_found_at_once() {
-        let text = EXAMPLE.replace("segments = 16", "segments = 1").replace("slots = 1024", "slots = 0");
+        let text = EXAMPLE.replace("segments = 64", "segments = 1").replace("slots = 1024", "slots = 0");
         assert_eq!(Config::parse(&text).expect_err("faults").len(), 2);
     }
 

@@ -4,6 +4,8 @@
 //! one with a fault in it, to see that a test finds the fault.
 
 use crate::reference::{Entry, World};
+use aya::programs::{Xdp, loaded_programs};
+use aya_obj::programs::XdpAttachType;
 use std::collections::BTreeMap;
 use std::{env, fs};
 use writ_abi::{FrameHeader, ProbeCounter, SlotCounters};
@@ -163,4 +165,14 @@ impl Counts {
             Entry::UnknownTraffic => counters.unknown_traffic += 1,
         }
     }
+}
+
+/// The program as any thread can run it, beside whoever writes its tables.
+///
+/// # Panics
+/// If the kernel does not show it.
+pub fn beside(kernel: &Kernel) -> Xdp {
+    let id = kernel.program_id().expect("the program has a number");
+    let info = loaded_programs().filter_map(Result::ok).find(|info| info.id() == id).expect("it is loaded");
+    Xdp::from_program_info(info, "beside".into(), XdpAttachType::Interface).expect("it is XDP")
 }

@@ -5,14 +5,14 @@
 //! other writes. Their intercept is yet to begin: so each frame is counted in its account and left as it is, and can be
 //! run again and again without leaving the kernel. A frame whose target was not found would be missing from that account.
 
-use aya::programs::{TestRun, TestRunOptions, Xdp, loaded_programs};
-use aya_obj::programs::XdpAttachType;
+use aya::programs::{TestRun, TestRunOptions};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use writ_abi::{Claim, FrameHeader, PolicyFlags, ProbeCounter, Selector, SlotPolicy, SlotRef};
 use writ_capture::{Action, Kernel, KernelSettings, OnMiss};
+use writ_tests::kernel::beside;
 use writ_tests::stack::{IPV4, IPV6, ethernet, ipv4, ipv6, protocol::UDP, udp};
 use zerocopy::FromBytes as _;
 
@@ -74,13 +74,6 @@ fn getting(kernel: &mut Kernel, address: &str) -> Vec<SlotRef> {
     }
     let (header, _) = FrameHeader::read_from_prefix(verdict.data).expect("a FrameHeader in front");
     (0..).zip(header.source).filter(|(bit, _)| header.source_live & 1 << bit != 0).map(|(_, slot)| slot).collect()
-}
-
-/// The program as any thread can run it, beside whoever writes its tables.
-fn handle(kernel: &Kernel) -> Xdp {
-    let id = kernel.program_id().expect("the program has a number");
-    let info = loaded_programs().filter_map(Result::ok).find(|info| info.id() == id).expect("it is loaded");
-    Xdp::from_program_info(info, "beside".into(), XdpAttachType::Interface).expect("it is XDP")
 }
 
 /// What changes in one round, in one family: prefixes around the steady targets, within each other, of lengths that come
@@ -194,7 +187,7 @@ fn no_update_hides_another_target_and_each_is_seen_by_the_next_frame() {
         kernel.tables().bind(Selector::Prefix(net(steady)), &claims(&[STEADY])).expect("there is room");
     }
     let frames = [FAMILIES[0].steady, "172.20.1.1", FAMILIES[1].steady, "fd77::1"].map(|address| frame(address, false));
-    let program = handle(&kernel);
+    let program = beside(&kernel);
     let (stop, runs) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut by_hand = 0;
     let rounds = thread::scope(|scope| {

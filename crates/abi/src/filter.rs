@@ -14,7 +14,10 @@ impl PrefixLengths {
     pub const V4: u32 = 0;
     /// Place of IPv6 in the map.
     pub const V6: u32 = 1;
-    /// How many places the map has: a cache line of words, of which the families have the first two.
+    /// Place of the filter's size in the map, beside what is read before it: how many of its words are in use, a power of
+    /// two, less one. Only ever grows.
+    pub const FILTER_LAST: u32 = 2;
+    /// How many places the map has: a cache line of words.
     pub const PLACES: u32 = 8;
 
     /// These lengths. `None`: there are more than [`MOST_LENGTHS`].
@@ -58,7 +61,7 @@ impl Iterator for PrefixLengths {
 
 /// What marks a prefix in the filter: three bits of one 64-bit word (a Bloom filter in blocks of a word). A prefix of
 /// which a bit is not set is in no table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FilterMark {
     hash: u64,
 }
@@ -73,7 +76,15 @@ impl FilterMark {
         Self { hash: hash ^ hash >> 32 }
     }
 
-    /// Which word of the filter. `last` is the number of words, a power of two, less one.
+    /// The same of one number that is spread enough by one multiplication: its low bits reach all above them, and the upper
+    /// ones come down to the low.
+    #[inline(always)]
+    pub(crate) const fn of_one(number: u64) -> Self {
+        let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self { hash: hash ^ hash >> 32 }
+    }
+
+    /// Which word of the filter. `last` is the number of words in use, a power of two, less one.
     #[inline(always)]
     pub const fn word(self, last: u32) -> u32 {
         (self.hash >> 32) as u32 & last

@@ -123,7 +123,7 @@ impl Prefix4 {
     /// Where it is marked in the filter.
     #[inline(always)]
     pub const fn mark(self) -> FilterMark {
-        FilterMark::of(self.address as u64 | (self.length as u64) << 32, 0)
+        FilterMark::of_one(self.address as u64 | (self.length as u64) << 32)
     }
 
     /// Its key.

@@ -98,8 +98,6 @@ pub mod maps {
     pub const SCRATCH: &str = "WRIT_SCRATCH";
     /// The object's read-only global: how many CPUs [`SLOT_COUNTERS`] and [`PROBE_COUNTERS`] are laid out for (`u32`).
     pub const CPUS: &str = "WRIT_CPUS";
-    /// The object's read-only global: how many words [`FILTER`] has, less one (`u32`).
-    pub const FILTER_LAST: &str = "WRIT_FILTERLAST";
     /// The object's read-only global: whether a packet within a packet is looked up where the outer is nobody's (`u32`).
     pub const LOOK_INSIDE: &str = "WRIT_LOOK_INSIDE";
     /// Array, mmapable, indexed by cpu: [`SurveyCounters`](crate::SurveyCounters). This and the next three are of a

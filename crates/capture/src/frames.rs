@@ -34,6 +34,8 @@ pub(crate) struct FramePool {
     /// Of `held`, up to the end of the last packet that is whole. What is behind waits for the rest of its packet.
     whole: usize,
     with_kernel: usize,
+    /// At most so many are with the kernel.
+    stock: usize,
     frame_size: usize,
     /// In debug builds: whose each frame is, by its number.
     #[cfg(debug_assertions)]
@@ -49,13 +51,15 @@ enum Owner {
 }
 
 impl FramePool {
-    /// Takes over all frames of a queue's memory. At most `batch` of them are with the worker at once.
-    pub(crate) fn new(frames: Vec<FrameDesc>, frame_size: u32, batch: usize) -> Self {
+    /// Takes over all frames of a queue's memory. At most `batch` of them are with the worker at once, at most `stock` with
+    /// the kernel.
+    pub(crate) fn new(frames: Vec<FrameDesc>, frame_size: u32, batch: usize, stock: u32) -> Self {
         Self {
             batch: vec![FrameDesc::default(); batch],
             held: 0,
             whole: 0,
             with_kernel: 0,
+            stock: stock as usize,
             frame_size: frame_size as usize,
             #[cfg(debug_assertions)]
             owners: vec![Owner::Free; frames.len()],
@@ -73,8 +77,8 @@ impl FramePool {
         self.held == self.batch.len() || self.whole < self.held
     }
 
-    /// Takes the batch back from the worker and gives every free frame to the kernel. The beginning of a packet stays,
-    /// as the beginning of the next batch.
+    /// Takes the batch back from the worker and gives the kernel as many free frames as it may have, those first that were
+    /// used last: they are still in a cache. The beginning of a packet stays, as the beginning of the next batch.
     pub(crate) fn refill(&mut self, rings: &mut impl Rings) {
         for frame in self.batch.iter().take(self.whole) {
             self.free.push(*frame);
@@ -87,14 +91,14 @@ impl FramePool {
         self.held -= self.whole;
         self.whole = 0;
         // The fill ring has a place for every frame, so it takes all of them; if it ever did not, they stay free.
-        let filled = rings.fill(&self.free).min(self.free.len());
-        let rest = self.free.len() - filled;
+        let wanted = self.stock.saturating_sub(self.with_kernel).min(self.free.len());
+        let last = self.free.get(self.free.len() - wanted..).unwrap_or_default();
+        let filled = rings.fill(last).min(last.len());
         #[cfg(debug_assertions)]
-        for index in 0..filled {
+        for index in self.free.len() - filled..self.free.len() {
             self.pass(self.free[index], Owner::Free, Owner::Kernel);
         }
-        self.free.copy_within(filled.., 0);
-        self.free.truncate(rest);
+        self.free.truncate(self.free.len() - filled);
         self.with_kernel += filled;
     }
 
@@ -207,10 +211,11 @@ mod tests {
         fn no_frame_is_lost_or_doubled(
             batch in 1usize..FRAMES,
             room in FRAMES / 2..=FRAMES,
+            stock in 1..=FRAMES as u32,
             loops in prop::collection::vec(prop::collection::vec((0usize..FRAMES, 1usize..8), 0..FRAMES), 1..100),
         ) {
             let all = frames();
-            let mut pool = FramePool::new(all.clone(), SIZE, batch);
+            let mut pool = FramePool::new(all.clone(), SIZE, batch, stock);
             let mut rings = Model { room, ..Model::default() };
             for arrivals in loops {
                 pool.refill(&mut rings);
@@ -262,7 +267,7 @@ mod tests {
     #[test]
     fn a_frame_that_the_kernel_was_not_given_is_an_error() {
         let all = frames();
-        let mut pool = FramePool::new(all[1..].to_vec(), SIZE, 4);
+        let mut pool = FramePool::new(all[1..].to_vec(), SIZE, 4, FRAMES as u32);
         let mut rings = Model { room: FRAMES, received: VecDeque::from([all[1]]), ..Model::default() };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pool.receive(&mut rings).is_err()));
         // Debug builds stop at once, release builds report it.

@@ -172,13 +172,9 @@ impl Kernel {
         let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
         let slots = u32::from(settings.slots);
         let sockets = settings.sockets.saturating_add(1);
-        // A filter without a word is not allowed, but who did not ask is not to be met with an underflow.
-        let filter_words = settings.filter_words();
-        let filter_last = filter_words.saturating_sub(1);
         let mut ebpf = EbpfLoader::new()
             .override_global(maps::CPUS, &cpus, true)
-            .override_global(maps::FILTER_LAST, &filter_last, true)
-            .map_max_entries(maps::FILTER, filter_words)
+            .map_max_entries(maps::FILTER, settings.filter_words())
             .map_max_entries(maps::PREFIXES_V4, settings.addresses_v4)
             .map_max_entries(maps::PREFIXES_V6, settings.addresses_v6)
             .map_max_entries(maps::MACS, settings.macs)

@@ -159,9 +159,14 @@ pub struct RingSettings {
     pub batch: u32,
     /// Whether the driver sleeps until it is woken. Saves a core on some drivers.
     pub need_wakeup: bool,
-    /// How long an idle worker looks for frames before it sleeps, in microseconds. Being woken costs more than a packet
-    /// where hits come a few microseconds apart; 0 sleeps at once, and saves power where they are rare.
+    /// How long an idle worker looks for frames before it sleeps until it is woken, in microseconds. Being woken costs the
+    /// processor that receives more than a packet where hits come a few microseconds apart; 0 sleeps at once, and saves
+    /// power where they are rare.
     pub spin_us: u32,
+    /// The pause between two such looks, in microseconds. Frames that come meanwhile are taken together, and the ring's
+    /// memory does not move between two processors for each of them; so long, and the kernel's timer slack, can a frame
+    /// wait. 0 looks without a pause, which needs a processor for each worker.
+    pub pause_us: u32,
     /// How long an idle worker runs the driver's receive routine itself before it sleeps, in microseconds, while the
     /// port's interrupts are held back. It takes the place of `spin_us`; 0 leaves that routine to interrupts.
     pub busy_poll_us: u32,
@@ -177,7 +182,8 @@ impl Default for RingSettings {
             frame_size: 2048,
             batch: 64,
             need_wakeup: true,
-            spin_us: 50,
+            spin_us: 1000,
+            pause_us: 50,
             busy_poll_us: 0,
             busy_poll_budget: 64,
         }
@@ -202,7 +208,8 @@ pub struct KernelSettings {
     pub conditions: u16,
     /// Fragmented packets that are followed at once for targets that name ports; the oldest are forgotten.
     pub fragments: u32,
-    /// Memory of the filter before the tables of addresses: a power of two. 2 MiB let 1 in 140 bystanders through to
+    /// Memory of the filter before the tables of addresses, at most: a power of two. As much of it is in use as there are
+    /// addresses for, a page at first. 2 MiB let 1 in 140 bystanders through to
     /// the tables at a million targets, and next to none at a thousand.
     pub filter_bytes: u32,
     /// Queues of all interfaces.
@@ -391,6 +398,13 @@ impl RingSettings {
                 "write 1 to 65535; 64 is what the kernel's own polling takes",
             ));
         }
+        if self.pause_us > 10_000 {
+            return Err(SettingsError::new(
+                "ring.pause_us",
+                format!("{} microseconds", self.pause_us),
+                "write at most 10000, or the ring fills meanwhile",
+            ));
+        }
         if self.batch == 0 || self.batch > self.receive {
             return Err(SettingsError::new(
                 "ring.batch",
@@ -506,6 +520,7 @@ mod tests {
         assert_eq!(fault(|s| (s.queues, s.cpus) = (Some(2), vec![0])), "cpus");
         assert_eq!(fault(|s| s.cpus = vec![70_000]), "cpus");
         assert_eq!(fault(|s| (s.queues, s.cpus) = (Some(2), vec![1, 0])), "none");
+        assert_eq!(fault(|s| s.ring.pause_us = 20_000), "ring.pause_us");
         let tables = KernelSettings { sockets: 0, ..KernelSettings::default() };
         assert_eq!(tables.validate().unwrap_err().field, "sockets");
         for filter_bytes in [0, 2048, 3 << 20, 1 << 29] {

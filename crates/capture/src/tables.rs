@@ -98,7 +98,8 @@ impl Tables {
     pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, TableError> {
         let prefixes = Prefixes::take(ebpf)?;
         let link = LinkTables::take(ebpf)?;
-        let filter = Filter::new(map_array(ebpf, maps::FILTER, size_of::<u64>())?);
+        let words = |name| map_array(ebpf, name, size_of::<u64>());
+        let filter = Filter::new(words(maps::FILTER)?, words(maps::PREFIX_LENGTHS)?);
         let conditions = Conditions::take(ebpf)?;
         let slots = map_array(ebpf, maps::SLOTS, size_of::<SlotPolicy>())?;
         Ok(Self { prefixes, link, filter, conditions, slots, exposed: false })

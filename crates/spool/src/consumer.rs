@@ -5,7 +5,7 @@
 
 use crate::layout::{AT_RELEASED, AT_RELEASED_USED, AT_SLEEPING, Position};
 use crate::ledger::Ledger;
-use crate::stream::{StreamError, StreamMap};
+use crate::stream::{Entry, StreamError, StreamMap};
 use crate::wake::Wake;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Consumer {
                 None => 0,
             };
             if offset < used {
-                let start = self.stream.geometry.segment_start(segment);
+                let start = self.stream.segment_start(segment)?;
                 let end = used.min(offset.saturating_add(limit));
                 let bytes = self.stream.map.bytes(start + offset..start + end);
                 return bytes.map(Some).ok_or(StreamError::Corrupt("a segment lies outside"));
@@ -105,27 +105,40 @@ impl Consumer {
         let (mut at, mut used) = self.released;
         let before = self.released_bytes;
         let mut records = 0;
+        let mut start = self.stream.segment_start(at.segment)?;
+        let mut end = self.stream.records_in(at.segment, head)?;
+        // The last record of each run of one account says what all of them would.
+        let mut run: Option<Entry> = None;
         loop {
-            if at.record == self.stream.records_in(at.segment, head)? {
+            if at.record == end {
                 if at.segment == head.segment {
                     break;
                 }
                 at = Position { segment: at.segment + 1, record: 0 };
                 used = 0;
+                start = self.stream.segment_start(at.segment)?;
+                end = self.stream.records_in(at.segment, head)?;
                 continue;
             }
-            let entry = self.stream.entry(at.segment, at.record)?;
+            let entry = self.stream.entry_at(start, at.record)?;
             if entry.offset != used {
                 return Err(StreamError::Corrupt("records do not lie back to back"));
             }
             if self.released_bytes + entry.length as u64 > bytes {
                 break;
             }
-            self.ledger.delivered(&entry);
+            if let Some(last) = run.replace(entry)
+                && !last.record.shares_account(&entry.record)
+            {
+                self.ledger.delivered(&last);
+            }
             self.released_bytes += entry.length as u64;
             used += entry.length;
             at.record += 1;
             records += 1;
+        }
+        if let Some(last) = run {
+            self.ledger.delivered(&last);
         }
         if at != self.released.0 {
             self.released = (at, used);

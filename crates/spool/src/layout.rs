@@ -4,11 +4,15 @@
 //! many; an index of fixed-size entries grows from the back. What is committed is one word, [`Position`]: every segment
 //! before it counts whole, of its own segment the records before it. A batch that runs over a segment's end is
 //! therefore published by the same single store.
+//!
+//! Segments are numbered from the stream's beginning; which place of the memory one lies in, the producer chooses when it
+//! begins it: the one that was released last. So an agency that keeps up is served from the few places that are still in
+//! a cache, and not from all of them in turn.
 
 /// First word of stream memory: "WRITSTRM".
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"WRITSTRM");
 /// Raised with any change of this file.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// Offsets of the header's words. The producer's, the consumer's and the constant ones keep to cache lines of their own.
 pub(crate) const AT_MAGIC: usize = 0;
@@ -25,8 +29,10 @@ pub(crate) const AT_SLEEPING: usize = 128;
 pub(crate) const AT_RELEASED: usize = 192;
 /// Consumer: bytes released in that position's segment. For views only.
 pub(crate) const AT_RELEASED_USED: usize = 200;
-/// Two words a segment, written by the producer when it seals one: records, bytes.
-pub(crate) const AT_SEALED: usize = 256;
+/// Words of each segment from the oldest that is not released to the head's, by number modulo the segments in all. Written
+/// by the producer: its place when it begins one, its records and bytes when it seals it.
+pub(crate) const AT_TABLE: usize = 256;
+const TABLE_ENTRY: usize = 24;
 
 /// Bytes of an index entry.
 pub(crate) const ENTRY_BYTES: usize = 32;
@@ -54,7 +60,7 @@ impl Geometry {
     }
 
     pub(crate) fn header_bytes(self) -> usize {
-        (AT_SEALED + 16 * self.segments).next_multiple_of(PAGE)
+        (AT_TABLE + TABLE_ENTRY * self.segments).next_multiple_of(PAGE)
     }
 
     /// At most 65,536 x 256 MiB and a header: no overflow on the 64-bit machines that this runs on.
@@ -62,18 +68,15 @@ impl Geometry {
         self.header_bytes() + self.segments * self.segment_bytes
     }
 
-    fn place(self, segment: u64) -> usize {
-        (segment % self.segments as u64) as usize
+    /// Where a place for a segment starts in the map; none if there are not so many.
+    pub(crate) fn place_start(self, place: u64) -> Option<usize> {
+        (place < self.segments as u64).then(|| self.header_bytes() + place as usize * self.segment_bytes)
     }
 
-    /// Where segment number `segment` (counted from the stream's beginning) starts in the map.
-    pub(crate) fn segment_start(self, segment: u64) -> usize {
-        self.header_bytes() + self.place(segment) * self.segment_bytes
-    }
-
-    /// Where index entry `record` of the segment lies in the map. `record` must be below [`Self::max_records`].
-    pub(crate) fn entry(self, segment: u64, record: u32) -> usize {
-        self.segment_start(segment) + self.segment_bytes - ENTRY_BYTES * (record as usize + 1)
+    /// Where index entry `record` of the segment that starts at `start` lies in the map. `record` must be below
+    /// [`Self::max_records`].
+    pub(crate) fn entry(self, start: usize, record: u32) -> usize {
+        start + self.segment_bytes - ENTRY_BYTES * (record as usize + 1)
     }
 
     /// No segment can hold more records than this.
@@ -87,10 +90,19 @@ impl Geometry {
         self.segment_bytes - ENTRY_BYTES * records as usize
     }
 
+    fn table(self, segment: u64) -> usize {
+        AT_TABLE + TABLE_ENTRY * (segment % self.segments as u64) as usize
+    }
+
     /// Where the sealed record and byte counts of the segment lie.
     pub(crate) fn sealed(self, segment: u64) -> (usize, usize) {
-        let at = AT_SEALED + 16 * self.place(segment);
+        let at = self.table(segment);
         (at, at + 8)
+    }
+
+    /// Where the segment's place is noted.
+    pub(crate) fn place(self, segment: u64) -> usize {
+        self.table(segment) + 16
     }
 }
 
@@ -134,10 +146,13 @@ mod tests {
     #[test]
     fn entries_stay_in_their_segment() {
         let geometry = Geometry::new(3, 8192).unwrap();
-        let last = geometry.entry(5, geometry.max_records() - 1);
-        assert_eq!(last, geometry.segment_start(5));
-        assert_eq!(geometry.entry(5, 0) + ENTRY_BYTES, geometry.segment_start(5) + 8192);
-        assert_eq!(geometry.segment_start(2) + 8192, geometry.total_bytes());
+        let start = geometry.place_start(2).unwrap();
+        assert_eq!(geometry.entry(start, geometry.max_records() - 1), start);
+        assert_eq!(geometry.entry(start, 0) + ENTRY_BYTES, start + 8192);
+        assert_eq!(start + 8192, geometry.total_bytes());
+        assert!(geometry.place_start(3).is_none());
+        let (records, bytes) = geometry.sealed(5);
+        assert!(records < bytes && bytes < geometry.place(5) && geometry.place(5) + 8 <= geometry.header_bytes());
         assert!(Geometry::new(1, 8192).is_none() && Geometry::new(2, 5000).is_none());
     }
 }

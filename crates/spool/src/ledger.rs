@@ -15,11 +15,11 @@ pub use stream::{SessionState, StreamAccount, StreamSnapshot};
 
 use crate::map::{Map, MapError};
 use crate::producer::Producer;
-use crate::stream::{Entry, RecordKind, StreamError};
+use crate::stream::{Entry, Record, RecordKind, StreamError};
 use slot::{APPENDED, DELIVERED, SLOT_WORDS};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use stream::STREAM_WORDS;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"WRITLEDG");
@@ -102,6 +102,14 @@ impl Ledger {
         }
         let at = HEADER_BYTES + self.slots * SLOT_WORDS * 8 + stream * STREAM_WORDS * 8;
         Some(StreamAccount { words: self.map.words(at)? })
+    }
+
+    /// How many records were appended to the account of a record; none if its owner has left the slot.
+    #[inline]
+    pub(crate) fn appended(&self, record: &Record) -> Option<&AtomicU64> {
+        self.slot(record.slot)
+            .filter(|slot| slot.is_owned_by(record.generation))
+            .and_then(|slot| slot.delivery_word(record.delivery, APPENDED + record.kind as usize))
     }
 
     /// A record was acknowledged. One whose owner has left the slot no longer has an account here.

@@ -77,6 +77,7 @@ impl Map {
     }
 
     /// `COUNT` control words from `offset` on; none outside the map or off alignment.
+    #[inline]
     pub(crate) fn words<const COUNT: usize>(&self, offset: usize) -> Option<&[AtomicU64; COUNT]> {
         let bytes = COUNT.checked_mul(size_of::<AtomicU64>())?;
         let inside = offset.checked_add(bytes).is_some_and(|end| end <= self.raw.len());

@@ -39,6 +39,8 @@ pub enum AppendError<E> {
     Stream(StreamError),
 }
 
+const OUTSIDE: StreamError = StreamError::Corrupt("a segment lies outside");
+
 /// Appends PDUs. One a stream, in one process; threads share it under a lock that they take once a batch.
 pub struct Producer {
     pub(crate) stream: StreamMap,
@@ -46,9 +48,53 @@ pub struct Producer {
     wake: Wake,
     /// Behind the last record appended, committed or not.
     next: Position,
+    /// Where `next.segment` starts in the map.
+    start: usize,
     /// Bytes used in `next.segment`.
     used: usize,
     committed: Position,
+    places: Places,
+    run: Option<Run>,
+}
+
+/// Records of one account, appended one after the other and not entered in the ledger yet.
+#[derive(Clone, Copy)]
+struct Run {
+    /// Any of them.
+    record: Record,
+    /// How many the account has with them.
+    appended: u64,
+}
+
+/// Places of the memory that no segment lies in.
+struct Places {
+    /// The one that was released last comes last.
+    free: Vec<u64>,
+    /// First segment whose place is not in `free`.
+    taken_from: u64,
+}
+
+impl Places {
+    fn new(stream: &StreamMap, released: u64, head: u64) -> Result<Self, StreamError> {
+        let taken = (released..=head).map(|segment| stream.place(segment)).collect::<Result<Vec<_>, _>>()?;
+        let all = stream.geometry.segments;
+        let mut free = Vec::with_capacity(all);
+        // In reverse, so that the first places are taken first.
+        free.extend((0..all as u64).rev().filter(|place| !taken.contains(place)));
+        Ok(Self { free, taken_from: released })
+    }
+
+    /// Takes back the places of the segments that were released since the last time; never that of `head`, whatever the
+    /// memory says. The entries in the table are still theirs: what would overwrite one needs a free place first.
+    fn reclaim(&mut self, stream: &StreamMap, head: u64) -> Result<(), StreamError> {
+        // Acquire: what the consumer read from a segment that is reused, it has read.
+        let released = Position::from_word(stream.word(AT_RELEASED)?.load(Ordering::Acquire)).segment;
+        while self.taken_from < released.min(head) {
+            self.free.push(stream.place(self.taken_from)?);
+            self.taken_from += 1;
+        }
+        Ok(())
+    }
 }
 
 impl Producer {
@@ -57,7 +103,9 @@ impl Producer {
     /// After a predecessor died, call [`Ledger::settle`] with all producers before the first append.
     pub fn open(memory: impl AsFd, wake: Wake, ledger: Arc<Ledger>) -> Result<Self, StreamError> {
         let stream = StreamMap::open(memory)?;
-        let (_, head) = stream.bounds()?;
+        let (released, head) = stream.bounds()?;
+        let places = Places::new(&stream, released.segment, head.segment)?;
+        let start = stream.segment_start(head.segment)?;
         let used = match head.record.checked_sub(1) {
             Some(last) => {
                 let entry = stream.entry(head.segment, last)?;
@@ -65,7 +113,7 @@ impl Producer {
             }
             None => 0,
         };
-        Ok(Self { stream, ledger, wake, next: head, used, committed: head })
+        Ok(Self { stream, ledger, wake, next: head, start, used, committed: head, places, run: None })
     }
 
     /// Gives `write` room for `bound` bytes in the stream itself and appends as many as it says that it wrote.
@@ -78,52 +126,62 @@ impl Producer {
         record: Record,
         write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, AppendError<E>> {
-        let ledger = Arc::as_ref(&self.ledger);
-        let account = ledger
-            .slot(record.slot)
-            .filter(|slot| slot.is_owned_by(record.generation))
-            .and_then(|slot| slot.appended(record.delivery, record.kind))
-            .ok_or(AppendError::Stale)?;
-        let geometry = self.stream.geometry;
-        let mut place = (self.next, self.used);
-        let fits = |(at, used): (Position, usize)| {
-            at.record < geometry.max_records() && bound <= geometry.room(at.record + 1).saturating_sub(used)
+        let ordinal = match self.run {
+            Some(run) if run.record.shares_account(&record) => run.appended,
+            _ => {
+                self.enter_run();
+                self.ledger.appended(&record).ok_or(AppendError::Stale)?.load(Ordering::Relaxed)
+            }
         };
-        if !fits(place) {
-            place = (Position { segment: self.next.segment + 1, record: 0 }, 0);
-            if !fits(place) {
+        let geometry = self.stream.geometry;
+        let fits = |record: u32, used: usize| {
+            record < geometry.max_records() && bound <= geometry.room(record + 1).saturating_sub(used)
+        };
+        let (mut at, mut start, mut used) = (self.next, self.start, self.used);
+        if !fits(at.record, used) {
+            if !fits(0, 0) {
                 return Err(AppendError::TooLarge { bound });
             }
-            // Acquire: what the consumer read from the segment that is reused, it has read.
-            let released = self.stream.word(AT_RELEASED).map_err(AppendError::Stream)?.load(Ordering::Acquire);
-            let oldest = Position::from_word(released).segment;
-            if place.0.segment.saturating_sub(oldest) >= geometry.segments as u64 {
-                return Err(AppendError::Full);
-            }
+            self.places.reclaim(&self.stream, at.segment).map_err(AppendError::Stream)?;
+            let place = self.places.free.last().copied().ok_or(AppendError::Full)?;
+            at = Position { segment: at.segment + 1, record: 0 };
+            start = geometry.place_start(place).ok_or(AppendError::Stream(OUTSIDE))?;
+            used = 0;
         }
-        let (at, used) = place;
-        let start = geometry.segment_start(at.segment) + used;
-        let damaged = StreamError::Corrupt("a segment lies outside");
-        let room = self.stream.map.bytes_mut(start..start + bound).ok_or(AppendError::Stream(damaged))?;
+        let begin = start + used;
+        let room = self.stream.map.bytes_mut(begin..begin + bound).ok_or(AppendError::Stream(OUTSIDE))?;
         let length = write(room).map_err(AppendError::Encode)?;
         if length == 0 || length > bound {
             return Err(AppendError::Length { claimed: length, bound });
         }
         if at.segment != self.next.segment {
-            self.seal().map_err(AppendError::Stream)?;
+            let place = self.places.free.pop().ok_or(AppendError::Stream(OUTSIDE))?;
+            self.seal(at.segment, place).map_err(AppendError::Stream)?;
         }
-        // A load and a store, not one locked instruction: an account has one stream and so, at a time, one writer.
-        let ordinal = account.load(Ordering::Relaxed);
-        account.store(ordinal + 1, Ordering::Relaxed);
         let entry = Entry { offset: used, length, record, ordinal };
-        self.stream.store_entry(at.segment, at.record, &entry).map_err(AppendError::Stream)?;
+        self.stream.store_entry(start, at.record, &entry).map_err(AppendError::Stream)?;
+        self.run = Some(Run { record, appended: ordinal + 1 });
         self.next = Position { segment: at.segment, record: at.record + 1 };
+        self.start = start;
         self.used = used + length;
         Ok(length)
     }
 
-    /// Writes down what the full segment holds. Published, like all else, by the store of the head.
-    fn seal(&self) -> Result<(), StreamError> {
+    /// Enters the run in the ledger: with its end, and before any of it is published, so that nothing is delivered that was
+    /// not appended. A load before it and this store, not one locked instruction for each record: an account has one stream
+    /// and so, at a time, one writer.
+    fn enter_run(&mut self) {
+        if let Some(run) = self.run.take()
+            && let Some(account) = self.ledger.appended(&run.record)
+        {
+            account.store(run.appended, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes down what the full segment holds, and in which place `segment` lies, which comes next. Published, like all else,
+    /// by the store of the head.
+    fn seal(&self, segment: u64, place: u64) -> Result<(), StreamError> {
+        self.stream.word(self.stream.geometry.place(segment))?.store(place, Ordering::Relaxed);
         let (records, bytes) = self.stream.geometry.sealed(self.next.segment);
         self.stream.word(records)?.store(u64::from(self.next.record), Ordering::Relaxed);
         self.stream.word(bytes)?.store(self.used as u64, Ordering::Relaxed);
@@ -135,6 +193,7 @@ impl Producer {
         if self.next == self.committed {
             return Ok(());
         }
+        self.enter_run();
         self.stream.word(AT_HEAD_USED)?.store(self.used as u64, Ordering::Relaxed);
         self.stream.word(AT_HEAD)?.store(self.next.to_word(), Ordering::Release);
         self.committed = self.next;

@@ -2,7 +2,7 @@
 
 use crate::layout::{
     AT_HEAD, AT_HEAD_USED, AT_MAGIC, AT_RELEASED, AT_RELEASED_USED, AT_SEGMENT_BYTES, AT_SEGMENTS, AT_VERSION,
-    Geometry, MAGIC, Position, SEGMENT_BYTES, SEGMENTS, VERSION,
+    ENTRY_BYTES, Geometry, MAGIC, Position, SEGMENT_BYTES, SEGMENTS, VERSION,
 };
 use crate::map::{Map, MapError};
 use std::io;
@@ -39,6 +39,14 @@ pub struct Record {
     pub kind: RecordKind,
     /// The sequence number that the agency sees, where the handover has one; else a running number.
     pub sequence: u64,
+}
+
+impl Record {
+    /// Whether two records are in one account of the ledger.
+    pub(crate) fn shares_account(&self, other: &Self) -> bool {
+        (self.slot, self.generation, self.delivery, self.kind)
+            == (other.slot, other.generation, other.delivery, other.kind)
+    }
 }
 
 /// Why a stream's memory could not be used.
@@ -125,6 +133,16 @@ impl StreamMap {
         Ok((released, head))
     }
 
+    /// Which place of the memory `segment` lies in.
+    pub(crate) fn place(&self, segment: u64) -> Result<u64, StreamError> {
+        Ok(self.word(self.geometry.place(segment))?.load(Ordering::Relaxed))
+    }
+
+    /// Where `segment` starts in the map.
+    pub(crate) fn segment_start(&self, segment: u64) -> Result<usize, StreamError> {
+        self.geometry.place_start(self.place(segment)?).ok_or(StreamError::Corrupt("a segment lies outside"))
+    }
+
     /// How many records of `segment` are committed, given the head.
     pub(crate) fn records_in(&self, segment: u64, head: Position) -> Result<u32, StreamError> {
         if segment == head.segment {
@@ -139,11 +157,14 @@ impl StreamMap {
 
     /// Reads index entry `record` of `segment`. The caller has checked that it is committed, so below the maximum.
     pub(crate) fn entry(&self, segment: u64, record: u32) -> Result<Entry, StreamError> {
-        let at = self.geometry.entry(segment, record);
-        let place = self.word(at)?.load(Ordering::Relaxed);
-        let what = self.word(at + 8)?.load(Ordering::Relaxed);
-        let sequence = self.word(at + 16)?.load(Ordering::Relaxed);
-        let ordinal = self.word(at + 24)?.load(Ordering::Relaxed);
+        self.entry_at(self.segment_start(segment)?, record)
+    }
+
+    /// The same of the segment that starts at `start`.
+    pub(crate) fn entry_at(&self, start: usize, record: u32) -> Result<Entry, StreamError> {
+        let at = self.geometry.entry(start, record);
+        let [place, what, sequence, ordinal] =
+            self.entry_words(at)?.each_ref().map(|word| word.load(Ordering::Relaxed));
         let (offset, length) = (place as u32 as usize, (place >> 32) as usize);
         let room = self.geometry.room(record + 1);
         if length == 0 || offset.checked_add(length).is_none_or(|end| end > room) {
@@ -158,15 +179,25 @@ impl StreamMap {
         Ok(Entry { offset, length, record, ordinal })
     }
 
-    pub(crate) fn store_entry(&self, segment: u64, number: u32, entry: &Entry) -> Result<(), StreamError> {
-        let at = self.geometry.entry(segment, number);
+    /// Writes index entry `number` of the segment that starts at `start`.
+    ///
+    /// Inlined, so that the entry stays in registers: as an argument in memory it is read back before it has left the store
+    /// buffer, in other pieces than it was written in, and the processor then waits for every store of the PDU before it.
+    #[inline(always)]
+    pub(crate) fn store_entry(&self, start: usize, number: u32, entry: &Entry) -> Result<(), StreamError> {
+        let at = self.geometry.entry(start, number);
         let Record { slot, generation, delivery, kind, sequence } = entry.record;
         let what = u64::from(slot) | u64::from(generation) << 16 | (kind as u64) << 32 | u64::from(delivery) << 40;
-        self.word(at)?.store(entry.offset as u64 | (entry.length as u64) << 32, Ordering::Relaxed);
-        self.word(at + 8)?.store(what, Ordering::Relaxed);
-        self.word(at + 16)?.store(sequence, Ordering::Relaxed);
-        self.word(at + 24)?.store(entry.ordinal, Ordering::Relaxed);
+        let place = entry.offset as u64 | (entry.length as u64) << 32;
+        for (word, value) in self.entry_words(at)?.iter().zip([place, what, sequence, entry.ordinal]) {
+            word.store(value, Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    #[inline(always)]
+    fn entry_words(&self, at: usize) -> Result<&[AtomicU64; ENTRY_BYTES / 8], StreamError> {
+        self.map.words(at).ok_or(StreamError::Corrupt("an index entry lies outside"))
     }
 
     /// Every record between released and committed, oldest first.

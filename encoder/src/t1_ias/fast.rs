@@ -6,9 +6,8 @@
 use std::net::IpAddr;
 
 use super::{Direction, Flow, Intercept};
-use crate::UtcMicros;
 use crate::ber::{NoRoom, Unsigned, Writer, tlv_octets};
-use crate::time::{GeneralizedTime, digits};
+use crate::time::{Stamp, digits};
 
 // Identifier octets (X.690, 8.1.2): universal SEQUENCE, context tags primitive and constructed.
 const SEQUENCE: u8 = 0x30;
@@ -34,7 +33,7 @@ impl Intercept {
     pub fn content(
         &self,
         out: &mut [u8],
-        time: UtcMicros,
+        time: impl Into<Stamp>,
         direction: impl Into<Option<Direction>>,
         sequence: u64,
         packet: &[u8],
@@ -48,13 +47,13 @@ impl Intercept {
     pub fn content_from(
         &self,
         out: &mut [u8],
-        time: UtcMicros,
+        time: impl Into<Stamp>,
         direction: impl Into<Option<Direction>>,
         sequence: u64,
         length: usize,
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
-        let time = time.generalized();
+        let time: Stamp = time.into();
         let sequence = Unsigned::new(sequence);
         let direction = direction.into();
 
@@ -71,30 +70,28 @@ impl Intercept {
         let mut writer = Writer::new(head);
         writer.header(SEQUENCE, apdu)?;
         writer.header(constructed(0), header)?;
-        writer.octets(&self.correlation_info)?;
-        writer.some_value(primitive(1), &time.text, time.length)?;
+        writer.prepared(&self.correlation_info)?;
+        writer.words(primitive(1), time.words, time.length)?;
         if let Some(direction) = direction {
-            writer.value(primitive(2), &[direction as u8])?;
+            writer.words(primitive(2), [direction as u64], 1)?;
         }
-        writer.some_value(primitive(3), &sequence.octets, sequence.length)?;
+        writer.unsigned(primitive(3), &sequence)?;
         writer.header(primitive(1), length)?;
         Ok(total)
     }
 
     /// Octets that [`content`](Self::content) needs at most for a packet of `length` octets.
-    pub const fn content_bound(&self, length: usize) -> usize {
-        let header = self.correlation_info.len()
-            + tlv_octets(GeneralizedTime::LONGEST)
-            + DIRECTION_OCTETS
-            + tlv_octets(Unsigned::LONGEST);
+    pub fn content_bound(&self, length: usize) -> usize {
+        let header =
+            self.correlation_info.len() + tlv_octets(Stamp::LONGEST) + DIRECTION_OCTETS + tlv_octets(Unsigned::LONGEST);
         tlv_octets(tlv_octets(header) + tlv_octets(length))
     }
 
     /// Writes a Packet-Data-Header-Report of one packet of `flow` (CmII) to the front of `out` and says how long it is.
     ///
     /// A buffer of [`header_report_bound`](Self::header_report_bound) octets is always enough.
-    pub fn header_report(&self, out: &mut [u8], time: UtcMicros, flow: &Flow) -> Result<usize, NoRoom> {
-        let time = time.generalized();
+    pub fn header_report(&self, out: &mut [u8], time: impl Into<Stamp>, flow: &Flow) -> Result<usize, NoRoom> {
+        let time: Stamp = time.into();
         let stream_id = flow.stream_id();
         let flow_label = flow.flow_label.map(|label| Decimal::new(label.get()));
         let source = Address::new(flow.source, flow_label.as_ref());
@@ -116,27 +113,27 @@ impl Intercept {
         writer.header(SEQUENCE, protocol)?;
         writer.octets(&CMII_PROTOCOL)?;
         writer.header(constructed(10), report)?;
-        writer.octets(&self.message_head)?;
-        writer.some_value(primitive(2), &time.text, time.length)?;
-        writer.octets(&self.report_content_identifier)?;
+        writer.prepared(&self.message_head)?;
+        writer.words(primitive(2), time.words, time.length)?;
+        writer.prepared(&self.report_content_identifier)?;
         writer.header(constructed(4), header_set)?;
         writer.header(constructed(0), tlv_octets(stream_id.len()))?;
         writer.value(primitive(0), &stream_id)?;
         source.write(&mut writer, constructed(1))?;
         destination.write(&mut writer, constructed(2))?;
         if let Some((from, to)) = &ports {
-            writer.some_value(primitive(3), &from.digits, from.length)?;
-            writer.some_value(primitive(4), &to.digits, to.length)?;
+            writer.words(primitive(3), [from.digits], from.length)?;
+            writer.words(primitive(4), [to.digits], to.length)?;
         }
         Ok(total)
     }
 
     /// Octets that [`header_report`](Self::header_report) needs at most.
-    pub const fn header_report_bound(&self) -> usize {
+    pub fn header_report_bound(&self) -> usize {
         let header_set =
             tlv_octets(tlv_octets(16)) + 2 * tlv_octets(Address::LONGEST) + 2 * tlv_octets(Decimal::LONGEST);
         let report = self.message_head.len()
-            + tlv_octets(GeneralizedTime::LONGEST)
+            + tlv_octets(Stamp::LONGEST)
             + self.report_content_identifier.len()
             + tlv_octets(header_set);
         tlv_octets(CMII_PROTOCOL.len() + tlv_octets(report))
@@ -145,7 +142,8 @@ impl Intercept {
 
 /// The contents of an IPAddress: address, an allocationMethod of unknown, perhaps a flow label.
 struct Address<'a> {
-    bits: [u8; 16],
+    /// The first octet in the lowest place.
+    words: [u64; 2],
     /// Tag in IpAddress and octets of the address.
     tag: u8,
     length: usize,
@@ -161,11 +159,14 @@ impl<'a> Address<'a> {
     fn new(address: IpAddr, flow_label: Option<&'a Decimal>) -> Self {
         match address {
             IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                let bits = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-                Self { bits, tag: 1, length: 4, flow_label }
+                let words = [u32::from_le_bytes(v4.octets()).into(), 0];
+                Self { words, tag: 1, length: 4, flow_label }
             }
-            IpAddr::V6(v6) => Self { bits: v6.octets(), tag: 2, length: 16, flow_label },
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                let words = [((bits >> 64) as u64).swap_bytes(), (bits as u64).swap_bytes()];
+                Self { words, tag: 2, length: 16, flow_label }
+            }
         }
     }
 
@@ -178,18 +179,18 @@ impl<'a> Address<'a> {
     fn write(&self, writer: &mut Writer<'_>, identifier: u8) -> Result<(), NoRoom> {
         writer.header(identifier, self.octets())?;
         writer.header(constructed(0), tlv_octets(self.length))?;
-        writer.some_value(primitive(self.tag), &self.bits, self.length)?;
+        writer.words(primitive(self.tag), self.words, self.length)?;
         writer.octets(&Self::ALLOCATION_UNKNOWN)?;
         match self.flow_label {
-            Some(label) => writer.some_value(primitive(2), &label.digits, label.length),
+            Some(label) => writer.words(primitive(2), [label.digits], label.length),
             None => Ok(()),
         }
     }
 }
 
-/// A port or a flow label as decimal digits, without leading zeros, from the front of 8.
+/// A port or a flow label as decimal digits, without leading zeros, the first in the lowest octet.
 struct Decimal {
-    digits: [u8; 8],
+    digits: u64,
     length: usize,
 }
 
@@ -202,6 +203,6 @@ impl Decimal {
         let digits = u64::from_be_bytes(digits(number));
         // Octets from the first that is not '0' on, at least one.
         let zeros = ((digits ^ 0x3030_3030_3030_3030) | 1).leading_zeros() / 8;
-        Self { digits: (digits << (8 * zeros)).to_be_bytes(), length: 8 - zeros as usize }
+        Self { digits: (digits << (8 * zeros)).swap_bytes(), length: 8 - zeros as usize }
     }
 }

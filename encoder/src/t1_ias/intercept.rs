@@ -12,6 +12,7 @@ use super::{
     SubscriberIdentity,
 };
 use crate::UtcMicros;
+use crate::ber::Prepared;
 
 /// Writes the PDUs of one warrant.
 #[derive(Clone, Debug)]
@@ -21,11 +22,11 @@ pub struct Intercept {
     content_identifier: asn1::ContentIdentifier,
     subscriber_identity: asn1::Value,
     /// correlationInfo \[0\] of CmCC, whole.
-    pub(super) correlation_info: Box<[u8]>,
+    pub(super) correlation_info: Prepared,
     /// caseId \[0\] and iAPSystemId \[1\], with which every message on CmII begins.
-    pub(super) message_head: Box<[u8]>,
+    pub(super) message_head: Prepared,
     /// contentIdentifier \[3\] of a header report, whole.
-    pub(super) report_content_identifier: Box<[u8]>,
+    pub(super) report_content_identifier: Prepared,
 }
 
 impl Intercept {
@@ -49,7 +50,7 @@ impl Intercept {
             iap_system_id,
             content_identifier,
             subscriber_identity,
-            correlation_info: Box::default(),
+            correlation_info: Vec::new().into(),
             message_head: message_head.into(),
             report_content_identifier,
         };

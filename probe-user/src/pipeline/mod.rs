@@ -22,7 +22,7 @@ use writ_capture::ClockOffset;
 use writ_capture::{Batch, Frame, FrameTime, Part};
 use writ_capture::{Hit, verify};
 use writ_encoder::t1_ias::Direction;
-use writ_encoder::{NoRoom, UtcMicros};
+use writ_encoder::{NoRoom, Stamper, UtcMicros};
 use writ_spool::{AppendError, Ledger, LossReason, Producer, Record, RecordKind};
 
 /// One PDU to be made.
@@ -43,12 +43,51 @@ enum Likeness {
     Dropped,
 }
 
+impl Job {
+    /// Whether both are of the same delivery of the same intercept.
+    fn shares_delivery(&self, other: &Self) -> bool {
+        (self.hit.slot, self.delivery) == (other.hit.slot, other.delivery)
+    }
+}
+
+/// Packets of one slot that were received one after the other and are not entered in the ledger yet: two additions to
+/// shared memory for a run of them, and not for each.
+#[derive(Default)]
+struct Received {
+    slot: u16,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Received {
+    #[inline]
+    fn count(&mut self, ledger: &Ledger, slot: u16, bytes: u64) {
+        if slot != self.slot {
+            self.enter(ledger);
+            self.slot = slot;
+        }
+        self.packets += 1;
+        self.bytes += bytes;
+    }
+
+    fn enter(&mut self, ledger: &Ledger) {
+        if self.packets > 0
+            && let Some(account) = ledger.slot(self.slot)
+        {
+            account.receive(self.packets, self.bytes);
+        }
+        (self.packets, self.bytes) = (0, 0);
+    }
+}
+
 /// Turns batches into records. One for each worker thread; what it needs it allocates here, once.
 pub struct Worker {
     outlets: Arc<Outlets>,
     ledger: Arc<Ledger>,
     /// By stream.
     jobs: Vec<Vec<Job>>,
+    received: Received,
+    stamper: Stamper,
     violations: u64,
     outside: u64,
     duplicates: Option<Duplicates>,
@@ -58,7 +97,16 @@ impl Worker {
     /// A worker for batches of up to `batch` frames, which takes packets as they come.
     pub fn new(outlets: Arc<Outlets>, ledger: Arc<Ledger>, batch: usize) -> Self {
         let jobs = (0..outlets.len()).map(|_| Vec::with_capacity(batch * 4)).collect();
-        Self { outlets, ledger, jobs, violations: 0, outside: 0, duplicates: None }
+        Self {
+            outlets,
+            ledger,
+            jobs,
+            received: Received::default(),
+            stamper: Stamper::default(),
+            violations: 0,
+            outside: 0,
+            duplicates: None,
+        }
     }
 
     /// The worker, which from now on recognises packets that its source shows twice.
@@ -98,11 +146,14 @@ impl Worker {
                 self.sort(place, &frame, hit, likeness, intercepts, clock);
             }
         }
+        // The books are never ahead of what was received.
+        self.received.enter(&self.ledger);
         for (stream, jobs) in self.jobs.iter_mut().enumerate() {
             if jobs.is_empty() {
                 continue;
             }
-            self.outlets.with(stream, |producer| append_all(producer, jobs, batch, intercepts, clock, &self.ledger));
+            let mut appender = Appender { batch, intercepts, clock, ledger: &self.ledger, stamper: &mut self.stamper };
+            self.outlets.with(stream, |producer| appender.append_all(producer, jobs));
             jobs.clear();
         }
     }
@@ -137,6 +188,19 @@ impl Worker {
         }
     }
 
+    /// Books a packet that was here before.
+    fn book_likeness(&mut self, slot: SlotRef, likeness: Likeness, intercept: &Intercept) {
+        // What is lost was received.
+        self.received.enter(&self.ledger);
+        let Some(account) = self.ledger.slot(slot.slot) else { return };
+        account.duplicate();
+        if likeness == Likeness::Dropped {
+            for (index, _) in (0u8..).zip(intercept.deliveries()) {
+                account.lost(index, LossReason::Duplicate, 1);
+            }
+        }
+    }
+
     /// Books a hit and notes what has to be made of it.
     fn sort(
         &mut self,
@@ -161,15 +225,10 @@ impl Worker {
         if !intercept.has_begun() {
             intercept.begin(&self.outlets, &self.ledger, utc_ns(frame.time, clock));
         }
-        if let Some(account) = self.ledger.slot(hit.slot.slot) {
-            account.receive(1, frame.header.wire_length.into());
-            if likeness != Likeness::None {
-                account.duplicate();
-            }
+        self.received.count(&self.ledger, hit.slot.slot, frame.header.wire_length.into());
+        if likeness != Likeness::None {
+            self.book_likeness(hit.slot, likeness, intercept);
             if likeness == Likeness::Dropped {
-                for (index, _) in (0u8..).zip(intercept.deliveries()) {
-                    account.lost(index, LossReason::Duplicate, 1);
-                }
                 return;
             }
         }
@@ -188,74 +247,95 @@ fn utc_ns(time: FrameTime, clock: ClockOffset) -> u64 {
     }
 }
 
-/// Appends the PDUs of one stream in the order of their frames, and publishes them with one store.
-fn append_all(
-    producer: &mut Producer,
-    jobs: &[Job],
-    batch: &Batch<'_>,
-    intercepts: &Intercepts,
+/// What the jobs of a batch need.
+struct Appender<'a> {
+    batch: &'a Batch<'a>,
+    intercepts: &'a Intercepts,
     clock: ClockOffset,
-    ledger: &Ledger,
-) {
-    let mut frames = (0u32..).zip(batch.frames()).peekable();
-    for job in jobs {
-        while frames.next_if(|(place, _)| *place < job.frame).is_some() {}
-        // Jobs were noted in the order of the frames, so the next frame is the job's.
-        let (Some((_, frame)), Some(intercept)) = (frames.peek(), intercepts.get(job.hit.slot)) else { continue };
-        let lost = |reason| {
-            if let Some(account) = ledger.slot(job.hit.slot.slot) {
-                account.lost(job.delivery, reason, 1);
-            }
-        };
-        if let Err(reason) = append(producer, job, frame, intercept, clock, ledger) {
-            lost(reason);
-        }
-    }
-    if let Err(error) = producer.commit() {
-        // The stream's memory is damaged; the ledger's settlement at the next start counts what was not published.
-        tracing::error!(%error, "a stream cannot be published");
-    }
+    ledger: &'a Ledger,
+    stamper: &'a mut Stamper,
 }
 
-fn append(
-    producer: &mut Producer,
-    job: &Job,
-    frame: &Frame<'_>,
-    intercept: &Intercept,
-    clock: ClockOffset,
-    ledger: &Ledger,
-) -> Result<(), LossReason> {
-    let delivery = intercept.deliveries().get(usize::from(job.delivery)).ok_or(LossReason::Stale)?;
-    let account = ledger.slot(job.hit.slot.slot).ok_or(LossReason::Stale)?;
-    let time = UtcMicros::from_unix_nanos(utc_ns(frame.time, clock));
-    let sequence = account.reserve_sequence(job.delivery, 1).ok_or(LossReason::Stale)?;
-    let record = |kind| Record {
-        slot: job.hit.slot.slot,
-        generation: job.hit.slot.generation,
-        delivery: job.delivery,
-        kind,
-        sequence,
-    };
-    let encoder = delivery.encoder();
-    let appended = match delivery.packets() {
-        Packets::Content { .. } => {
-            let packet = ip_packet(frame).ok_or(LossReason::EncodeFailed)?;
-            let length = packet.length();
-            producer.append(encoder.content_bound(length), record(RecordKind::Content), |out| {
-                encoder.content_from(out, time, direction(job.hit), sequence, length, |payload| packet.copy_to(payload))
-            })
+impl Appender<'_> {
+    /// Appends the PDUs of one stream in the order of their frames, and publishes them with one store.
+    fn append_all(&mut self, producer: &mut Producer, jobs: &[Job]) {
+        let mut frames = (0u32..).zip(self.batch.frames()).peekable();
+        for run in jobs.chunk_by(Job::shares_delivery) {
+            self.append_run(producer, run, |job| {
+                while frames.next_if(|(place, _)| *place < job.frame).is_some() {}
+                // Jobs were noted in the order of the frames, so the next frame is the job's.
+                frames.peek().map(|(_, frame)| *frame)
+            });
         }
-        Packets::Reports { .. } => {
-            let headers = Headers::of(frame).ok_or(LossReason::EncodeFailed)?;
-            let flow = headers.flow().ok_or(LossReason::EncodeFailed)?;
-            producer.append(encoder.header_report_bound(), record(RecordKind::HeaderReport), |out| {
-                encoder.header_report(out, time, &flow)
-            })
+        if let Err(error) = producer.commit() {
+            // The stream's memory is damaged; the ledger's settlement at the next start counts what was not published.
+            tracing::error!(%error, "a stream cannot be published");
         }
-    };
-    match appended {
-        Ok(_) => Ok(()),
-        Err(error) => Err(loss(&error)),
+    }
+
+    /// Appends the PDUs of one delivery that follow each other; `frame_of` is asked for each in turn. Their numbers are
+    /// reserved together.
+    fn append_run<'f>(
+        &mut self,
+        producer: &mut Producer,
+        run: &[Job],
+        mut frame_of: impl FnMut(&Job) -> Option<Frame<'f>>,
+    ) {
+        let Some(first) = run.first() else { return };
+        let Some(account) = self.ledger.slot(first.hit.slot.slot) else { return };
+        let intercept = self.intercepts.get(first.hit.slot);
+        let delivery = intercept.and_then(|intercept| intercept.deliveries().get(usize::from(first.delivery)));
+        let numbers = account.reserve_sequence(first.delivery, run.len() as u64);
+        let (Some(delivery), Some(numbers)) = (delivery, numbers) else {
+            account.lost(first.delivery, LossReason::Stale, run.len() as u64);
+            return;
+        };
+        for (sequence, job) in (numbers..).zip(run) {
+            let Some(frame) = frame_of(job) else { continue };
+            if let Err(reason) = self.append(producer, job, &frame, delivery, sequence) {
+                account.lost(job.delivery, reason, 1);
+            }
+        }
+    }
+
+    #[inline]
+    fn append(
+        &mut self,
+        producer: &mut Producer,
+        job: &Job,
+        frame: &Frame<'_>,
+        delivery: &Delivery,
+        sequence: u64,
+    ) -> Result<(), LossReason> {
+        let time = self.stamper.stamp(UtcMicros::from_unix_nanos(utc_ns(frame.time, self.clock)));
+        let record = |kind| Record {
+            slot: job.hit.slot.slot,
+            generation: job.hit.slot.generation,
+            delivery: job.delivery,
+            kind,
+            sequence,
+        };
+        let encoder = delivery.encoder();
+        let appended = match delivery.packets() {
+            Packets::Content { .. } => {
+                let packet = ip_packet(frame).ok_or(LossReason::EncodeFailed)?;
+                let length = packet.length();
+                producer.append(encoder.content_bound(length), record(RecordKind::Content), |out| {
+                    encoder.content_from(out, time, direction(job.hit), sequence, length, |to| packet.copy_to(to))
+                })
+            }
+            Packets::Reports { .. } => {
+                let headers = Headers::of(frame).ok_or(LossReason::EncodeFailed)?;
+                let flow = headers.flow().ok_or(LossReason::EncodeFailed)?;
+                producer.append(encoder.header_report_bound(), record(RecordKind::HeaderReport), |out| {
+                    encoder.header_report(out, time, &flow)
+                })
+            }
+        };
+        match appended {
+            Ok(_) => Ok(()),
+            Err(error) => Err(loss(&error)),
+        }
     }
 }
 

@@ -1,42 +1,64 @@
 //! The filter before the tables, written. The kernel sees bits; here they are counted, so that one that several selectors
 //! share is cleared with the last of them.
+//!
+//! Of the filter's memory only so much is in use as there are selectors for: behind other work of the same processor a
+//! few pages are still in its nearest cache, and the whole filter is not.
 
 use crate::shared::SharedWords;
+use rustix::thread::{MembarrierCommand, membarrier};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
-use writ_abi::FilterMark;
+use writ_abi::{FilterMark, PrefixLengths};
+
+/// Words in use at first: a page.
+const FIRST_WORDS: usize = 512;
 
 /// The filter, and what its bits stand for. Its only writer.
 pub(super) struct Filter {
     words: SharedWords,
-    /// Number of words, a power of two, less one.
+    /// Beside the prefix lengths, where the program reads how many words are in use.
+    before: SharedWords,
+    /// Number of words in use, a power of two, less one.
     last: u32,
-    /// How many selectors set each bit. One that has come to 255 stays set: it costs a look-up now and then, no more.
+    /// How often each mark was added.
+    marks: HashMap<FilterMark, u32>,
+    /// How many marks set each bit. One that has come to 255 stays set: it costs a look-up now and then, no more.
     counts: Vec<u8>,
 }
 
 impl Filter {
     /// `words` is empty; its length is a power of two, as the settings' check has it.
-    pub(super) fn new(words: SharedWords) -> Self {
-        let last = u32::try_from(words.len()).unwrap_or(u32::MAX).saturating_sub(1);
-        // Zeroed memory that is touched where bits are set, and nowhere else.
-        let counts = vec![0; words.len() * u64::BITS as usize];
-        Self { words, last, counts }
+    pub(super) fn new(words: SharedWords, before: SharedWords) -> Self {
+        let last = last_of(words.len().min(FIRST_WORDS));
+        let filter = Self { words, before, last, marks: HashMap::new(), counts: counts(last) };
+        filter.publish();
+        filter
     }
 
     pub(super) fn add(&mut self, mark: FilterMark) {
-        let word = mark.word(self.last);
-        for bit in bits(mark) {
-            if let Some(count) = self.count(word, bit) {
-                *count = count.saturating_add(1);
+        match self.marks.entry(mark) {
+            Entry::Occupied(mut times) => {
+                *times.get_mut() += 1;
+                return;
             }
-        }
-        if let Some(word) = self.words.word(word as usize, 0) {
-            word.fetch_or(mark.bits(), Ordering::SeqCst);
+            Entry::Vacant(place) => place.insert(1),
+        };
+        if self.marks.len() > self.last as usize && self.words.len() > self.last as usize + 1 {
+            self.grow();
+        } else {
+            self.set(mark);
         }
     }
 
     /// Takes back an [`Filter::add`].
     pub(super) fn remove(&mut self, mark: FilterMark) {
+        let Entry::Occupied(mut times) = self.marks.entry(mark) else { return };
+        *times.get_mut() -= 1;
+        if *times.get() > 0 {
+            return;
+        }
+        times.remove();
         let word = mark.word(self.last);
         let mut unused = 0;
         for bit in bits(mark) {
@@ -53,9 +75,65 @@ impl Filter {
         }
     }
 
+    /// Doubles the part in use. At no moment does a mark seem not to be there: all are set where the larger part has them
+    /// before the program is told of it, and what was set for the smaller part is cleared only when no run of the program
+    /// can know of that part any more.
+    fn grow(&mut self) {
+        self.last = self.last << 1 | 1;
+        self.counts = counts(self.last);
+        let marks = std::mem::take(&mut self.marks);
+        for mark in marks.keys() {
+            self.set(*mark);
+        }
+        self.marks = marks;
+        self.publish();
+        // Returns when all that ran in a read-side critical section of RCU has left it, which every run of an XDP program
+        // is. Where the kernel has no such call (nohz_full), the old bits stay: they cost a look-up now and then, no more.
+        if membarrier(MembarrierCommand::Global).is_ok() {
+            self.clear_unused();
+        }
+    }
+
+    fn publish(&self) {
+        if let Some(word) = self.before.word(PrefixLengths::FILTER_LAST as usize, 0) {
+            word.store(self.last.into(), Ordering::SeqCst);
+        }
+    }
+
+    fn clear_unused(&self) {
+        for (index, counts) in self.counts.chunks_exact(u64::BITS as usize).enumerate() {
+            let used =
+                (0..u64::BITS).zip(counts).filter(|(_, count)| **count > 0).fold(0, |bits, (bit, _)| bits | 1 << bit);
+            if let Some(word) = self.words.word(index, 0) {
+                word.store(used, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn set(&mut self, mark: FilterMark) {
+        let word = mark.word(self.last);
+        for bit in bits(mark) {
+            if let Some(count) = self.count(word, bit) {
+                *count = count.saturating_add(1);
+            }
+        }
+        if let Some(word) = self.words.word(word as usize, 0) {
+            word.fetch_or(mark.bits(), Ordering::SeqCst);
+        }
+    }
+
     fn count(&mut self, word: u32, bit: u32) -> Option<&mut u8> {
         self.counts.get_mut(word as usize * u64::BITS as usize + bit as usize)
     }
+}
+
+fn last_of(words: usize) -> u32 {
+    u32::try_from(words).unwrap_or(u32::MAX).saturating_sub(1)
+}
+
+/// Zeroed memory that is touched where bits are set, and nowhere else.
+fn counts(last: u32) -> Vec<u8> {
+    vec![0; (last as usize + 1) * u64::BITS as usize]
 }
 
 /// The numbers of the bits, each once.

@@ -114,11 +114,6 @@ impl<'a> SlotAccount<'a> {
         self.words.get(FIRST_DELIVERY + delivery * DELIVERY_WORDS + word)
     }
 
-    #[inline]
-    pub(crate) fn appended(self, delivery: u8, kind: RecordKind) -> Option<&'a AtomicU64> {
-        self.delivery_word(delivery, APPENDED + kind as usize)
-    }
-
     /// Counts packets that a worker took from a ring for this slot.
     #[inline]
     pub fn receive(&self, packets: u64, bytes: u64) {
