@@ -83,7 +83,7 @@ pub fn is_tagged(ctx: &XdpContext, start: u16, end: u16) -> bool {
 }
 
 /// Reads the MAC addresses and the VLAN of the Ethernet header that the packet in the scratch is in.
-#[inline(never)]
+#[inline(always)]
 pub fn identify(ctx: &XdpContext, scratch: &mut Scratch) {
     scratch.macs = [MacKey::new(MacAddress([0; 6])); 2];
     scratch.vlan = VlanMatch { outer: VlanMatch::NONE, inner: VlanMatch::NONE };

@@ -15,7 +15,7 @@ use crate::slots::answer;
 use crate::{ipv4, ipv6};
 
 /// Remembers a first fragment with the references that the scratch holds for it, if there are any.
-#[inline(never)]
+#[inline(always)]
 pub fn remember(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     let kept = |references: &[SlotRef; SLOTS_PER_ADDRESS]| references.iter().any(|reference| reference.is_some());
     if !kept(&scratch.fragment.source) && !kept(&scratch.fragment.destination) {
@@ -38,22 +38,31 @@ pub fn keep(scratch: &mut Scratch, place: usize) {
 }
 
 /// Lets those have a later fragment who had the first.
-#[inline(never)]
+#[inline(always)]
 pub fn follow(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     if set_key(ctx, scratch).is_none() || !recall(scratch, now) {
         return;
     }
-    for place in 0..PLACES as u32 {
-        writ_follow(place);
-    }
+    scratch.settle();
+    writ_follow();
     scratch.settle();
 }
 
-/// Lets one reference have a later fragment if it had the first. A global function, like
-/// [`writ_ask`](crate::slots::writ_ask).
+/// Lets every reference have a later fragment that had the first. A global function, like
+/// [`writ_judge`](crate::slots::writ_judge).
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn writ_follow(place: u32) -> u32 {
+pub extern "C" fn writ_follow() -> u32 {
+    for place in 0..PLACES as u32 {
+        writ_follow_one(place);
+    }
+    0
+}
+
+/// The same for one reference.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_follow_one(place: u32) -> u32 {
     let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
     let place = place as usize % PLACES;
     if scratch.answer(place) != answer::UNKNOWN_TRAFFIC {
@@ -102,14 +111,12 @@ fn set_key(ctx: &XdpContext, scratch: &mut Scratch) -> Option<()> {
             };
         }
         Family::V6 => {
-            scratch.fragment.key = FragmentKey {
-                source: packet::load(ctx, ip + ipv6::SOURCE)?,
-                destination: packet::load(ctx, ip + ipv6::DESTINATION)?,
-                identification: scratch.identification,
-                protocol: 0,
-                version: 6,
-                reserved: [0; 2],
-            };
+            let key = &mut scratch.fragment.key;
+            // Straight into the scratch: there is little room on the stack.
+            packet::load_into(ctx, ip + ipv6::SOURCE, &mut key.source)?;
+            packet::load_into(ctx, ip + ipv6::DESTINATION, &mut key.destination)?;
+            key.identification = scratch.identification;
+            (key.protocol, key.version, key.reserved) = (0, 6, [0; 2]);
         }
     }
     Some(())

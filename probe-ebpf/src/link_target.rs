@@ -22,31 +22,43 @@ pub fn kinds() -> u64 {
 /// Adds who wants the packet's MAC addresses or its VLAN to those who want its addresses; `found` says whether there are
 /// such. Returns whether anybody is in the scratch now.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, scratch: &mut Scratch, mut found: bool) -> bool {
-    let kinds = kinds();
-    if kinds == 0 {
+pub fn look_up(ctx: &XdpContext, scratch: &mut Scratch, found: bool) -> bool {
+    if kinds() == 0 {
         return found;
     }
     if !found {
         scratch.references(SOURCE).clear();
         scratch.references(DESTINATION).clear();
     }
+    scratch.found = found.into();
     ethernet::identify(ctx, scratch);
     scratch.settle();
-    if kinds & LinkTargets::MAC != 0 {
-        for side in [SOURCE, DESTINATION] {
-            found |= writ_mac(side as u32) != 0;
-        }
-    }
-    if kinds & LinkTargets::VLAN != 0 && scratch.vlan.outer != VlanMatch::NONE {
-        found |= writ_vlan(0) != 0 || writ_vlan(1) != 0;
-    }
+    writ_link_targets();
     scratch.settle();
-    found
+    scratch.found != 0
 }
 
-/// Looks up the MAC address of a side. Not 0: somebody wants it. A global function, like
-/// [`writ_ask`](crate::slots::writ_ask).
+/// Looks up the MAC addresses and the VLAN in the scratch. A global function, like
+/// [`writ_judge`](crate::slots::writ_judge).
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_link_targets() -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let kinds = kinds();
+    if kinds & LinkTargets::MAC != 0 {
+        scratch.found |= writ_mac(SOURCE as u32);
+        scratch.settle();
+        scratch.found |= writ_mac(DESTINATION as u32);
+        scratch.settle();
+    }
+    if kinds & LinkTargets::VLAN != 0 && scratch.vlan.outer != VlanMatch::NONE {
+        let exact = writ_vlan(0);
+        scratch.found |= if exact != 0 { exact } else { writ_vlan(1) };
+    }
+    0
+}
+
+/// Looks up the MAC address of a side. Not 0: somebody wants it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn writ_mac(side: u32) -> u32 {

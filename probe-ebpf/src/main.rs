@@ -268,7 +268,9 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
     if scratch.is_conditional() {
         ethernet::identify(ctx, scratch);
     }
-    slots::judge(scratch, now);
+    scratch.settle();
+    slots::writ_judge(now);
+    scratch.settle();
     if scratch.waiting != 0 || scratch.wanted() {
         walk(ctx, scratch);
     }
@@ -277,11 +279,16 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
     }
     let fate = if scratch.wanted() { hand_over(ctx, scratch, counters) } else { Fate::NotTaken };
     scratch.fate = fate as u32;
-    slots::account(scratch);
-    match fate {
-        Fate::NotTaken => None,
-        Fate::HandedOver => Some(XDP_REDIRECT),
-        Fate::NoSocket | Fate::CutFailed => Some(XDP_DROP),
+    scratch.settle();
+    slots::writ_account();
+    scratch.settle();
+    // Read back, and not from a register: see `slots`.
+    if scratch.fate == Fate::NotTaken as u32 {
+        None
+    } else if scratch.fate == Fate::HandedOver as u32 {
+        Some(XDP_REDIRECT)
+    } else {
+        Some(XDP_DROP)
     }
 }
 
@@ -298,7 +305,7 @@ fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fat
 }
 
 /// Walks the headers of a packet, once. What ended the walk before a transport header was read is in the scratch.
-#[inline(never)]
+#[inline(always)]
 fn walk(ctx: &XdpContext, scratch: &mut Scratch) {
     if scratch.stop != scratch::NOT_WALKED {
         return;

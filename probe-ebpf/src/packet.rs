@@ -42,6 +42,14 @@ pub fn load<const N: usize>(ctx: &XdpContext, offset: u16) -> Option<[u8; N]> {
     Some(unsafe { bytes.assume_init() })
 }
 
+/// The same, straight into memory of the program's.
+#[inline(always)]
+pub fn load_into<const N: usize>(ctx: &XdpContext, offset: u16, to: &mut [u8; N]) -> Option<()> {
+    // SAFETY: the helper writes N bytes, all or none of them in bounds.
+    let failed = unsafe { bpf_xdp_load_bytes(ctx.as_ptr().cast(), offset.into(), to.as_mut_ptr().cast(), N as u32) };
+    (failed == 0).then_some(())
+}
+
 /// A copy of `N` bytes at any offset, if they end before `end`: what carries them can be shorter than the frame.
 #[inline(always)]
 pub fn within<const N: usize>(ctx: &XdpContext, offset: u16, end: u16) -> Option<[u8; N]> {

@@ -41,6 +41,8 @@ pub struct Scratch {
     pub answers: [[u8; SLOTS_PER_ADDRESS]; 2],
     /// Entries that are read before they are believed: of a MAC address or a VLAN.
     pub staged: Intercepts,
+    /// Whether there are references.
+    pub found: u32,
     /// How many places of a side are used.
     pub used: u32,
     /// The MAC address of each end, and the VLAN, of the Ethernet header that counts. Written if somebody asks.

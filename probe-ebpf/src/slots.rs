@@ -47,8 +47,15 @@ pub enum Fate {
 
 /// Asks every slot, and marks in the header which of them want the packet. Those whose condition names a kind of traffic
 /// are left waiting.
-#[inline(always)]
-pub fn judge(scratch: &mut Scratch, now: u64) {
+///
+/// A global function, as the kernel calls it: the verifier walks it once, and not for each caller. For that it may take
+/// nothing but numbers, and has to return one. It calls [`writ_ask`], which is walked once for any place. So do the others
+/// whose names are not mangled. The loop is in here and not in the program: Linux 6.1 cannot follow a number back across a
+/// call, and would take every number of the function for one that matters.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_judge(now: u64) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
     scratch.header.source_live = 0;
     scratch.header.destination_live = 0;
     scratch.content = 0;
@@ -57,13 +64,10 @@ pub fn judge(scratch: &mut Scratch, now: u64) {
     for place in 0..PLACES as u32 {
         writ_ask(place, now);
     }
-    scratch.settle();
+    0
 }
 
 /// Asks the slot of one reference.
-///
-/// A global function, as the kernel calls it: the verifier walks it once for any place, and not for each place and caller.
-/// For that it may take nothing but numbers, and has to return one. The same goes for the others whose name is not mangled.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn writ_ask(place: u32, now: u64) -> u32 {
@@ -137,19 +141,20 @@ fn read(policy: *const SlotPolicy) -> SlotPolicy {
 }
 
 /// Enters the packet into the account of every slot that it refers to, once: with the best answer where several references
-/// are to the same slot. Its fate is read from the scratch.
-#[inline(always)]
-pub fn account(scratch: &mut Scratch) {
-    scratch.settle();
-    for place in 0..PLACES as u32 {
-        writ_account(place);
-    }
-}
-
-/// Enters the packet for one reference and the later ones to the same slot. A global function, like [`writ_ask`].
+/// are to the same slot. Its fate is read from the scratch. A global function, like [`writ_judge`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn writ_account(place: u32) -> u32 {
+pub extern "C" fn writ_account() -> u32 {
+    for place in 0..PLACES as u32 {
+        writ_account_one(place);
+    }
+    0
+}
+
+/// Enters the packet for one reference and the later ones to the same slot.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_account_one(place: u32) -> u32 {
     let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
     let Some(counters) = Counters::of_this_cpu() else { return 0 };
     let place = place as usize % PLACES;

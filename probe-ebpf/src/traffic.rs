@@ -28,9 +28,7 @@ pub fn resolve(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     scratch.fragment.destination = [SlotRef::NONE; SLOTS_PER_ADDRESS];
     scratch.waiting = 0;
     scratch.settle();
-    for place in 0..PLACES as u32 {
-        writ_traffic(place);
-    }
+    writ_traffic();
     scratch.settle();
     if scratch.header.flags & FrameFlags::FRAGMENT == 0 {
         return;
@@ -54,10 +52,20 @@ fn read_ports(ctx: &XdpContext, scratch: &mut Scratch) {
     scratch.has_ports = 1;
 }
 
-/// Answers one reference, if it waits. A global function, like [`writ_ask`](crate::slots::writ_ask).
+/// Answers every reference that waits. A global function, like [`writ_judge`](crate::slots::writ_judge).
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn writ_traffic(place: u32) -> u32 {
+pub extern "C" fn writ_traffic() -> u32 {
+    for place in 0..PLACES as u32 {
+        writ_traffic_one(place);
+    }
+    0
+}
+
+/// Answers one reference, if it waits.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_traffic_one(place: u32) -> u32 {
     let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
     let place = place as usize % PLACES;
     if scratch.answer(place) != answer::WAITING {
