@@ -248,7 +248,7 @@ mod tests {
     /// The pieces of a packet that a batch cuts in two stay together, and in order.
     #[test]
     fn a_packet_across_the_end_of_a_batch_comes_whole_with_the_next() {
-        let mut pool = FramePool::new(frames(), SIZE, 4);
+        let mut pool = FramePool::new(frames(), SIZE, 4, FRAMES as u32);
         let mut rings = Model { room: FRAMES, ..Model::default() };
         pool.refill(&mut rings);
         rings.arrive(0, 3);

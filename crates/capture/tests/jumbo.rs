@@ -127,7 +127,8 @@ fn packets_of_several_frames_outlast_batches_and_the_whole_ring() {
     }
     let batch = sources[0].receive(Duration::ZERO).unwrap();
     assert!(batch.is_empty() && batch.is_drained());
-    assert_eq!(sources[0].frame_census(), [0, 512, 0]);
+    // With the kernel are as many as can wait, and a batch.
+    assert_eq!(sources[0].frame_census(), [512 - 276, 276, 0]);
     let counts = sources[0].statistics();
     assert_eq!((counts.frames, counts.missing, counts.malformed), (1000, 0, 0));
 }
