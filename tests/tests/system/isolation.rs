@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread::sleep;
 use std::time::Duration;
-use writ_abi::{Intercepts, PrefixEntry4, PrefixKey4, SLOTS_PER_ADDRESS, SlotRef, maps};
+use writ_abi::{Intercepts, PrefixEntry4, PrefixKey4, PrefixLengths, SLOTS_PER_ADDRESS, SlotRef, maps};
 use writ_lab::{LabError, until};
 
 /// A map of the running probe, as root can open it from outside.
@@ -31,7 +31,9 @@ fn make_a_target_of(address: Ipv4Addr, slot: SlotRef, program: u64) {
     let table = Map::HashMap(map_of(program, maps::PREFIXES_V4));
     HashMap::try_from(table).unwrap().insert(key, entry, 0).unwrap();
     let mut filter = Array::<_, u64>::try_from(Map::Array(map_of(program, maps::FILTER))).unwrap();
-    let word = key.mark().word(filter.len() - 1);
+    let sizes = Array::<_, u64>::try_from(Map::Array(map_of(program, maps::PREFIX_LENGTHS))).unwrap();
+    let last = sizes.get(&PrefixLengths::FILTER_LAST, 0).unwrap();
+    let word = key.mark().word(u32::try_from(last).unwrap());
     let bits = filter.get(&word, 0).unwrap() | key.mark().bits();
     filter.set(word, bits, 0).unwrap();
 }

@@ -90,8 +90,12 @@ fn pings_of_nine_kilobytes_reach_the_agency_whole() {
     assert!(found(&content).is_some() && found(&headers).is_none(), "{} and {}", FIRST.name, SECOND.name);
     assert!(contains(&scene.agency(&content).directory, BYSTANDER.as_bytes()).unwrap().is_none());
 
-    let status = scene.probe().status().unwrap();
-    assert_eq!(status["capture"]["queues"][0]["mode"], "driver, copy, jumbo");
+    // The capture role reports once a second.
+    let mode = until("the queue's report", PATIENCE, || {
+        let status = scene.probe().status()?;
+        Ok(status["capture"]["queues"][0]["mode"].as_str().map(str::to_owned))
+    });
+    assert_eq!(mode.unwrap(), "driver, copy, jumbo");
     scene.stop();
     scene.assert_nothing_runs(&["tap0"]);
     scene.assert_log_names_nobody();
