@@ -352,8 +352,8 @@ fn load(ebpf: &mut Ebpf, program: &'static str) -> Result<(), KernelError> {
         Err(error) => Err(match errno(&error) {
             Some(libc::EPERM) => not_permitted("loading an XDP program"),
             // The verifier refuses for many reasons; to those who lack a capability it refuses more.
-            // Without CAP_PERFMON it also walks what a CPU may only guess at, and can find the program too large.
-            Some(libc::EACCES | libc::E2BIG) if !privileges::missing().is_empty() => {
+            // Without CAP_PERFMON, Linux 6.1 says EINVAL.
+            Some(libc::EACCES | libc::EINVAL) if !privileges::missing().is_empty() => {
                 not_permitted("loading the XDP program")
             }
             _ => KernelError::Refused { program, source: Box::new(error) },
