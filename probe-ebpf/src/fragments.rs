@@ -4,7 +4,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use core::ptr;
-use writ_abi::{FragmentEntry, FragmentKey, SLOTS_PER_ADDRESS, SlotRef};
+use writ_abi::{FragmentEntry, FragmentKey, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef};
 
 use crate::lookup;
 use crate::maps::WRIT_FRAGMENTS;
@@ -14,19 +14,34 @@ use crate::scratch::{PLACES, SOURCE, Scratch, side_of};
 use crate::slots::answer;
 use crate::{ipv4, ipv6};
 
-/// Remembers a first fragment with the references that the scratch holds for it, if there are any.
+/// Remembers a first fragment for those who got it for its ports, and lets those have a later one who had the first.
 #[inline(always)]
-pub fn remember(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
-    let kept = |references: &[SlotRef; SLOTS_PER_ADDRESS]| references.iter().any(|reference| reference.is_some());
-    if !kept(&scratch.fragment.source) && !kept(&scratch.fragment.destination) {
-        return;
-    }
+pub fn resolve(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     if set_key(ctx, scratch).is_none() {
         return;
     }
-    scratch.fragment.time_ns = now;
-    // Without memory for it, the later fragments are not taken and counted as of unknown traffic.
-    _ = WRIT_FRAGMENTS.insert(&scratch.fragment.key, &scratch.fragment, 0);
+    scratch.settle();
+    if scratch.stop == ProbeCounter::LaterFragments as u32 {
+        writ_follow(now);
+    } else if scratch.has_ports != 0 {
+        writ_remember(now);
+    }
+    scratch.settle();
+}
+
+/// Remembers a first fragment with the references that the scratch holds for it, if there are any. A global function, like
+/// [`writ_judge`](crate::slots::writ_judge).
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_remember(now: u64) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    let kept = |references: &[SlotRef; SLOTS_PER_ADDRESS]| references.iter().any(|reference| reference.is_some());
+    if kept(&scratch.fragment.source) || kept(&scratch.fragment.destination) {
+        scratch.fragment.time_ns = now;
+        // Without memory for it, the later fragments are not taken and counted as of unknown traffic.
+        _ = WRIT_FRAGMENTS.insert(&scratch.fragment.key, &scratch.fragment, 0);
+    }
+    0
 }
 
 /// Keeps the reference at a place for [`remember`].
@@ -37,24 +52,16 @@ pub fn keep(scratch: &mut Scratch, place: usize) {
     side[place % SLOTS_PER_ADDRESS] = reference;
 }
 
-/// Lets those have a later fragment who had the first.
-#[inline(always)]
-pub fn follow(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
-    if set_key(ctx, scratch).is_none() || !recall(scratch, now) {
-        return;
-    }
-    scratch.settle();
-    writ_follow();
-    scratch.settle();
-}
-
 /// Lets every reference have a later fragment that had the first. A global function, like
 /// [`writ_judge`](crate::slots::writ_judge).
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn writ_follow() -> u32 {
-    for place in 0..PLACES as u32 {
-        writ_follow_one(place);
+pub extern "C" fn writ_follow(now: u64) -> u32 {
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    if recall(scratch, now) {
+        for place in 0..PLACES as u32 {
+            writ_follow_one(place);
+        }
     }
     0
 }

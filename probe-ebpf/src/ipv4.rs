@@ -4,7 +4,6 @@ use aya_ebpf::programs::XdpContext;
 use core::mem::offset_of;
 use writ_abi::{FrameFlags, ProbeCounter};
 
-use crate::count::Counters;
 use crate::scratch::Scratch;
 use crate::{extensions, lookup, packet};
 
@@ -34,14 +33,14 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 /// Looks up both addresses of a plain frame's packet. `Ok(false)`: no intercept has one of them.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Result<bool, ProbeCounter> {
+pub fn look_up(ctx: &XdpContext, ip: usize) -> Result<bool, ProbeCounter> {
     let Some(base) = packet::at::<Base>(ctx, ip) else { return Err(ProbeCounter::TooShort) };
     // SAFETY: `at` has checked the bounds, and nothing moves the packet while this lives.
     let base = unsafe { &*base };
     if base.version_and_length >> 4 != 4 {
         return Err(ProbeCounter::BadVersion);
     }
-    Ok(lookup::both(base.source, base.destination, counters))
+    Ok(lookup::v4(base.source, base.destination))
 }
 
 /// Finds where the packet and its headers end. Returns what ended the walk before a transport header was read.

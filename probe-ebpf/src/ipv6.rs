@@ -4,7 +4,6 @@ use aya_ebpf::programs::XdpContext;
 use core::mem::offset_of;
 use writ_abi::ProbeCounter;
 
-use crate::count::Counters;
 use crate::extensions::{self, NO_NEXT_HEADER};
 use crate::scratch::Scratch;
 use crate::{lookup, packet};
@@ -29,14 +28,14 @@ pub const DESTINATION: u16 = offset_of!(Base, destination) as u16;
 
 /// Looks up both addresses of a plain frame's packet. `Ok(false)`: no intercept has one of them.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, ip: usize, counters: Counters) -> Result<bool, ProbeCounter> {
+pub fn look_up(ctx: &XdpContext, ip: usize) -> Result<bool, ProbeCounter> {
     let Some(base) = packet::at::<Base>(ctx, ip) else { return Err(ProbeCounter::TooShort) };
     // SAFETY: `at` has checked the bounds, and nothing moves the packet while this lives.
     let base = unsafe { &*base };
     if base.version >> 4 != 6 {
         return Err(ProbeCounter::BadVersion);
     }
-    Ok(lookup::both(base.source, base.destination, counters))
+    Ok(lookup::v6(base.source, base.destination))
 }
 
 /// Finds where the packet and its headers end, and which options are to be blanked. Returns what ended the walk before

@@ -118,15 +118,58 @@ impl Address for [u8; 16] {
     }
 }
 
-/// Looks up the source and the destination. False: no intercept has either. Else their references are in the scratch.
+/// Looks up both addresses of an IPv4 packet. False: no intercept has either. Else their references are in the scratch.
 #[inline(always)]
-pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> bool {
+pub fn v4(source: [u8; 4], destination: [u8; 4]) -> bool {
+    writ_look_up_v4(u32::from_ne_bytes(source), u32::from_ne_bytes(destination)) != 0
+}
+
+/// The same of an IPv6 packet.
+#[inline(always)]
+pub fn v6(source: [u8; 16], destination: [u8; 16]) -> bool {
+    let [s0, s1] = halves(source);
+    let [d0, d1] = halves(destination);
+    writ_look_up_v6(s0, s1, d0, d1) != 0
+}
+
+/// A global function, like [`writ_judge`](crate::slots::writ_judge).
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_look_up_v4(source: u32, destination: u32) -> u32 {
+    both(source.to_ne_bytes(), destination.to_ne_bytes()).into()
+}
+
+/// Likewise.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn writ_look_up_v6(source_0: u64, source_1: u64, destination_0: u64, destination_1: u64) -> u32 {
+    both(whole([source_0, source_1]), whole([destination_0, destination_1])).into()
+}
+
+/// As it stands in the packet, in the two numbers that go through registers.
+#[inline(always)]
+fn halves(address: [u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
+    [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
+}
+
+/// Takes back [`halves`].
+#[inline(always)]
+fn whole([one, other]: [u64; 2]) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = one.to_ne_bytes();
+    let [i, j, k, l, m, n, o, p] = other.to_ne_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// Looks up the source and the destination.
+#[inline(always)]
+fn both<A: Address>(source: A, destination: A) -> bool {
     let lengths = lengths(A::FAMILY);
     let filter_last = filter_last();
     // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
     // by an `or`, which the verifier refuses.
-    let source_hit = one(source, lengths, filter_last, SOURCE, counters);
-    let destination_hit = one(destination, lengths, filter_last, DESTINATION, counters);
+    let source_hit = one(source, lengths, filter_last, SOURCE);
+    let destination_hit = one(destination, lengths, filter_last, DESTINATION);
     if !source_hit && !destination_hit {
         return false;
     }
@@ -142,7 +185,7 @@ pub fn both<A: Address>(source: A, destination: A, counters: Counters) -> bool {
 
 /// Looks up one address and copies the references of the longest prefix that holds it to their side of the scratch.
 #[inline(always)]
-fn one<A: Address>(address: A, mut lengths: PrefixLengths, filter_last: u32, side: usize, counters: Counters) -> bool {
+fn one<A: Address>(address: A, mut lengths: PrefixLengths, filter_last: u32, side: usize) -> bool {
     let number = address.number();
     for _ in 0..MOST_LENGTHS {
         let Some(length) = lengths.next() else { return false };
@@ -157,7 +200,9 @@ fn one<A: Address>(address: A, mut lengths: PrefixLengths, filter_last: u32, sid
             if A::copy(entry, &key, scratch.references(side)) {
                 return true;
             }
-            counters.count(ProbeCounter::Torn);
+            if let Some(counters) = Counters::of_this_cpu() {
+                counters.count(ProbeCounter::Torn);
+            }
         }
     }
     false

@@ -174,14 +174,14 @@ fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Result<u32, ProbeC
     let end = reach(length);
     let found = match ethernet::plain(ctx) {
         Plain::V4(ip) => {
-            let found = ipv4::look_up(ctx, ip, counters)?;
+            let found = ipv4::look_up(ctx, ip)?;
             go_on(length, found, Network { family: Family::V4, offset: ip as u16, end })?
         }
         Plain::V6(ip) => {
-            let found = ipv6::look_up(ctx, ip, counters)?;
+            let found = ipv6::look_up(ctx, ip)?;
             go_on(length, found, Network { family: Family::V6, offset: ip as u16, end })?
         }
-        Plain::Other => look_up(ctx, counters, length, link::find(ctx, 0, end)?, 0)?,
+        Plain::Other => look_up(ctx, length, link::find(ctx, 0, end)?, 0)?,
     };
     take_packet(ctx, counters, found)
 }
@@ -194,7 +194,7 @@ fn take_mirrored(
     length: u32,
     carried: tunnel::Carried,
 ) -> Result<u32, ProbeCounter> {
-    let found = look_up(ctx, counters, length, carried.network(ctx)?, FrameFlags::MIRRORED)?;
+    let found = look_up(ctx, length, carried.network(ctx)?, FrameFlags::MIRRORED)?;
     take_packet(ctx, counters, found)
 }
 
@@ -212,16 +212,10 @@ fn go_on(length: u32, found: bool, network: Network) -> Result<bool, ProbeCounte
 
 /// Enters a packet into the scratch, and looks up its addresses.
 #[inline(always)]
-fn look_up(
-    ctx: &XdpContext,
-    counters: Counters,
-    length: u32,
-    network: Network,
-    flags: u32,
-) -> Result<bool, ProbeCounter> {
+fn look_up(ctx: &XdpContext, length: u32, network: Network, flags: u32) -> Result<bool, ProbeCounter> {
     let Some(scratch) = Scratch::of_this_cpu() else { return Err(ProbeCounter::Misses) };
     scratch.begin(length, network, flags);
-    Ok(scratch.network().look_up(ctx, counters))
+    Ok(scratch.network().look_up(ctx))
 }
 
 /// Takes the frame if an intercept wants the packet in the scratch or the one in that. `found`: an intercept has one of its
@@ -248,7 +242,7 @@ fn look_inside(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> R
             return Err(ProbeCounter::Misses);
         }
     }
-    if scratch.network().look_up(ctx, counters)
+    if scratch.network().look_up(ctx)
         && let Some(action) = offer(ctx, scratch, counters)
     {
         return Ok(action);

@@ -4,7 +4,6 @@
 use aya_ebpf::programs::XdpContext;
 use writ_abi::ProbeCounter;
 
-use crate::count::Counters;
 use crate::{ipv4, ipv6, lookup, packet};
 
 /// Version of the Internet Protocol.
@@ -44,22 +43,22 @@ impl Network {
 
     /// Looks up both addresses, at any offset. False: no intercept has one of them.
     #[inline(always)]
-    pub fn look_up(self, ctx: &XdpContext, counters: Counters) -> bool {
-        self.try_look_up(ctx, counters).unwrap_or(false)
+    pub fn look_up(self, ctx: &XdpContext) -> bool {
+        self.try_look_up(ctx).unwrap_or(false)
     }
 
     #[inline(always)]
-    fn try_look_up(self, ctx: &XdpContext, counters: Counters) -> Option<bool> {
+    fn try_look_up(self, ctx: &XdpContext) -> Option<bool> {
         match self.family {
             Family::V4 => {
                 let source: [u8; 4] = packet::load(ctx, self.offset + ipv4::SOURCE)?;
                 let destination = packet::load(ctx, self.offset + ipv4::DESTINATION)?;
-                Some(lookup::both(source, destination, counters))
+                Some(lookup::v4(source, destination))
             }
             Family::V6 => {
                 let source: [u8; 16] = packet::load(ctx, self.offset + ipv6::SOURCE)?;
                 let destination = packet::load(ctx, self.offset + ipv6::DESTINATION)?;
-                Some(lookup::both(source, destination, counters))
+                Some(lookup::v6(source, destination))
             }
         }
     }

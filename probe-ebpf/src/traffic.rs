@@ -4,7 +4,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use core::ptr;
-use writ_abi::{FrameFlags, MOST_TRAFFIC_RULES, PortSide, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef, TrafficRule};
+use writ_abi::{FrameFlags, MOST_TRAFFIC_RULES, PortSide, SLOTS_PER_ADDRESS, SlotRef, TrafficRule};
 
 use crate::scratch::{PLACES, Scratch, side_of};
 use crate::slots::answer;
@@ -30,13 +30,8 @@ pub fn resolve(ctx: &XdpContext, scratch: &mut Scratch, now: u64) {
     scratch.settle();
     writ_traffic();
     scratch.settle();
-    if scratch.header.flags & FrameFlags::FRAGMENT == 0 {
-        return;
-    }
-    if scratch.stop == ProbeCounter::LaterFragments as u32 {
-        fragments::follow(ctx, scratch, now);
-    } else if scratch.has_ports != 0 {
-        fragments::remember(ctx, scratch, now);
+    if scratch.header.flags & FrameFlags::FRAGMENT != 0 {
+        fragments::resolve(ctx, scratch, now);
     }
 }
 

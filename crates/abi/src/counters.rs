@@ -115,8 +115,8 @@ probe_counters! {
     NoSocket = "no_socket",
     /// Of the hits: destroyed because the interface is not in the port table.
     NoPort = "no_port",
-    /// Of the hits: an intercept found no place, because address, MAC address and VLAN of one side have more than eight
-    /// together. Cannot be: warrants are refused before.
+    /// Look-ups of a MAC address or a VLAN of which not all intercepts found a place, because one side has more than eight
+    /// of address, MAC address and VLAN together. Cannot be: warrants are refused before.
     Crowded = "crowded",
     /// Entries that were rewritten while they were read, and were looked up again.
     Torn = "torn",

@@ -379,7 +379,10 @@ pub(crate) fn load(ebpf: &mut Ebpf, program: &'static str) -> Result<(), KernelE
         Err(error) => Err(match errno(&error) {
             Some(libc::EPERM) => not_permitted("loading an XDP program"),
             // The verifier refuses for many reasons; to those who lack a capability it refuses more.
-            Some(libc::EACCES) if !privileges::missing().is_empty() => not_permitted("loading the XDP program"),
+            // Without CAP_PERFMON, Linux 6.1 says EINVAL.
+            Some(libc::EACCES | libc::EINVAL) if !privileges::missing().is_empty() => {
+                not_permitted("loading the XDP program")
+            }
             _ => KernelError::Refused { program, source: Box::new(error) },
         }),
     }
