@@ -28,7 +28,7 @@ pub enum Buffers {
     One,
     /// In as many as they need, a page each: the programs of ports with jumbo frames.
     Pages,
-    /// The first holds so many bytes only. Takes Linux 6.18.
+    /// The first holds so many bytes only, which not every kernel tries.
     ShortFirst(u32),
 }
 

@@ -298,7 +298,7 @@ impl Kernel {
     }
 
     /// [`Kernel::try_mirrored`] as on a port with jumbo frames: a frame longer than a page comes in several buffers. `first`
-    /// says how much of the frame the first buffer is to hold, which takes Linux 6.18.
+    /// says how much of the frame the first buffer is to hold, which not every kernel tries.
     pub fn try_jumbo(
         &mut self,
         on_miss: OnMiss,

@@ -41,7 +41,7 @@ fn wire(queues: u16) -> Option<Wire> {
     Some(wire)
 }
 
-/// The program over frames of several buffers, the first as full as it can be, and nearly empty where the kernel (6.18) lets
+/// The program over frames of several buffers, the first as full as it can be, and nearly empty where the kernel lets
 /// that be tried: some drivers give XDP such frames.
 #[test]
 fn the_program_decides_over_all_buffers() {
