@@ -1,4 +1,4 @@
-//! `cargo xtask test`: build everything, hold the arrows, run all tests, fuzz for a moment.
+//! `cargo xtask test`: build everything, hold the arrows, fuzz for a moment, run all tests.
 
 use std::ffi::OsString;
 
@@ -23,12 +23,13 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     }
     // Tests from outside use the two programs, which `cargo test` alone would not build for them.
     workspace::run(workspace::cargo()?.args(["build", "--workspace", "--bins"]))?;
+    // A part of the tests is not all of them: then nothing is fuzzed. First, so that the tests' own summaries come last.
+    let fuzzed = !arguments.rest.is_empty() || fuzz::run_all(FUZZ_SECONDS)?;
     let mut test = workspace::cargo()?;
     test.args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest).env("WRIT_REQUIRE_TOOLS", "1");
     if !workspace::is_root() {
         output::line("Tests run under sudo: they make network namespaces.");
     }
     workspace::run_tests_as_root(&mut test);
-    // A part of the tests is not all of them: then nothing is fuzzed.
-    Ok(test.status()?.success() && (!arguments.rest.is_empty() || fuzz::run_all(FUZZ_SECONDS)?))
+    Ok(test.status()?.success() && fuzzed)
 }
