@@ -89,7 +89,6 @@ impl Rig {
 
     fn hand_over(&mut self, mut header: FrameHeader, frame: &[u8]) {
         header.abi = ABI_VERSION;
-        header.reserved = 0;
         header.time_ns = 1;
         for reference in header.source.iter_mut().chain(&mut header.destination) {
             reference.slot %= 3;
