@@ -4,7 +4,7 @@
 //! one with a fault in it, to see that a test finds the fault.
 
 use crate::reference::{Entry, World};
-use aya::programs::{Xdp, loaded_programs};
+use aya::programs::{TestRun, TestRunOptions, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 use std::collections::BTreeMap;
 use std::{env, fs};
@@ -175,4 +175,17 @@ pub fn beside(kernel: &Kernel) -> Xdp {
     let id = kernel.program_id().expect("the program has a number");
     let info = loaded_programs().filter_map(Result::ok).find(|info| info.id() == id).expect("it is loaded");
     Xdp::from_program_info(info, "beside".into(), XdpAttachType::Interface).expect("it is XDP")
+}
+
+/// Runs the program over a frame so many times in one system call. What it said of the last, and what it left of the frame.
+///
+/// # Panics
+/// If the kernel does not run it.
+pub fn burst(program: &Xdp, frame: &[u8], repeat: u32) -> (u32, Vec<u8>) {
+    let mut out = vec![0; frame.len() + FrameHeader::SIZE];
+    let options =
+        TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), repeat, ..TestRunOptions::default() };
+    let result = program.test_run(options).expect("the kernel runs the program");
+    out.truncate(frame.len());
+    (result.return_value, out)
 }

@@ -5,13 +5,13 @@
 //! intercept is yet to begin: so each frame is counted in its account and left as it is. A frame whose target was not found
 //! would be missing from that account.
 
-use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::programs::Xdp;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use writ_abi::{Claim, FrameHeader, PolicyFlags, Selector, SlotPolicy, SlotRef};
+use writ_abi::{Claim, PolicyFlags, Selector, SlotPolicy, SlotRef};
 use writ_capture::{Kernel, KernelSettings, OnMiss};
-use writ_tests::kernel::beside;
+use writ_tests::kernel::{beside, burst};
 use writ_tests::stack::{IPV4, ethernet, ipv4, protocol::UDP, udp};
 
 /// Targets that are there all the time, and those that come: from one page of filter to 32.
@@ -44,14 +44,7 @@ fn run(program: &Xdp, stop: &AtomicBool) -> u64 {
     let mut runs = 0;
     while !stop.load(Ordering::Relaxed) {
         for frame in &frames {
-            let mut out = vec![0; frame.len() + FrameHeader::SIZE];
-            let options = TestRunOptions {
-                data_in: Some(frame),
-                data_out: Some(&mut out),
-                repeat: BURST,
-                ..TestRunOptions::default()
-            };
-            program.test_run(options).expect("the kernel runs the program");
+            burst(program, frame, BURST);
             runs += u64::from(BURST);
         }
     }

@@ -5,14 +5,13 @@
 //! other writes. Their intercept is yet to begin: so each frame is counted in its account and left as it is, and can be
 //! run again and again without leaving the kernel. A frame whose target was not found would be missing from that account.
 
-use aya::programs::{TestRun, TestRunOptions};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use writ_abi::{Claim, FrameHeader, PolicyFlags, ProbeCounter, Selector, SlotPolicy, SlotRef};
 use writ_capture::{Action, Kernel, KernelSettings, OnMiss};
-use writ_tests::kernel::beside;
+use writ_tests::kernel::{beside, burst};
 use writ_tests::stack::{IPV4, IPV6, ethernet, ipv4, ipv6, protocol::UDP, udp};
 use zerocopy::FromBytes as _;
 
@@ -194,15 +193,7 @@ fn no_update_hides_another_target_and_each_is_seen_by_the_next_frame() {
         let runner = scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 for frame in &frames {
-                    let mut out = vec![0; frame.len() + FrameHeader::SIZE];
-                    let options = TestRunOptions {
-                        data_in: Some(frame),
-                        data_out: Some(&mut out),
-                        repeat: BURST,
-                        ..TestRunOptions::default()
-                    };
-                    let result = program.test_run(options).expect("the kernel runs the program");
-                    assert_eq!((result.return_value, &out[..frame.len()]), (1, &frame[..]), "dropped as it was");
+                    assert_eq!(burst(&program, frame, BURST), (1, frame.clone()), "dropped as it was");
                     runs.fetch_add(BURST.into(), Ordering::Relaxed);
                 }
             }
