@@ -1,28 +1,33 @@
 //! The way out of the kernel: the FrameHeader in front of the frame, and the frame to the socket of its queue.
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_REDIRECT};
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_store_bytes};
+use aya_ebpf::helpers::bpf_xdp_adjust_head;
 use aya_ebpf::programs::XdpContext;
 use writ_abi::{FrameHeader, ProbeCounter};
 
 use crate::count::Counters;
 use crate::maps::{WRIT_PORTS, WRIT_QUEUENO, WRIT_SOCKETS};
+use crate::packet;
 use crate::scratch::Scratch;
 use crate::slots::Fate;
 
 /// Place of the socket that reads this queue of this interface. `None`: there is none, which has been counted.
 #[inline(always)]
-pub fn port(ctx: &XdpContext, counters: Counters) -> Option<u32> {
+pub fn port(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<u32> {
     let interface = ctx.ingress_ifindex() as u32;
-    // SAFETY: ports are entered before the program is attached and stay as they are.
-    let Some(port) = (unsafe { WRIT_PORTS.get(interface) }) else {
-        counters.count(ProbeCounter::NoPort);
-        return None;
-    };
+    if scratch.interface != interface {
+        // SAFETY: ports are entered before the program is attached and stay as they are.
+        let Some(port) = (unsafe { WRIT_PORTS.get(interface) }) else {
+            counters.count(ProbeCounter::NoPort);
+            return None;
+        };
+        (scratch.interface, scratch.first_socket, scratch.queues) = (interface, port.first_socket, port.queues);
+    }
+    scratch.settle();
     let queue = ctx.rx_queue_index();
-    let socket = port.first_socket + queue;
+    let socket = scratch.first_socket + queue;
     // Asked before the frame is touched, so that a frame that nobody reads takes no number.
-    if queue >= port.queues || WRIT_SOCKETS.get(socket).is_none() {
+    if queue >= scratch.queues || WRIT_SOCKETS.get(socket).is_none() {
         counters.count(ProbeCounter::NoSocket);
         return None;
     }
@@ -40,7 +45,7 @@ pub fn redirect(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters, soc
     scratch.header.queue = ctx.rx_queue_index();
     // SAFETY: map memory. One CPU at a time serves a queue, so nobody else counts here.
     scratch.header.number = unsafe { *number };
-    if !put_in_front(ctx, &mut scratch.header) {
+    if !put_in_front(ctx, &scratch.header) {
         counters.count(ProbeCounter::NoHeadroom);
         return Fate::CutFailed;
     }
@@ -54,9 +59,14 @@ pub fn redirect(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters, soc
 }
 
 #[inline(always)]
-fn put_in_front(ctx: &XdpContext, header: &mut FrameHeader) -> bool {
+fn put_in_front(ctx: &XdpContext, header: &FrameHeader) -> bool {
     // SAFETY: the helper checks the bounds.
-    let moved = unsafe { bpf_xdp_adjust_head(ctx.ctx, -(FrameHeader::SIZE as i32)) };
-    // SAFETY: the helper reads SIZE bytes of the header, and writes within the frame or not at all.
-    moved == 0 && unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, (&raw mut *header).cast(), FrameHeader::SIZE as u32) } == 0
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, -(FrameHeader::SIZE as i32)) } != 0 {
+        return false;
+    }
+    // Room in front is in the first buffer, of a jumbo frame too.
+    let Some(room) = packet::at::<[u8; FrameHeader::SIZE]>(ctx, 0) else { return false };
+    // SAFETY: `at` has checked the bounds, and the frame is the program's to write to.
+    unsafe { packet::put(room, header) };
+    true
 }

@@ -5,11 +5,11 @@ use core::mem::offset_of;
 use writ_abi::{FrameFlags, ProbeCounter};
 
 use crate::scratch::Scratch;
-use crate::{extensions, lookup, packet};
+use crate::{extensions, packet};
 
 /// The base header, RFC 791 section 3.1.
 #[repr(C)]
-struct Base {
+pub struct Base {
     version_and_length: u8,
     _service: u8,
     _total_length: [u8; 2],
@@ -31,16 +31,29 @@ pub const DESTINATION: u16 = offset_of!(Base, destination) as u16;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// Looks up both addresses of a plain frame's packet. `Ok(false)`: no intercept has one of them.
+/// Both addresses of a plain frame's packet.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, ip: usize) -> Result<bool, ProbeCounter> {
+pub fn addresses(ctx: &XdpContext, ip: usize) -> Result<([u8; 4], [u8; 4]), ProbeCounter> {
     let Some(base) = packet::at::<Base>(ctx, ip) else { return Err(ProbeCounter::TooShort) };
-    // SAFETY: `at` has checked the bounds, and nothing moves the packet while this lives.
-    let base = unsafe { &*base };
-    if base.version_and_length >> 4 != 4 {
+    // SAFETY: `at` has checked the bounds.
+    if unsafe { (*base).version_and_length } >> 4 != 4 {
         return Err(ProbeCounter::BadVersion);
     }
-    Ok(lookup::v4(base.source, base.destination))
+    // SAFETY: as above.
+    Ok(unsafe { addresses_at(base) })
+}
+
+/// Both addresses of a base header.
+///
+/// # Safety
+/// All of the header is in the first buffer, which was checked.
+#[inline(always)]
+pub unsafe fn addresses_at(base: *const Base) -> ([u8; 4], [u8; 4]) {
+    // SAFETY: as the caller has it.
+    unsafe {
+        let source = packet::four::<_, { offset_of!(Base, source) }>(base);
+        (source, packet::four::<_, { offset_of!(Base, destination) }>(base))
+    }
 }
 
 /// Finds where the packet and its headers end. Returns what ended the walk before a transport header was read.

@@ -5,12 +5,12 @@ use core::mem::offset_of;
 use writ_abi::ProbeCounter;
 
 use crate::extensions::{self, NO_NEXT_HEADER};
+use crate::packet;
 use crate::scratch::Scratch;
-use crate::{lookup, packet};
 
 /// The base header, RFC 8200 section 3.
 #[repr(C)]
-struct Base {
+pub struct Base {
     version: u8,
     _class_and_flow: [u8; 3],
     _payload_length: [u8; 2],
@@ -26,16 +26,31 @@ pub const NEXT_HEADER: u16 = offset_of!(Base, next_header) as u16;
 pub const SOURCE: u16 = offset_of!(Base, source) as u16;
 pub const DESTINATION: u16 = offset_of!(Base, destination) as u16;
 
-/// Looks up both addresses of a plain frame's packet. `Ok(false)`: no intercept has one of them.
+/// Both addresses of a plain frame's packet, each in two halves.
 #[inline(always)]
-pub fn look_up(ctx: &XdpContext, ip: usize) -> Result<bool, ProbeCounter> {
+pub fn addresses(ctx: &XdpContext, ip: usize) -> Result<([[u8; 8]; 2], [[u8; 8]; 2]), ProbeCounter> {
     let Some(base) = packet::at::<Base>(ctx, ip) else { return Err(ProbeCounter::TooShort) };
-    // SAFETY: `at` has checked the bounds, and nothing moves the packet while this lives.
-    let base = unsafe { &*base };
-    if base.version >> 4 != 6 {
+    // SAFETY: `at` has checked the bounds.
+    if unsafe { (*base).version } >> 4 != 6 {
         return Err(ProbeCounter::BadVersion);
     }
-    Ok(lookup::v6(base.source, base.destination))
+    // SAFETY: as above.
+    Ok(unsafe { addresses_at(base) })
+}
+
+/// Both addresses of a base header, each in two halves.
+///
+/// # Safety
+/// All of the header is in the first buffer, which was checked.
+#[inline(always)]
+pub unsafe fn addresses_at(base: *const Base) -> ([[u8; 8]; 2], [[u8; 8]; 2]) {
+    const SOURCE: usize = offset_of!(Base, source);
+    const DESTINATION: usize = offset_of!(Base, destination);
+    // SAFETY: as the caller has it.
+    unsafe {
+        let source = [packet::eight::<_, SOURCE>(base), packet::eight::<_, { SOURCE + 8 }>(base)];
+        (source, [packet::eight::<_, DESTINATION>(base), packet::eight::<_, { DESTINATION + 8 }>(base)])
+    }
 }
 
 /// Finds where the packet and its headers end, and which options are to be blanked. Returns what ended the walk before

@@ -2,21 +2,18 @@
 //! word of memory says so, and that is all that a bystander pays.
 
 use aya_ebpf::programs::XdpContext;
-use core::ptr;
 use writ_abi::{Intercepts, LinkTargets, MacKey, ProbeCounter, SLOTS_PER_ADDRESS, VlanMatch};
 
 use crate::count::Counters;
 use crate::ethernet;
-use crate::lookup::{self, TRIES};
-use crate::maps::{WRIT_LENGTHS, WRIT_MACS, WRIT_VLANS};
+use crate::lookup::{self, Front, TRIES};
+use crate::maps::{WRIT_MACS, WRIT_VLANS};
 use crate::scratch::{DESTINATION, References, SOURCE, Scratch};
 
 /// Which kinds there are: bits of [`LinkTargets`].
 #[inline(always)]
 pub fn kinds() -> u64 {
-    let Some(word) = WRIT_LENGTHS.get_ptr(LinkTargets::PLACE) else { return 0 };
-    // SAFETY: map memory, which outlives the program's run; user space may be writing it, whole.
-    unsafe { ptr::read_volatile(word) }
+    Front::get().map_or(0, Front::link_targets)
 }
 
 /// Adds who wants the packet's MAC addresses or its VLAN to those who want its addresses; `found` says whether there are
@@ -66,7 +63,7 @@ pub extern "C" fn writ_mac(side: u32) -> u32 {
     let Some(counters) = Counters::of_this_cpu() else { return 0 };
     let side = side as usize & 1;
     let key: MacKey = scratch.macs[side];
-    if !lookup::may_know(key.mark(), lookup::filter_last()) {
+    if !lookup::may_know(key.mark()) {
         return 0;
     }
     for _ in 0..TRIES {
@@ -92,7 +89,7 @@ pub extern "C" fn writ_vlan(any: u32) -> u32 {
     let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
     let Some(counters) = Counters::of_this_cpu() else { return 0 };
     let key = if any == 0 { scratch.vlan } else { scratch.vlan.any_inner() };
-    if !lookup::may_know(key.mark(), lookup::filter_last()) {
+    if !lookup::may_know(key.mark()) {
         return 0;
     }
     for _ in 0..TRIES {

@@ -2,10 +2,11 @@
 //! packet is asked, so the answer comes from the filter nearly always, and a table is asked only where it may know the
 //! address.
 
+use core::mem::offset_of;
 use core::ptr;
 use writ_abi::{
-    FilterMark, Intercepts, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6,
-    PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
+    FilterMark, Intercepts, LinkTargets, MOST_LENGTHS, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4,
+    PrefixKey6, PrefixLengths, ProbeCounter, SLOTS_PER_ADDRESS, SlotRef,
 };
 
 use crate::count::Counters;
@@ -18,7 +19,7 @@ pub const TRIES: usize = if cfg!(feature = "no-filter") { 1 } else { 2 };
 
 /// An address in network order, as it stands in the packet.
 pub trait Address {
-    const FAMILY: u32;
+    const FAMILY: usize;
     type Number: Copy;
     type Prefix: Copy;
     type Key;
@@ -40,7 +41,7 @@ pub trait Address {
 }
 
 impl Address for [u8; 4] {
-    const FAMILY: u32 = PrefixLengths::V4;
+    const FAMILY: usize = PrefixLengths::V4;
     type Number = u32;
     type Prefix = Prefix4;
     type Key = PrefixKey4;
@@ -78,8 +79,8 @@ impl Address for [u8; 4] {
     }
 }
 
-impl Address for [u8; 16] {
-    const FAMILY: u32 = PrefixLengths::V6;
+impl Address for [[u8; 8]; 2] {
+    const FAMILY: usize = PrefixLengths::V6;
     type Number = [u64; 2];
     type Prefix = Prefix6;
     type Key = PrefixKey6;
@@ -87,8 +88,8 @@ impl Address for [u8; 16] {
 
     #[inline(always)]
     fn number(self) -> [u64; 2] {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self;
-        [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
+        let [high, low] = self;
+        [u64::from_be_bytes(high), u64::from_be_bytes(low)]
     }
 
     #[inline(always)]
@@ -126,10 +127,9 @@ pub fn v4(source: [u8; 4], destination: [u8; 4]) -> bool {
 
 /// The same of an IPv6 packet.
 #[inline(always)]
-pub fn v6(source: [u8; 16], destination: [u8; 16]) -> bool {
-    let [s0, s1] = halves(source);
-    let [d0, d1] = halves(destination);
-    writ_look_up_v6(s0, s1, d0, d1) != 0
+pub fn v6([s0, s1]: [[u8; 8]; 2], [d0, d1]: [[u8; 8]; 2]) -> bool {
+    let number = u64::from_ne_bytes;
+    writ_look_up_v6(number(s0), number(s1), number(d0), number(d1)) != 0
 }
 
 /// A global function, like [`writ_judge`](crate::slots::writ_judge).
@@ -143,33 +143,29 @@ pub extern "C" fn writ_look_up_v4(source: u32, destination: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn writ_look_up_v6(source_0: u64, source_1: u64, destination_0: u64, destination_1: u64) -> u32 {
-    both(whole([source_0, source_1]), whole([destination_0, destination_1])).into()
-}
-
-/// As it stands in the packet, in the two numbers that go through registers.
-#[inline(always)]
-fn halves(address: [u8; 16]) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
-    [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
-}
-
-/// Takes back [`halves`].
-#[inline(always)]
-fn whole([one, other]: [u64; 2]) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h] = one.to_ne_bytes();
-    let [i, j, k, l, m, n, o, p] = other.to_ne_bytes();
-    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    let source = [source_0.to_ne_bytes(), source_1.to_ne_bytes()];
+    both(source, [destination_0.to_ne_bytes(), destination_1.to_ne_bytes()]).into()
 }
 
 /// Looks up the source and the destination.
 #[inline(always)]
 fn both<A: Address>(source: A, destination: A) -> bool {
-    let lengths = lengths(A::FAMILY);
-    let filter_last = filter_last();
-    // One after the other, with the answer as a truth value: two pointers that are compared at once, the compiler joins
-    // by an `or`, which the verifier refuses.
-    let source_hit = one(source, lengths, filter_last, SOURCE);
-    let destination_hit = one(destination, lengths, filter_last, DESTINATION);
+    let Some(front) = Front::get() else { return false };
+    let filter_last = front.filter_last();
+    let mut lengths = front.lengths(A::FAMILY);
+    let (source, destination) = (source.number(), destination.number());
+    let (mut source_hit, mut destination_hit) = (false, false);
+    for _ in 0..MOST_LENGTHS {
+        let Some(length) = lengths.next() else { break };
+        let (one, other) = (A::prefix(source, length), A::prefix(destination, length));
+        let (known, other_known) = may_know_either(A::mark(one), A::mark(other), front, filter_last);
+        if !source_hit && known != 0 {
+            source_hit = fetch::<A>(one, SOURCE);
+        }
+        if !destination_hit && other_known != 0 {
+            destination_hit = fetch::<A>(other, DESTINATION);
+        }
+    }
     if !source_hit && !destination_hit {
         return false;
     }
@@ -183,55 +179,117 @@ fn both<A: Address>(source: A, destination: A) -> bool {
     true
 }
 
-/// Looks up one address and copies the references of the longest prefix that holds it to their side of the scratch.
+/// Whether no table of any kind can know either address, as far as that can be said at once: where all prefixes of the
+/// family are of one length. That is the way of nearly all packets on most taps.
 #[inline(always)]
-fn one<A: Address>(address: A, mut lengths: PrefixLengths, filter_last: u32, side: usize) -> bool {
-    let number = address.number();
-    for _ in 0..MOST_LENGTHS {
-        let Some(length) = lengths.next() else { return false };
-        let prefix = A::prefix(number, length);
-        if !cfg!(feature = "no-filter") && !may_know(A::mark(prefix), filter_last) {
-            continue;
+pub fn are_bystanders<A: Address>((source, destination): (A, A)) -> bool {
+    if cfg!(feature = "no-filter") {
+        return false;
+    }
+    let Some(front) = Front::get() else { return false };
+    if front.link_targets() != 0 {
+        return false;
+    }
+    let lengths = front.lengths(A::FAMILY);
+    let Some(length) = lengths.only() else { return lengths == PrefixLengths::default() };
+    let one = A::mark(A::prefix(source.number(), length));
+    let other = A::mark(A::prefix(destination.number(), length));
+    let (known, other_known) = may_know_either(one, other, front, front.filter_last());
+    (known | other_known) & 1 == 0
+}
+
+/// Copies the references of a prefix to a side of the scratch. False: no table has it.
+#[inline(always)]
+fn fetch<A: Address>(prefix: A::Prefix, side: usize) -> bool {
+    let key = A::key(prefix);
+    for _ in 0..TRIES {
+        let Some(entry) = A::find(&key) else { continue };
+        let Some(scratch) = Scratch::of_this_cpu() else { return false };
+        if A::copy(entry, &key, scratch.references(side)) {
+            return true;
         }
-        let key = A::key(prefix);
-        for _ in 0..TRIES {
-            let Some(entry) = A::find(&key) else { continue };
-            let Some(scratch) = Scratch::of_this_cpu() else { return false };
-            if A::copy(entry, &key, scratch.references(side)) {
-                return true;
-            }
-            if let Some(counters) = Counters::of_this_cpu() {
-                counters.count(ProbeCounter::Torn);
-            }
+        if let Some(counters) = Counters::of_this_cpu() {
+            counters.count(ProbeCounter::Torn);
         }
     }
     false
 }
 
-/// The prefix lengths in use.
-#[inline(always)]
-fn lengths(family: u32) -> PrefixLengths {
-    let Some(word) = WRIT_LENGTHS.get_ptr(family) else { return PrefixLengths::default() };
-    // SAFETY: map memory, which outlives the program's run; user space may be writing it, whole.
-    PrefixLengths::from_word(unsafe { ptr::read_volatile(word) })
+/// What is read before any table: one line of memory.
+#[derive(Clone, Copy)]
+pub struct Front(*const writ_abi::Front);
+
+impl Front {
+    /// `None` cannot be: the map has one element.
+    #[inline(always)]
+    pub fn get() -> Option<Self> {
+        WRIT_LENGTHS.get_ptr(0).map(Self)
+    }
+
+    /// The prefix lengths in use.
+    #[inline(always)]
+    pub fn lengths(self, family: usize) -> PrefixLengths {
+        PrefixLengths::from_word(self.word(family))
+    }
+
+    /// How many words of the filter are in use, less one. Read once a look-up: user space clears what the former number led
+    /// to only when every run that may have read that is over.
+    #[inline(always)]
+    pub fn filter_last(self) -> u32 {
+        self.word(PrefixLengths::FILTER_LAST) as u32
+    }
+
+    /// Which kinds of targets there are besides addresses: bits of [`LinkTargets`].
+    #[inline(always)]
+    pub fn link_targets(self) -> u64 {
+        self.word(LinkTargets::PLACE)
+    }
+
+    /// A word of the filter while it is small.
+    #[inline(always)]
+    fn filter(self, mark: FilterMark) -> u64 {
+        self.word(PrefixLengths::PLACES + mark.word(SMALL) as usize)
+    }
+
+    #[inline(always)]
+    fn word(self, place: usize) -> u64 {
+        // SAFETY: map memory, which outlives the program's run, and a place of it; user space may be writing the word,
+        // whole.
+        unsafe { ptr::read_volatile(self.0.cast::<u64>().add(place)) }
+    }
 }
 
-/// How many words of the filter are in use, less one. Read once a packet: user space clears what the former number led to
-/// only when every run that may have read that is over.
+/// How many words of a small filter there are, less one.
+const SMALL: u32 = PrefixLengths::FILTER_WORDS as u32 - 1;
+
+/// Whether a table may hold what is so marked: the lowest bit of each answer. Both words are on their way before either is
+/// looked at.
 #[inline(always)]
-pub fn filter_last() -> u32 {
-    let Some(word) = WRIT_LENGTHS.get_ptr(PrefixLengths::FILTER_LAST) else { return 0 };
-    // SAFETY: as above.
-    unsafe { ptr::read_volatile(word) as u32 }
+fn may_know_either(one: FilterMark, other: FilterMark, front: Front, filter_last: u32) -> (u64, u64) {
+    if cfg!(feature = "no-filter") {
+        return (1, 1);
+    }
+    if filter_last == SMALL {
+        return (one.is_in(front.filter(one)), other.is_in(front.filter(other)));
+    }
+    let Some(word) = WRIT_FILTER.get_ptr(one.word(filter_last)) else { return (1, 1) };
+    let Some(other_word) = WRIT_FILTER.get_ptr(other.word(filter_last)) else { return (1, 1) };
+    // SAFETY: map memory, which outlives the program's run; user space may be writing it, whole.
+    let (word, other_word) = unsafe { (ptr::read_volatile(word), ptr::read_volatile(other_word)) };
+    (one.is_in(word), other.is_in(other_word))
 }
 
 /// Whether a table may hold what is so marked.
 #[inline(always)]
-pub fn may_know(mark: FilterMark, filter_last: u32) -> bool {
+pub fn may_know(mark: FilterMark) -> bool {
+    let Some(front) = Front::get() else { return true };
+    let filter_last = front.filter_last();
+    if filter_last == SMALL {
+        return mark.is_in(front.filter(mark)) != 0;
+    }
     let Some(word) = WRIT_FILTER.get_ptr(mark.word(filter_last)) else { return true };
     // SAFETY: as above.
-    let word = unsafe { ptr::read_volatile(word) };
-    word & mark.bits() == mark.bits()
+    mark.is_in(unsafe { ptr::read_volatile(word) }) != 0
 }
 
 /// Copies references.
@@ -252,15 +310,26 @@ pub unsafe fn copy_references(found: *const [SlotRef; SLOTS_PER_ADDRESS], to: &m
 /// `found` is part of an entry in map memory.
 #[inline(always)]
 pub unsafe fn copy(found: *const Intercepts, to: References<'_>) -> bool {
-    // SAFETY: map values are aligned to 8 bytes, and the references in them to 4.
-    unsafe { copy_references(&raw const (*found).slots, to.slots) };
-    for (i, to) in to.conditions.iter_mut().enumerate() {
-        // SAFETY: as above, aligned to 2.
-        *to = unsafe { ptr::read_volatile((&raw const (*found).conditions).cast::<u16>().add(i)) };
+    const { assert!(offset_of!(Intercepts, sum) == 4 * Intercepts::WORDS) };
+    let words = found.cast::<u32>();
+    let slots = ptr::from_mut(to.slots).cast::<u32>();
+    let conditions = ptr::from_mut(to.conditions).cast::<u32>();
+    let mut sum = 0;
+    for i in 0..Intercepts::WORDS {
+        // SAFETY: within the entry. Map values are aligned to 8 bytes, and the words in them to 4.
+        let word = unsafe { ptr::read_volatile(words.add(i)) };
+        sum = Intercepts::and_word(sum, i, word);
+        // SAFETY: within the references, then within their conditions, both in map memory and aligned to 4.
+        unsafe {
+            if i < SLOTS_PER_ADDRESS {
+                slots.add(i).write(word);
+            } else {
+                conditions.add(i - SLOTS_PER_ADDRESS).write(word);
+            }
+        }
     }
-    // SAFETY: within the entry, and aligned.
-    let sum = unsafe { ptr::read_volatile(&raw const (*found).sum) };
-    sum == Intercepts::sum_of(to.slots, to.conditions)
+    // SAFETY: as above.
+    sum == unsafe { ptr::read_volatile(words.add(Intercepts::WORDS)) }
 }
 
 /// Whether an entry is the key's own. Volatile, so that it is read after the references.

@@ -16,6 +16,7 @@
 //! what is handed over.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod condition;
 mod count;
@@ -129,6 +130,10 @@ pub fn writ_srv_pass(ctx: XdpContext) -> u32 {
 fn decide(ctx: &XdpContext, length: u32, on_miss: u32) -> u32 {
     // Without its counters the program could not account for what it takes, so it takes nothing.
     let Some(counters) = begin(length) else { return on_miss };
+    if !maps::look_inside() && ethernet::is_bystanders(ctx) {
+        counters.count(ProbeCounter::Misses);
+        return on_miss;
+    }
     match take(ctx, counters, length) {
         Ok(action) => action,
         Err(reason) => {
@@ -157,7 +162,6 @@ fn decide_mirrored(ctx: &XdpContext, length: u32, on_miss: u32) -> u32 {
 #[inline(always)]
 fn begin(length: u32) -> Option<Counters> {
     let counters = Counters::of_this_cpu()?;
-    counters.count(ProbeCounter::Frames);
     counters.add(ProbeCounter::Bytes, u64::from(length));
     Some(counters)
 }
@@ -174,11 +178,13 @@ fn take(ctx: &XdpContext, counters: Counters, length: u32) -> Result<u32, ProbeC
     let end = reach(length);
     let found = match ethernet::plain(ctx) {
         Plain::V4(ip) => {
-            let found = ipv4::look_up(ctx, ip)?;
+            let (source, destination) = ipv4::addresses(ctx, ip)?;
+            let found = lookup::v4(source, destination);
             go_on(length, found, Network { family: Family::V4, offset: ip as u16, end })?
         }
         Plain::V6(ip) => {
-            let found = ipv6::look_up(ctx, ip)?;
+            let (source, destination) = ipv6::addresses(ctx, ip)?;
+            let found = lookup::v6(source, destination);
             go_on(length, found, Network { family: Family::V6, offset: ip as u16, end })?
         }
         Plain::Other => look_up(ctx, length, link::find(ctx, 0, end)?, 0)?,
@@ -291,7 +297,7 @@ fn offer(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<
 fn hand_over(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Fate {
     counters.count(ProbeCounter::Hits);
     counters.count_place(scratch.stop);
-    match handover::port(ctx, counters) {
+    match handover::port(ctx, scratch, counters) {
         Some(socket) if cut::apply(ctx, scratch, counters) => handover::redirect(ctx, scratch, counters, socket),
         Some(_) => Fate::CutFailed,
         None => Fate::NoSocket,

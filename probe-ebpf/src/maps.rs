@@ -5,8 +5,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use writ_abi::{
-    Condition, FragmentEntry, FragmentKey, MacEntry, MacKey, Port, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6,
-    PrefixLengths, ProbeCounters, SlotCounters, SlotPolicy, VlanEntry, VlanMatch,
+    Condition, FragmentEntry, FragmentKey, Front, MacEntry, MacKey, Port, PrefixEntry4, PrefixEntry6, PrefixKey4,
+    PrefixKey6, ProbeCounters, SlotCounters, SlotPolicy, VlanEntry, VlanMatch,
 };
 
 use crate::scratch::Scratch;
@@ -15,7 +15,7 @@ use crate::scratch::Scratch;
 const MMAPABLE: u32 = 1 << 10;
 
 #[map]
-pub static WRIT_LENGTHS: Array<u64> = Array::with_max_entries(PrefixLengths::PLACES, MMAPABLE);
+pub static WRIT_LENGTHS: Array<Front> = Array::with_max_entries(1, MMAPABLE);
 
 #[map]
 pub static WRIT_FILTER: Array<u64> = Array::with_max_entries(512, MMAPABLE);

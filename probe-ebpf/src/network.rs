@@ -56,10 +56,17 @@ impl Network {
                 Some(lookup::v4(source, destination))
             }
             Family::V6 => {
-                let source: [u8; 16] = packet::load(ctx, self.offset + ipv6::SOURCE)?;
+                let source = packet::load(ctx, self.offset + ipv6::SOURCE)?;
                 let destination = packet::load(ctx, self.offset + ipv6::DESTINATION)?;
-                Some(lookup::v6(source, destination))
+                Some(lookup::v6(halves(source), halves(destination)))
             }
         }
     }
+}
+
+/// The two halves of an IPv6 address.
+#[inline(always)]
+fn halves(address: [u8; 16]) -> [[u8; 8]; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
+    [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]]
 }

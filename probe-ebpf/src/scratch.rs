@@ -29,6 +29,12 @@ pub fn side_of(place: usize) -> usize {
     place / SLOTS_PER_ADDRESS
 }
 
+/// The places of a side. Those that are used come first.
+#[inline(always)]
+pub fn places_of(side: usize) -> core::ops::Range<usize> {
+    side * SLOTS_PER_ADDRESS..(side + 1) * SLOTS_PER_ADDRESS
+}
+
 /// What is known of the packet so far. Kept in a map and not on the stack: the verifier then forgets the values
 /// between the steps, and what it has to follow is the sum of the steps and not their product.
 #[repr(C)]
@@ -52,6 +58,8 @@ pub struct Scratch {
     pub option_spans: u32,
     /// A bit for each reference whose slot wants content: of the source from bit 0, of the destination from bit 8.
     pub content: u32,
+    /// How many references were asked.
+    pub asked: u32,
     /// Whether a reference waits for the kind of traffic to be known.
     pub waiting: u32,
     /// What ended the walk through the headers before a transport header was read: a
@@ -68,7 +76,15 @@ pub struct Scratch {
     pub fragment: FragmentEntry,
     /// What became of the packet: a [`Fate`](crate::slots::Fate).
     pub fate: u32,
+    /// The interface that this CPU had a hit of last, and its place among the sockets: the table of ports is not asked for
+    /// each hit. No interface is 0.
+    pub interface: u32,
+    pub first_socket: u32,
+    pub queues: u32,
 }
+
+/// [`SlotRef::NONE`] as a word in memory.
+const NONE: u32 = SlotRef::NONE.slot as u32 | (SlotRef::NONE.generation as u32) << 16;
 
 /// The references of one side, each with its condition.
 pub struct References<'a> {
@@ -80,8 +96,15 @@ impl References<'_> {
     /// Leaves none.
     #[inline(always)]
     pub fn clear(self) {
-        *self.slots = [SlotRef::NONE; SLOTS_PER_ADDRESS];
-        *self.conditions = [0; SLOTS_PER_ADDRESS];
+        // In words, and volatile: the compiler would go by single references, or call a loop over bytes.
+        for i in 0..SLOTS_PER_ADDRESS {
+            // SAFETY: within the references, which are aligned to 4 in map memory.
+            unsafe { ptr::write_volatile(ptr::from_mut(self.slots).cast::<u32>().add(i), NONE) };
+        }
+        for i in 0..SLOTS_PER_ADDRESS / 2 {
+            // SAFETY: within the conditions, likewise.
+            unsafe { ptr::write_volatile(ptr::from_mut(self.conditions).cast::<u32>().add(i), 0) };
+        }
     }
 }
 
@@ -180,6 +203,17 @@ impl Scratch {
         self.answers.as_flattened_mut()[place % PLACES] = answer;
     }
 
+    /// Forgets what was said.
+    #[inline(always)]
+    pub fn clear_answers(&mut self) {
+        for side in &mut self.answers {
+            // As a word: the compiler would write byte by byte.
+            const { assert!(offset_of!(Scratch, answers).is_multiple_of(8) && SLOTS_PER_ADDRESS == 8) };
+            // SAFETY: eight bytes of a side, aligned to 8 in map memory, which is too.
+            unsafe { ptr::write_volatile(ptr::from_mut(side).cast::<u64>(), 0) };
+        }
+    }
+
     /// Notes that the slot at this place wants the packet.
     #[inline(always)]
     pub fn set_live(&mut self, place: usize) {
@@ -201,7 +235,11 @@ impl Scratch {
     /// Whether any reference is bound to a condition.
     #[inline(always)]
     pub fn is_conditional(&self) -> bool {
-        self.conditions.as_flattened().iter().fold(0, |any, row| any | row) != 0
+        const { assert!(offset_of!(Scratch, conditions).is_multiple_of(4)) };
+        let words = (&raw const self.conditions).cast::<u32>();
+        // In the words in which they were written: a longer one would wait until all of it has left for the cache.
+        // SAFETY: within the conditions, which are aligned to 4 in map memory.
+        (0..size_of_val(&self.conditions) / 4).fold(0, |any, i| any | unsafe { ptr::read_volatile(words.add(i)) }) != 0
     }
 
     /// Whether any slot wants the packet.

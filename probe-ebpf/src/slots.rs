@@ -2,12 +2,12 @@
 //! in their accounts. The slots know nothing of each other.
 
 use core::ptr;
-use writ_abi::{PolicyFlags, SlotPolicy};
+use writ_abi::{PolicyFlags, SLOTS_PER_ADDRESS, SlotPolicy};
 
 use crate::condition::{self, Link};
 use crate::count::Counters;
 use crate::maps::WRIT_SLOTS;
-use crate::scratch::{DESTINATION, PLACES, Scratch, side_of};
+use crate::scratch::{DESTINATION, PLACES, SOURCE, Scratch, places_of, side_of};
 
 /// What a slot says to a reference. Of several references to the same slot the greatest answer counts.
 pub mod answer {
@@ -60,9 +60,16 @@ pub extern "C" fn writ_judge(now: u64) -> u32 {
     scratch.header.destination_live = 0;
     scratch.content = 0;
     scratch.waiting = 0;
+    scratch.asked = 0;
+    scratch.clear_answers();
     scratch.settle();
-    for place in 0..PLACES as u32 {
-        writ_ask(place, now);
+    for side in [SOURCE, DESTINATION] {
+        for place in places_of(side) {
+            if !scratch.reference(place).is_some() {
+                break;
+            }
+            writ_ask(place as u32, now);
+        }
     }
     0
 }
@@ -74,6 +81,7 @@ pub extern "C" fn writ_ask(place: u32, now: u64) -> u32 {
     let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
     let place = place as usize % PLACES;
     let answer = answer_of(scratch, place, now);
+    scratch.asked += 1;
     scratch.set_answer(place, answer);
     if answer == answer::LIVE {
         scratch.set_live(place);
@@ -86,9 +94,6 @@ pub extern "C" fn writ_ask(place: u32, now: u64) -> u32 {
 #[inline(always)]
 fn answer_of(scratch: &mut Scratch, place: usize, now: u64) -> u8 {
     let reference = scratch.reference(place);
-    if !reference.is_some() {
-        return answer::NONE;
-    }
     let Some(policy) = WRIT_SLOTS.get_ptr(reference.slot.into()) else { return answer::STALE };
     let policy = read(policy);
     if policy.generation != reference.generation {
@@ -145,8 +150,21 @@ fn read(policy: *const SlotPolicy) -> SlotPolicy {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn writ_account() -> u32 {
-    for place in 0..PLACES as u32 {
-        writ_account_one(place);
+    let Some(scratch) = Scratch::of_this_cpu() else { return 0 };
+    if scratch.asked == 1 {
+        // The usual case: nothing to put together, and no call.
+        let Some(counters) = Counters::of_this_cpu() else { return 0 };
+        let place = if scratch.reference(0).is_some() { 0 } else { SLOTS_PER_ADDRESS };
+        enter(scratch, counters, scratch.reference(place).slot, scratch.answer(place));
+        return 0;
+    }
+    for side in [SOURCE, DESTINATION] {
+        for place in places_of(side) {
+            if !scratch.reference(place).is_some() {
+                break;
+            }
+            writ_account_one(place as u32);
+        }
     }
     0
 }

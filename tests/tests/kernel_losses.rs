@@ -7,7 +7,7 @@ use aya::{Ebpf, EbpfLoader};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::os::fd::{AsRawFd, OwnedFd};
 use writ_abi::{
-    FrameHeader, Intercepts, NO_SLOT, PROGRAM_PASS, PolicyFlags, Port, PrefixEntry4, PrefixKey4, PrefixLengths,
+    FrameHeader, Front, Intercepts, NO_SLOT, PROGRAM_PASS, PolicyFlags, Port, PrefixEntry4, PrefixKey4, PrefixLengths,
     ProbeCounter, ProbeCounters, SLOTS_PER_ADDRESS, SlotCounters, SlotPolicy, SlotRef, Tunnel, maps,
 };
 use writ_capture::object;
@@ -43,12 +43,13 @@ impl Program {
         let policy = SlotPolicy { start_ns: 0, stop_ns: u64::MAX, flags, generation: 1, reserved: 0 };
         let mut slots = Array::try_from(ebpf.map_mut(maps::SLOTS).expect("it is there")).expect("an array");
         slots.set(0, policy, 0).expect("a slot");
-        let mut lengths = Array::try_from(ebpf.map_mut(maps::PREFIX_LENGTHS).expect("it is there")).expect("an array");
-        lengths.set(PrefixLengths::V4, PrefixLengths::new([32]).expect("one").word(), 0).expect("a family");
-        let mut filter = Array::try_from(ebpf.map_mut(maps::FILTER).expect("it is there")).expect("an array");
-        for word in 0..filter.len() {
-            filter.set(word, u64::MAX, 0).expect("a word");
-        }
+        let mut first = Array::try_from(ebpf.map_mut(maps::PREFIX_LENGTHS).expect("it is there")).expect("an array");
+        // A filter that lets everything through.
+        let mut front: Front = [u64::MAX; size_of::<Front>() / 8];
+        front[..PrefixLengths::PLACES].fill(0);
+        front[PrefixLengths::V4] = PrefixLengths::new([32]).expect("one").word();
+        front[PrefixLengths::FILTER_LAST] = PrefixLengths::FILTER_WORDS as u64 - 1;
+        first.set(0, front, 0).expect("the one element");
         let mut prefixes = HashMap::try_from(ebpf.map_mut(maps::PREFIXES_V4).expect("it is there")).expect("a hash");
         prefixes.insert(key(SUBJECT), entry, 0).expect("room");
         Self { ebpf, cpus }

@@ -66,7 +66,8 @@ macro_rules! probe_counters {
 }
 
 probe_counters! {
-    /// Frames that the program saw.
+    /// Frames that the program saw. Its place stays 0: every frame is counted once by what became of it, and the sum of those
+    /// counters ([`ProbeCounter::OUTCOMES`]) is this one.
     Frames = "frames",
     /// Their bytes on the wire.
     Bytes = "bytes",
@@ -120,6 +121,22 @@ probe_counters! {
     Crowded = "crowded",
     /// Entries that were rewritten while they were read, and were looked up again.
     Torn = "torn",
+}
+
+impl ProbeCounter {
+    /// What can become of a frame: each is counted by exactly one of these.
+    pub const OUTCOMES: [Self; 10] = [
+        Self::Hits,
+        Self::Misses,
+        Self::NotIp,
+        Self::TooShort,
+        Self::VlanDepth,
+        Self::MplsDepth,
+        Self::BadVersion,
+        Self::NotTunnel,
+        Self::TunnelFragment,
+        Self::TunnelDepth,
+    ];
 }
 
 const _: () = assert!(size_of::<SlotCounters>() == 128);

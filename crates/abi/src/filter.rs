@@ -11,14 +11,17 @@ pub struct PrefixLengths(u64);
 
 impl PrefixLengths {
     /// Place of IPv4 in the map.
-    pub const V4: u32 = 0;
+    pub const V4: usize = 0;
     /// Place of IPv6 in the map.
-    pub const V6: u32 = 1;
+    pub const V6: usize = 1;
     /// Place of the filter's size in the map, beside what is read before it: how many of its words are in use, a power of
     /// two, less one. Only ever grows.
-    pub const FILTER_LAST: u32 = 2;
-    /// How many places the map has: a cache line of words.
-    pub const PLACES: u32 = 8;
+    pub const FILTER_LAST: usize = 2;
+    /// How many places come before the filter's: a cache line of words.
+    pub const PLACES: usize = 8;
+    /// How many words of the filter are in use at least: a page. While they are enough, they are not in the filter's own map
+    /// but here, behind the other places: the look-up that finds those finds them too.
+    pub const FILTER_WORDS: usize = 512;
 
     /// These lengths. `None`: there are more than [`MOST_LENGTHS`].
     pub fn new(lengths: impl IntoIterator<Item = u8>) -> Option<Self> {
@@ -41,6 +44,12 @@ impl PrefixLengths {
         Self(word)
     }
 
+    /// The length, if there is but one.
+    #[inline(always)]
+    pub const fn only(self) -> Option<u8> {
+        if self.0 != 0 && self.0 <= u8::MAX as u64 { Some((self.0 - 1) as u8) } else { None }
+    }
+
     /// As the word in the map: a byte for each length, one more than the length, the longest in the lowest byte; 0 ends
     /// the list.
     pub const fn word(self) -> u64 {
@@ -59,6 +68,10 @@ impl Iterator for PrefixLengths {
     }
 }
 
+/// What is read before any table, as one element of a map: the places of [`PrefixLengths`] and
+/// [`LinkTargets`](crate::LinkTargets), and behind them the filter while it is small.
+pub type Front = [u64; PrefixLengths::PLACES + PrefixLengths::FILTER_WORDS];
+
 /// What marks a prefix in the filter: three bits of one 64-bit word (a Bloom filter in blocks of a word). A prefix of
 /// which a bit is not set is in no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,27 +85,39 @@ impl FilterMark {
     #[inline(always)]
     pub(crate) const fn of(one: u64, other: u64) -> Self {
         let sum = one.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(other.wrapping_mul(0xc2b2_ae3d_27d4_eb4f));
-        let hash = (sum ^ sum >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        Self { hash: hash ^ hash >> 32 }
+        Self { hash: (sum ^ sum >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93) }
     }
 
-    /// The same of one number that is spread enough by one multiplication: its low bits reach all above them, and the upper
-    /// ones come down to the low.
+    /// The same of a number whose low bits tell its neighbours apart: one multiplication takes them to all above them, and
+    /// none of the lowest are used.
     #[inline(always)]
     pub(crate) const fn of_one(number: u64) -> Self {
-        let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self { hash: hash ^ hash >> 32 }
+        Self { hash: number.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
     }
 
     /// Which word of the filter. `last` is the number of words in use, a power of two, less one.
     #[inline(always)]
     pub const fn word(self, last: u32) -> u32 {
-        (self.hash >> 32) as u32 & last
+        (self.hash >> 21) as u32 & last
     }
 
     /// The bits of that word: three, or fewer where they meet.
-    #[inline(always)]
     pub const fn bits(self) -> u64 {
-        1 << (self.hash & 63) | 1 << (self.hash >> 6 & 63) | 1 << (self.hash >> 12 & 63)
+        let [one, two, three] = self.places();
+        1 << one | 1 << two | 1 << three
+    }
+
+    /// Whether all its bits are in its word: the lowest bit of the answer, so that answers can be put together before they
+    /// are acted on.
+    #[inline(always)]
+    pub const fn is_in(self, word: u64) -> u64 {
+        let [one, two, three] = self.places();
+        word >> one & word >> two & word >> three & 1
+    }
+
+    /// The places of its bits: the upper bits of the hash, which every bit of the number has come to.
+    #[inline(always)]
+    const fn places(self) -> [u64; 3] {
+        [self.hash >> 58, self.hash >> 52 & 63, self.hash >> 46 & 63]
     }
 }

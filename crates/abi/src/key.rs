@@ -117,7 +117,7 @@ impl Prefix4 {
     pub const fn new(address: u32, length: u8) -> Self {
         let length = if length > 32 { 32 } else { length };
         // In 64 bits, where a shift by all 32 is none too far.
-        Self { address: address & (u64::MAX << (32 - length)) as u32, length }
+        Self { address: address & (0xffff_ffff_0000_0000u64 >> length) as u32, length }
     }
 
     /// Where it is marked in the filter.
@@ -215,15 +215,40 @@ impl Intercepts {
     }
 
     /// A sum in which it matters which reference is at which place.
-    #[inline(always)]
     pub const fn sum_of(slots: &[SlotRef; SLOTS_PER_ADDRESS], conditions: &[u16; SLOTS_PER_ADDRESS]) -> u32 {
         let (mut sum, mut i) = (0u32, 0);
         while i < SLOTS_PER_ADDRESS {
-            let reference = (slots[i].slot as u32) << 16 | slots[i].generation as u32;
-            sum = (sum ^ reference).wrapping_mul(0x9e37_79b1).wrapping_add(conditions[i] as u32);
+            sum = Self::and_word(sum, i, slots[i].slot as u32 | (slots[i].generation as u32) << 16);
             i += 1;
         }
+        let mut i = 0;
+        while i < SLOTS_PER_ADDRESS {
+            let word = conditions[i] as u32 | (conditions[i + 1] as u32) << 16;
+            sum = Self::and_word(sum, SLOTS_PER_ADDRESS + i / 2, word);
+            i += 2;
+        }
         sum
+    }
+
+    /// How many words there are before the sum.
+    pub const WORDS: usize = SLOTS_PER_ADDRESS + SLOTS_PER_ADDRESS / 2;
+
+    /// Odd numbers far from any simple relation to each other: the powers of one.
+    const MULTIPLIERS: [u32; Self::WORDS] = {
+        let mut multipliers = [0x9e37_79b1u32; Self::WORDS];
+        let mut i = 1;
+        while i < Self::WORDS {
+            multipliers[i] = multipliers[i - 1].wrapping_mul(multipliers[0]);
+            i += 1;
+        }
+        multipliers
+    };
+
+    /// [`Intercepts::sum_of`], word by word as they lie in memory: the sum of those before, and the word at a place. Each
+    /// place has a multiplier of its own, so no product waits for another.
+    #[inline(always)]
+    pub const fn and_word(sum: u32, place: usize, word: u32) -> u32 {
+        sum.wrapping_add(word.wrapping_mul(Self::MULTIPLIERS[place]))
     }
 }
 

@@ -23,7 +23,7 @@ pub use condition::{
     Condition, ConditionFlags, FragmentEntry, FragmentKey, MOST_TRAFFIC_RULES, PortSide, TooManyRules, TrafficRule,
 };
 pub use counters::{ProbeCounter, ProbeCounters, SlotCounters};
-pub use filter::{FilterMark, MOST_LENGTHS, PrefixLengths};
+pub use filter::{FilterMark, Front, MOST_LENGTHS, PrefixLengths};
 pub use frame::{FrameFlags, FrameHeader, MAX_OPTION_SPANS, OptionSpan};
 pub use key::{
     Intercepts, NO_SLOT, Prefix4, Prefix6, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SLOTS_PER_ADDRESS,
@@ -37,7 +37,7 @@ pub use survey::{SurveyCounter, SurveyCounters, SurveyDirection, SurveyFlow, Sur
 /// Version of everything in this crate. Raised with any change of a layout, a map, a name or a meaning.
 ///
 /// The eBPF object carries it in its section [`ABI_SECTION`] (little-endian `u16`), and in every [`FrameHeader`].
-pub const ABI_VERSION: u16 = 4;
+pub const ABI_VERSION: u16 = 5;
 
 /// ELF section of the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SECTION: &str = "writ_abi";
@@ -65,10 +65,10 @@ pub const PROGRAM_SURVEY_PASS: &str = "writ_srv_pass";
 
 /// Names of the maps in the eBPF object (at most 15 characters: the kernel keeps no more).
 pub mod maps {
-    /// Array, mmapable, indexed by family: the word of its [`PrefixLengths`](crate::PrefixLengths); behind them that of
-    /// [`LinkTargets`](crate::LinkTargets).
+    /// Array of one, mmapable: [`Front`](crate::Front), what is read before any table.
     pub const PREFIX_LENGTHS: &str = "WRIT_LENGTHS";
-    /// Array, mmapable: the words of the filter, as many as a power of two; see [`FilterMark`](crate::FilterMark).
+    /// Array, mmapable: the words of the filter, as many as a power of two; see [`FilterMark`](crate::FilterMark). Not in use
+    /// while it is so small that it is part of [`Front`](crate::Front).
     pub const FILTER: &str = "WRIT_FILTER";
     /// Hash: [`PrefixKey4`](crate::PrefixKey4) to [`PrefixEntry4`](crate::PrefixEntry4).
     pub const PREFIXES_V4: &str = "WRIT_PREFIX4";

@@ -125,7 +125,7 @@ pub struct LinkTargets;
 
 impl LinkTargets {
     /// Place of the word in the map of the [`PrefixLengths`](crate::PrefixLengths).
-    pub const PLACE: u32 = 3;
+    pub const PLACE: usize = 3;
     /// There are MAC addresses.
     pub const MAC: u64 = 1;
     /// There are VLANs.

@@ -127,6 +127,9 @@ impl CounterView {
 
     /// A counter of the program, summed over the CPUs.
     pub fn probe(&self, counter: ProbeCounter) -> u64 {
+        if counter == ProbeCounter::Frames {
+            return ProbeCounter::OUTCOMES.into_iter().map(|outcome| self.probe(outcome)).sum();
+        }
         let word = |cpu| self.probe.word(cpu, counter as usize).map_or(0, |value| value.load(Ordering::Relaxed));
         (0..self.cpus).map(word).sum()
     }

@@ -20,7 +20,7 @@ use prefixes::Prefixes;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
-use writ_abi::{Claim, MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, Selector, SlotPolicy, maps};
+use writ_abi::{Claim, Front, MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, Selector, SlotPolicy, maps};
 
 /// Why a table could not be made or changed. No address is ever named here.
 #[derive(Debug, Error)]
@@ -98,8 +98,8 @@ impl Tables {
     pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, TableError> {
         let prefixes = Prefixes::take(ebpf)?;
         let link = LinkTables::take(ebpf)?;
-        let words = |name| map_array(ebpf, name, size_of::<u64>());
-        let filter = Filter::new(words(maps::FILTER)?, words(maps::PREFIX_LENGTHS)?);
+        let words = map_array(ebpf, maps::FILTER, size_of::<u64>())?;
+        let filter = Filter::new(words, map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<Front>())?);
         let conditions = Conditions::take(ebpf)?;
         let slots = map_array(ebpf, maps::SLOTS, size_of::<SlotPolicy>())?;
         Ok(Self { prefixes, link, filter, conditions, slots, exposed: false })

@@ -12,7 +12,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::Duration;
-use writ_abi::{PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SlotPolicy, maps};
+use writ_abi::{Front, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, SlotPolicy, maps};
 use writ_lab::documents::Order;
 use writ_lab::until;
 use writ_tests::cast::{PEN, Party, SUBJECT};
@@ -54,13 +54,15 @@ fn tables(scene: &Scene) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     let v6 = HashMap::<_, PrefixKey6, PrefixEntry6>::try_from(Map::HashMap(map_of(program, maps::PREFIXES_V6)));
     let v4 = v4.unwrap().iter().map(|entry| entry.unwrap().1.as_bytes().to_vec()).collect();
     let v6 = v6.unwrap().iter().map(|entry| entry.unwrap().1.as_bytes().to_vec()).collect();
+    let front = Array::<_, Front>::try_from(array(maps::PREFIX_LENGTHS)).unwrap();
+    let front = front.iter().flat_map(|words| words.unwrap()).map(|word| word.to_le_bytes().to_vec()).collect();
     let slots = Array::<_, SlotPolicy>::try_from(array(maps::SLOTS)).unwrap();
     let slots = slots.iter().map(|policy| policy.unwrap().as_bytes().to_vec()).collect();
     let mut tables = BTreeMap::from([
         (maps::PREFIXES_V4, v4),
         (maps::PREFIXES_V6, v6),
         (maps::SLOTS, slots),
-        (maps::PREFIX_LENGTHS, words(maps::PREFIX_LENGTHS)),
+        (maps::PREFIX_LENGTHS, front),
         (maps::FILTER, words(maps::FILTER)),
     ]);
     // A hash table has no order.

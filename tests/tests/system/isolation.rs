@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread::sleep;
 use std::time::Duration;
-use writ_abi::{Intercepts, PrefixEntry4, PrefixKey4, PrefixLengths, SLOTS_PER_ADDRESS, SlotRef, maps};
+use writ_abi::{Front, Intercepts, PrefixEntry4, PrefixKey4, PrefixLengths, SLOTS_PER_ADDRESS, SlotRef, maps};
 use writ_lab::{LabError, until};
 
 /// A map of the running probe, as root can open it from outside.
@@ -30,12 +30,13 @@ fn make_a_target_of(address: Ipv4Addr, slot: SlotRef, program: u64) {
     let entry = PrefixEntry4 { key, intercepts: Intercepts::new(slots, [0; SLOTS_PER_ADDRESS]) };
     let table = Map::HashMap(map_of(program, maps::PREFIXES_V4));
     HashMap::try_from(table).unwrap().insert(key, entry, 0).unwrap();
-    let mut filter = Array::<_, u64>::try_from(Map::Array(map_of(program, maps::FILTER))).unwrap();
-    let sizes = Array::<_, u64>::try_from(Map::Array(map_of(program, maps::PREFIX_LENGTHS))).unwrap();
-    let last = sizes.get(&PrefixLengths::FILTER_LAST, 0).unwrap();
+    let mut front = Array::<_, Front>::try_from(Map::Array(map_of(program, maps::PREFIX_LENGTHS))).unwrap();
+    let mut words = front.get(&0, 0).unwrap();
+    let last = words[PrefixLengths::FILTER_LAST];
+    assert_eq!(last, PrefixLengths::FILTER_WORDS as u64 - 1, "of few targets the filter is here");
     let word = key.mark().word(u32::try_from(last).unwrap());
-    let bits = filter.get(&word, 0).unwrap() | key.mark().bits();
-    filter.set(word, bits, 0).unwrap();
+    words[PrefixLengths::PLACES + word as usize] |= key.mark().bits();
+    front.set(0, words, 0).unwrap();
 }
 
 #[test]

@@ -8,17 +8,14 @@ use crate::shared::SharedWords;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use writ_abi::{FilterMark, PrefixLengths};
-
-/// Words in use at first: a page.
-const FIRST_WORDS: usize = 512;
 
 /// The filter, and what its bits stand for. Its only writer.
 pub(super) struct Filter {
     words: SharedWords,
-    /// Beside the prefix lengths, where the program reads how many words are in use.
-    before: SharedWords,
+    /// Where the program reads how many words are in use, beside the prefix lengths; the words too while they are few.
+    front: SharedWords,
     /// Number of words in use, a power of two, less one.
     last: u32,
     /// How often each mark was added.
@@ -29,9 +26,9 @@ pub(super) struct Filter {
 
 impl Filter {
     /// `words` is empty; its length is a power of two, as the settings' check has it.
-    pub(super) fn new(words: SharedWords, before: SharedWords) -> Self {
-        let last = last_of(words.len().min(FIRST_WORDS));
-        let filter = Self { words, before, last, marks: HashMap::new(), counts: counts(last) };
+    pub(super) fn new(words: SharedWords, front: SharedWords) -> Self {
+        let last = last_of(PrefixLengths::FILTER_WORDS);
+        let filter = Self { words, front, last, marks: HashMap::new(), counts: counts(last) };
         filter.publish();
         filter
     }
@@ -70,7 +67,7 @@ impl Filter {
                 unused |= 1 << bit;
             }
         }
-        if let Some(word) = self.words.word(word as usize, 0) {
+        if let Some(word) = self.word(word as usize) {
             word.fetch_and(!unused, Ordering::SeqCst);
         }
     }
@@ -95,7 +92,7 @@ impl Filter {
     }
 
     fn publish(&self) {
-        if let Some(word) = self.before.word(PrefixLengths::FILTER_LAST as usize, 0) {
+        if let Some(word) = self.front.word(0, PrefixLengths::FILTER_LAST) {
             word.store(self.last.into(), Ordering::SeqCst);
         }
     }
@@ -104,7 +101,7 @@ impl Filter {
         for (index, counts) in self.counts.chunks_exact(u64::BITS as usize).enumerate() {
             let used =
                 (0..u64::BITS).zip(counts).filter(|(_, count)| **count > 0).fold(0, |bits, (bit, _)| bits | 1 << bit);
-            if let Some(word) = self.words.word(index, 0) {
+            if let Some(word) = self.word(index) {
                 word.store(used, Ordering::SeqCst);
             }
         }
@@ -117,8 +114,17 @@ impl Filter {
                 *count = count.saturating_add(1);
             }
         }
-        if let Some(word) = self.words.word(word as usize, 0) {
+        if let Some(word) = self.word(word as usize) {
             word.fetch_or(mark.bits(), Ordering::SeqCst);
+        }
+    }
+
+    /// A word of the part in use.
+    fn word(&self, index: usize) -> Option<&AtomicU64> {
+        if self.last == last_of(PrefixLengths::FILTER_WORDS) {
+            self.front.word(0, PrefixLengths::PLACES + index)
+        } else {
+            self.words.word(index, 0)
         }
     }
 

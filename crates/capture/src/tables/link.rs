@@ -7,7 +7,7 @@ use super::{TableError, map_array};
 use crate::shared::SharedWords;
 use aya::Ebpf;
 use std::sync::atomic::Ordering;
-use writ_abi::{Intercepts, LinkTargets, MacAddress, MacEntry, MacKey, Selector, VlanEntry, VlanMatch, maps};
+use writ_abi::{Front, Intercepts, LinkTargets, MacAddress, MacEntry, MacKey, Selector, VlanEntry, VlanMatch, maps};
 
 pub(super) struct LinkTables {
     macs: Entries<MacEntry>,
@@ -23,7 +23,7 @@ impl LinkTables {
             macs: Entries::take(ebpf, maps::MACS, "macs")?,
             vlans: Entries::take(ebpf, maps::VLANS, "vlans")?,
             held: [0; 2],
-            words: map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<u64>())?,
+            words: map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<Front>())?,
         })
     }
 
@@ -89,7 +89,7 @@ impl LinkTables {
         let [macs, vlans] = self.held;
         let there_are = |held: usize, flag| if held > 0 { flag } else { 0 };
         let word = there_are(macs, LinkTargets::MAC) | there_are(vlans, LinkTargets::VLAN);
-        if let Some(shared) = self.words.word(LinkTargets::PLACE as usize, 0) {
+        if let Some(shared) = self.words.word(0, LinkTargets::PLACE) {
             shared.store(word, Ordering::SeqCst);
         }
     }

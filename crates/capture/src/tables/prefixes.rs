@@ -12,7 +12,7 @@ use aya::Ebpf;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::sync::atomic::Ordering;
 use writ_abi::{
-    Intercepts, MOST_LENGTHS, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, PrefixLengths, Selector, maps,
+    Front, Intercepts, MOST_LENGTHS, PrefixEntry4, PrefixEntry6, PrefixKey4, PrefixKey6, PrefixLengths, Selector, maps,
 };
 
 pub(super) struct Prefixes {
@@ -26,7 +26,7 @@ impl Prefixes {
         Ok(Self {
             v4: Entries::take(ebpf, maps::PREFIXES_V4, "addresses_v4")?,
             v6: Entries::take(ebpf, maps::PREFIXES_V6, "addresses_v6")?,
-            lengths: Lengths::new(map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<u64>())?),
+            lengths: Lengths::new(map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<Front>())?),
         })
     }
 
@@ -141,7 +141,7 @@ impl Lengths {
         // There is room: `check` came before.
         let Some(list) = PrefixLengths::new(used) else { return };
         let family = if matches!(prefix, IpNet::V4(_)) { PrefixLengths::V4 } else { PrefixLengths::V6 };
-        if let Some(word) = self.words.word(family as usize, 0) {
+        if let Some(word) = self.words.word(0, family) {
             word.store(list.word(), Ordering::SeqCst);
         }
     }
