@@ -43,7 +43,8 @@ impl Program {
         let policy = SlotPolicy { start_ns: 0, stop_ns: u64::MAX, flags, generation: 1, reserved: 0 };
         let mut slots = Array::try_from(ebpf.map_mut(maps::SLOTS).expect("it is there")).expect("an array");
         slots.set(0, policy, 0).expect("a slot");
-        let mut first = Array::try_from(ebpf.map_mut(maps::PREFIX_LENGTHS).expect("it is there")).expect("an array");
+        let mut first =
+            Array::<_, Front>::try_from(ebpf.map_mut(maps::PREFIX_LENGTHS).expect("it is there")).expect("an array");
         // A filter that lets everything through.
         let mut front: Front = [u64::MAX; size_of::<Front>() / 8];
         front[..PrefixLengths::PLACES].fill(0);
