@@ -13,6 +13,9 @@ use crate::count::Counters;
 use crate::maps::{WRIT_FILTER, WRIT_LENGTHS, WRIT_PREFIX4, WRIT_PREFIX6};
 use crate::scratch::{DESTINATION, References, SOURCE, Scratch};
 
+/// In [`Scratch::found`] while addresses are looked up: the sides of which one is there.
+const FOUND: [u32; 2] = [1, 2];
+
 /// How often a table is asked for a prefix that the filter has. More than once, because user space rewrites an entry by
 /// putting a new one in its place: a reader can come between, and find none or one that is being reused.
 pub const TRIES: usize = if cfg!(feature = "no-filter") { 1 } else { 2 };
@@ -154,26 +157,33 @@ fn both<A: Address>(source: A, destination: A) -> bool {
     let filter_last = front.filter_last();
     let mut lengths = front.lengths(A::FAMILY);
     let (source, destination) = (source.number(), destination.number());
-    let (mut source_hit, mut destination_hit) = (false, false);
+    let Some(scratch) = Scratch::of_this_cpu() else { return false };
+    // In the scratch, so that the verifier does not follow what was found so far.
+    scratch.found = 0;
     for _ in 0..MOST_LENGTHS {
+        scratch.settle();
         let Some(length) = lengths.next() else { break };
         let (one, other) = (A::prefix(source, length), A::prefix(destination, length));
         let (known, other_known) = may_know_either(A::mark(one), A::mark(other), front, filter_last);
-        if !source_hit && known != 0 {
-            source_hit = fetch::<A>(one, SOURCE);
+        if known != 0 && scratch.found & FOUND[SOURCE] == 0 && fetch::<A>(one, scratch.references(SOURCE)) {
+            scratch.found |= FOUND[SOURCE];
         }
-        if !destination_hit && other_known != 0 {
-            destination_hit = fetch::<A>(other, DESTINATION);
+        scratch.settle();
+        if other_known != 0
+            && scratch.found & FOUND[DESTINATION] == 0
+            && fetch::<A>(other, scratch.references(DESTINATION))
+        {
+            scratch.found |= FOUND[DESTINATION];
         }
     }
-    if !source_hit && !destination_hit {
+    scratch.settle();
+    if scratch.found == 0 {
         return false;
     }
-    let Some(scratch) = Scratch::of_this_cpu() else { return false };
-    if !source_hit {
+    if scratch.found & FOUND[SOURCE] == 0 {
         scratch.references(SOURCE).clear();
     }
-    if !destination_hit {
+    if scratch.found & FOUND[DESTINATION] == 0 {
         scratch.references(DESTINATION).clear();
     }
     true
@@ -198,14 +208,13 @@ pub fn are_bystanders<A: Address>((source, destination): (A, A)) -> bool {
     (known | other_known) & 1 == 0
 }
 
-/// Copies the references of a prefix to a side of the scratch. False: no table has it.
+/// Copies the references of a prefix. False: no table has it.
 #[inline(always)]
-fn fetch<A: Address>(prefix: A::Prefix, side: usize) -> bool {
+fn fetch<A: Address>(prefix: A::Prefix, References { slots, conditions }: References<'_>) -> bool {
     let key = A::key(prefix);
     for _ in 0..TRIES {
         let Some(entry) = A::find(&key) else { continue };
-        let Some(scratch) = Scratch::of_this_cpu() else { return false };
-        if A::copy(entry, &key, scratch.references(side)) {
+        if A::copy(entry, &key, References { slots, conditions }) {
             return true;
         }
         if let Some(counters) = Counters::of_this_cpu() {

@@ -47,7 +47,7 @@ pub struct Scratch {
     pub answers: [[u8; SLOTS_PER_ADDRESS]; 2],
     /// Entries that are read before they are believed: of a MAC address or a VLAN.
     pub staged: Intercepts,
-    /// Whether there are references.
+    /// Whether there are references; while addresses are looked up, which sides have some.
     pub found: u32,
     /// How many places of a side are used.
     pub used: u32,
