@@ -14,7 +14,7 @@ use writ_capture::{Kernel, KernelSettings, OnMiss};
 use writ_tests::kernel::{beside, burst};
 use writ_tests::stack::{IPV4, ethernet, ipv4, protocol::UDP, udp};
 
-/// Targets that are there all the time, and those that come: from one page of filter to 32.
+/// Targets that are there all the time, and those that come: from one page of filter to eight.
 const STEADY: u32 = 64;
 const COMING: u32 = 16_000;
 /// Runs of the program over one frame in one system call.
