@@ -18,19 +18,68 @@ pub(crate) const fn tlv_octets(length: usize) -> usize {
     1 + length_octets(length) + length
 }
 
-/// A number as the contents of an INTEGER: two's complement, minimal, so 1 to 9 octets.
+/// Identifier and length of a value, in a register: the first octet in the lowest place.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    word: u64,
+    /// Of identifier and length.
+    octets: usize,
+    /// Of the contents.
+    contents: usize,
+}
+
+impl Header {
+    /// The header of a value of `contents` octets: fewer than 2^48, as in all memory there is.
+    ///
+    /// Without a branch: packets of all lengths follow each other, and a branch that is foretold wrongly costs as much as
+    /// half of the PDU.
+    #[inline(always)]
+    pub(crate) const fn new(identifier: u8, contents: usize) -> Self {
+        let number = contents as u64;
+        // The octets of the number, at least one.
+        let wide = 8 - (number | 1).leading_zeros() as usize / 8;
+        let digits = (number << (64 - 8 * wide)).swap_bytes();
+        let is_long = number >= 0x80;
+        let length = if is_long { digits << 8 | 0x80 | wide as u64 } else { number };
+        let octets = if is_long { 2 + wide } else { 2 };
+        Self { word: length << 8 | identifier as u64, octets, contents }
+    }
+
+    /// Octets of the value whole.
+    #[inline(always)]
+    pub(crate) const fn whole(self) -> usize {
+        self.octets + self.contents
+    }
+}
+
+/// An INTEGER that is not negative, in registers: two's complement, minimal, so 1 to 9 octets of contents.
+#[derive(Clone, Copy)]
 pub(crate) struct Unsigned {
+    /// The octets of the number that are not zero, or the last one; the first in the lowest place.
     number: u64,
-    pub(crate) length: usize,
+    /// Of `number`.
+    octets: usize,
+    /// Whether a zero octet stands in front, so that the top bit of a number of eight octets does not read as a sign.
+    is_widened: bool,
 }
 
 impl Unsigned {
-    pub(crate) const LONGEST: usize = 9;
+    /// Octets of the longest one whole.
+    pub(crate) const LONGEST: usize = tlv_octets(9);
 
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn new(number: u64) -> Self {
         // One octet more than is full of bits: the top bit of the first would read as a sign.
-        Self { number, length: (u64::BITS - number.leading_zeros()) as usize / 8 + 1 }
+        let wide = (u64::BITS - number.leading_zeros()) as usize / 8 + 1;
+        let is_widened = wide > 8;
+        let octets = wide - is_widened as usize;
+        Self { number: (number << (64 - 8 * octets)).swap_bytes(), octets, is_widened }
+    }
+
+    /// Octets of the value whole.
+    #[inline(always)]
+    pub(crate) const fn whole(self) -> usize {
+        2 + self.is_widened as usize + self.octets
     }
 }
 
@@ -73,6 +122,12 @@ impl<'a> Writer<'a> {
         Self { room }
     }
 
+    /// The room that is left.
+    #[inline]
+    pub(crate) fn rest(self) -> &'a mut [u8] {
+        self.room
+    }
+
     /// Octets that are already encoded.
     #[inline]
     pub(crate) fn octets(&mut self, octets: &[u8]) -> Result<(), NoRoom> {
@@ -105,69 +160,52 @@ impl<'a> Writer<'a> {
     /// is room.
     #[inline(always)]
     pub(crate) fn word(&mut self, word: u64, length: usize) -> Result<(), NoRoom> {
-        let octets = word.to_le_bytes();
         match self.room.first_chunk_mut() {
-            Some(room) => *room = octets,
-            None => {
-                for (room, octet) in self.room.get_mut(..length).ok_or(NoRoom)?.iter_mut().zip(octets) {
-                    *room = octet;
-                }
-            }
+            Some(room) => *room = word.to_le_bytes(),
+            None => self.last_word(word, length)?,
         }
         self.room.split_off_mut(..length).ok_or(NoRoom)?;
         Ok(())
     }
 
-    /// Identifier and length of a value whose contents follow.
-    #[inline]
-    pub(crate) fn header(&mut self, identifier: u8, length: usize) -> Result<(), NoRoom> {
-        let (identifier_word, length_word) = (u64::from(identifier), length as u64);
-        match length {
-            0..0x80 => self.word(identifier_word | length_word << 8, 2),
-            0x80..0x100 => self.word(identifier_word | 0x81 << 8 | length_word << 16, 3),
-            0x100..0x1_0000 => {
-                self.word(identifier_word | 0x82 << 8 | u64::from((length as u16).swap_bytes()) << 16, 4)
-            }
-            _ => {
-                let octets = length_octets(length) - 1;
-                self.octets(&[identifier, 0x80 | octets as u8])?;
-                let number = length.to_be_bytes();
-                self.octets(number.get(number.len() - octets..).unwrap_or(&number))
-            }
+    /// A word where there is no room for what is too much.
+    #[cold]
+    fn last_word(&mut self, word: u64, length: usize) -> Result<(), NoRoom> {
+        let room = self.room.get_mut(..length).ok_or(NoRoom)?;
+        for (room, octet) in room.iter_mut().zip(word.to_le_bytes()) {
+            *room = octet;
         }
+        Ok(())
+    }
+
+    /// Identifier and length of a value whose contents follow.
+    #[inline(always)]
+    pub(crate) fn header(&mut self, header: Header) -> Result<(), NoRoom> {
+        self.word(header.word, header.octets)
     }
 
     /// An INTEGER whole.
-    #[inline]
-    pub(crate) fn unsigned(&mut self, identifier: u8, number: &Unsigned) -> Result<(), NoRoom> {
-        self.header(identifier, number.length)?;
-        match number.length {
-            length @ ..=8 => self.word((number.number << (8 * (8 - length))).swap_bytes(), length),
-            _ => {
-                self.octets(&[0])?;
-                self.word(number.number.swap_bytes(), 8)
-            }
-        }
+    #[inline(always)]
+    pub(crate) fn unsigned(&mut self, identifier: u8, number: Unsigned) -> Result<(), NoRoom> {
+        let zeros = usize::from(number.is_widened);
+        self.word(u64::from(identifier) | ((number.octets + zeros) as u64) << 8, 2 + zeros)?;
+        self.word(number.number, number.octets)
     }
 
-    /// A value whole.
-    #[inline]
-    pub(crate) fn value(&mut self, identifier: u8, contents: &[u8]) -> Result<(), NoRoom> {
-        self.header(identifier, contents.len())?;
-        self.octets(contents)
-    }
-
-    /// A value whole, whose contents are the first `length` octets of a few words.
-    #[inline]
-    pub(crate) fn words<const N: usize>(
+    /// A value whole, in words, of which the last is used in part: `octets` in all. The lowest octet of the first word is
+    /// left free for the identifier.
+    #[inline(always)]
+    pub(crate) fn value<const N: usize>(
         &mut self,
         identifier: u8,
-        contents: [u64; N],
-        length: usize,
+        mut words: [u64; N],
+        octets: usize,
     ) -> Result<(), NoRoom> {
-        self.header(identifier, length)?;
-        let mut rest = length;
-        for word in contents {
+        if let Some(first) = words.first_mut() {
+            *first |= u64::from(identifier);
+        }
+        let mut rest = octets;
+        for word in words {
             let these = rest.min(8);
             self.word(word, these)?;
             rest -= these;

@@ -275,10 +275,11 @@ proptest! {
         time in any_time(),
         flow in any_flow(),
     ) {
-        let mut out = vec![0xee; intercept.header_report_bound() + 1];
+        let bound = intercept.header_report_bound();
+        let mut out = vec![0xee; bound + 1];
         let length = intercept.header_report(&mut out, time, &flow).unwrap();
-        prop_assert!(length < out.len(), "the bound holds");
-        prop_assert_eq!(out[length], 0xee, "nothing is written behind the PDU");
+        prop_assert!(length <= bound, "the bound holds");
+        prop_assert_eq!(out[bound], 0xee, "nothing is written behind it");
         prop_assert_eq!(&out[..length], asn1::encode(&intercept.header_report_message(time, &flow)));
 
         let (cmii, consumed) = decode_cmii(&out).unwrap();
@@ -289,6 +290,9 @@ proptest! {
         prop_assert_eq!(report.destination.address, flow.destination);
         prop_assert_eq!(report.source_port.zip(report.destination_port), flow.ports);
         prop_assert_eq!(report.source.flow_label, flow.flow_label.map(|label| label.get().to_string()));
+        let mut exact = vec![0xee; length];
+        prop_assert_eq!(intercept.header_report(&mut exact, time, &flow), Ok(length), "no more room than it needs");
+        prop_assert_eq!(&out[..length], exact);
         prop_assert_eq!(intercept.header_report(&mut out[..length - 1], time, &flow), Err(NoRoom));
     }
 
