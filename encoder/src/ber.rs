@@ -8,16 +8,6 @@
 #[error("the buffer is too small for the PDU")]
 pub struct NoRoom;
 
-/// Octets of a length: 1 below 128, else 1 and the octets of the number.
-pub(crate) const fn length_octets(length: usize) -> usize {
-    if length < 0x80 { 1 } else { 1 + (usize::BITS - length.leading_zeros()).div_ceil(8) as usize }
-}
-
-/// Octets of a whole value with a one-octet identifier and `length` octets of contents.
-pub(crate) const fn tlv_octets(length: usize) -> usize {
-    1 + length_octets(length) + length
-}
-
 /// Identifier and length of a value, in a register: the first octet in the lowest place.
 #[derive(Clone, Copy)]
 pub(crate) struct Header {
@@ -64,13 +54,10 @@ pub(crate) struct Unsigned {
 }
 
 impl Unsigned {
-    /// Octets of the longest one whole.
-    pub(crate) const LONGEST: usize = tlv_octets(9);
-
     #[inline(always)]
     pub(crate) const fn new(number: u64) -> Self {
         // One octet more than is full of bits: the top bit of the first would read as a sign.
-        let wide = (u64::BITS - number.leading_zeros()) as usize / 8 + 1;
+        let wide = (u64::BITS - (number | 1).leading_zeros()) as usize / 8 + 1;
         let is_widened = wide > 8;
         let octets = wide - is_widened as usize;
         Self { number: (number << (64 - 8 * octets)).swap_bytes(), octets, is_widened }
@@ -109,90 +96,69 @@ impl From<Vec<u8>> for Prepared {
     }
 }
 
-/// Writes values one behind the other into a buffer of the caller.
+/// Octets at the front of a buffer for all that is not payload, and for what is written too much: identifiers are bounded, so
+/// that the longest message has fewer than 400.
+pub(crate) const ROOM: usize = 512;
+
+/// Writes values one behind the other to the front of a buffer of the caller.
 ///
 /// Small pieces are put together in registers, and not in arrays: what is written in pieces and read back as a whole before
-/// it has left the store buffer makes the processor wait for every store before it, those of the payload included.
+/// it has left the store buffer makes the processor wait for every store before it, those of the payload included. Words
+/// are written whole: to ask how many of their octets are wanted costs more, and what is too much is written over by what
+/// follows. The room has one length, so that a place in it is checked by one comparison.
 pub(crate) struct Writer<'a> {
-    room: &'a mut [u8],
+    room: &'a mut [u8; ROOM],
+    written: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(room: &'a mut [u8]) -> Self {
-        Self { room }
-    }
-
-    /// The room that is left.
-    #[inline]
-    pub(crate) fn rest(self) -> &'a mut [u8] {
-        self.room
-    }
-
-    /// Octets that are already encoded.
-    #[inline]
-    pub(crate) fn octets(&mut self, octets: &[u8]) -> Result<(), NoRoom> {
-        self.room.split_off_mut(..octets.len()).ok_or(NoRoom)?.copy_from_slice(octets);
-        Ok(())
+    #[inline(always)]
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Result<Self, NoRoom> {
+        Ok(Self { room: buffer.first_chunk_mut().ok_or(NoRoom)?, written: 0 })
     }
 
     /// Octets that were encoded before.
-    #[inline]
-    pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {
-        match octets.len() {
-            length @ ..=Prepared::AT_ONCE => self.some(&octets.padded, length),
-            _ => self.octets(&octets.whole),
-        }
-    }
-
-    /// The first `length` of a few octets. To copy all of them is cheaper than to ask how many, and what is too much is
-    /// written over by what follows; only at the very end is there no room for that.
-    #[inline]
-    pub(crate) fn some<const N: usize>(&mut self, octets: &[u8; N], length: usize) -> Result<(), NoRoom> {
-        match self.room.first_chunk_mut() {
-            Some(room) => *room = *octets,
-            None => self.room.get_mut(..length).ok_or(NoRoom)?.copy_from_slice(octets.get(..length).ok_or(NoRoom)?),
-        }
-        self.room.split_off_mut(..length).ok_or(NoRoom)?;
-        Ok(())
-    }
-
-    /// The first `length` octets of a word, its lowest octet first. As with [`Writer::some`], all eight are written where there
-    /// is room.
     #[inline(always)]
-    pub(crate) fn word(&mut self, word: u64, length: usize) -> Result<(), NoRoom> {
-        match self.room.first_chunk_mut() {
-            Some(room) => *room = word.to_le_bytes(),
-            None => self.last_word(word, length)?,
+    pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {
+        let room = self.room.get_mut(self.written..).ok_or(NoRoom)?;
+        *room.first_chunk_mut().ok_or(NoRoom)? = octets.padded;
+        if octets.len() > Prepared::AT_ONCE {
+            room.get_mut(..octets.len()).ok_or(NoRoom)?.copy_from_slice(&octets.whole);
         }
-        self.room.split_off_mut(..length).ok_or(NoRoom)?;
+        self.written += octets.len();
         Ok(())
     }
 
-    /// A word where there is no room for what is too much.
-    #[cold]
-    fn last_word(&mut self, word: u64, length: usize) -> Result<(), NoRoom> {
-        let room = self.room.get_mut(..length).ok_or(NoRoom)?;
-        for (room, octet) in room.iter_mut().zip(word.to_le_bytes()) {
-            *room = octet;
-        }
+    /// The first so many octets of a few words, the lowest octet of each first.
+    #[inline(always)]
+    pub(crate) fn words<const N: usize>(&mut self, words: [u64; N], octets: usize) -> Result<(), NoRoom> {
+        let room = self.room.get_mut(self.written..).ok_or(NoRoom)?;
+        *room.as_chunks_mut().0.first_chunk_mut().ok_or(NoRoom)? = words.map(u64::to_le_bytes);
+        self.written += octets;
         Ok(())
     }
 
     /// Identifier and length of a value whose contents follow.
     #[inline(always)]
     pub(crate) fn header(&mut self, header: Header) -> Result<(), NoRoom> {
-        self.word(header.word, header.octets)
+        self.words([header.word], header.octets)
     }
 
-    /// An INTEGER whole.
+    /// An INTEGER whole, behind up to three octets of something else.
     #[inline(always)]
-    pub(crate) fn unsigned(&mut self, identifier: u8, number: Unsigned) -> Result<(), NoRoom> {
+    pub(crate) fn unsigned(
+        &mut self,
+        (before, octets): (u64, usize),
+        identifier: u8,
+        number: Unsigned,
+    ) -> Result<(), NoRoom> {
         let zeros = usize::from(number.is_widened);
-        self.word(u64::from(identifier) | ((number.octets + zeros) as u64) << 8, 2 + zeros)?;
-        self.word(number.number, number.octets)
+        let header = u64::from(identifier) | ((number.octets + zeros) as u64) << 8;
+        self.words([before | header << (8 * octets)], octets + 2 + zeros)?;
+        self.words([number.number], number.octets)
     }
 
-    /// A value whole, in words, of which the last is used in part: `octets` in all. The lowest octet of the first word is
+    /// A value whole, in words of which the last is used in part: `octets` in all. The lowest octet of the first word is
     /// left free for the identifier.
     #[inline(always)]
     pub(crate) fn value<const N: usize>(
@@ -204,12 +170,6 @@ impl<'a> Writer<'a> {
         if let Some(first) = words.first_mut() {
             *first |= u64::from(identifier);
         }
-        let mut rest = octets;
-        for word in words {
-            let these = rest.min(8);
-            self.word(word, these)?;
-            rest -= these;
-        }
-        Ok(())
+        self.words(words, octets)
     }
 }

@@ -96,9 +96,6 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Octets of the longest one whole: `YYYYMMDDHHMMSS.ffffffZ`
-    pub(crate) const LONGEST: usize = 24;
-
     #[inline(always)]
     fn new([year, time]: [u64; 2], micros: u32) -> Self {
         let digits = u64::from_le_bytes(digits(micros)) >> 16;

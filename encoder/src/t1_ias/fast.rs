@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::{Direction, Flow, Intercept};
-use crate::ber::{Header, NoRoom, Unsigned, Writer, tlv_octets};
+use crate::ber::{Header, NoRoom, ROOM, Unsigned, Writer};
 use crate::time::{Stamp, digits};
 
 // Identifier octets (X.690, 8.1.2): universal SEQUENCE, context tags primitive and constructed.
@@ -21,6 +21,15 @@ const fn constructed(tag: u8) -> u8 {
 /// protocolIdentifier of CmII whole; held to [`CMII_PROTOCOL`](super::asn1::CMII_PROTOCOL) by the property test.
 const CMII_PROTOCOL: [u8; 13] = [0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x49, 0x02, 0x01, 0x01, 0x00, 0x00];
 
+/// The same, as it is written.
+const CMII_PROTOCOL_WORDS: [u64; 2] = {
+    let mut octets = [0; 16];
+    let (start, _) = octets.split_at_mut(CMII_PROTOCOL.len());
+    start.copy_from_slice(&CMII_PROTOCOL);
+    let octets = u128::from_le_bytes(octets);
+    [octets as u64, (octets >> 64) as u64]
+};
+
 /// Octets of streamID, whole: its two headers and 16 digits.
 const STREAM_ID: usize = 4 + 16;
 
@@ -31,8 +40,8 @@ impl Intercept {
     /// Writes `packet` as an IAS-CC-APDU (CmCC) to the front of `out` and says how long it is.
     ///
     /// `packet` begins with its IP header; `sequence` counts the packets of this intercept on CmC. Without a direction
-    /// packetDirection is left out, as the standard allows: it is not known. A buffer of
-    /// [`content_bound`](Self::content_bound) octets is always enough.
+    /// packetDirection is left out, as the standard allows: it is not known. The buffer has to have
+    /// [`content_bound`](Self::content_bound) octets, of which those behind the PDU are of no use afterwards.
     pub fn content(
         &self,
         out: &mut [u8],
@@ -68,32 +77,30 @@ impl Intercept {
         let payload = Header::new(primitive(1), length);
         let apdu = Header::new(SEQUENCE, header.whole() + payload.whole());
 
-        let mut writer = Writer::new(out.get_mut(..apdu.whole()).ok_or(NoRoom)?);
+        let mut writer = Writer::new(out)?;
         writer.header(apdu)?;
         writer.header(header)?;
         writer.prepared(&self.correlation_info)?;
         writer.value(primitive(1), time.words, time.octets)?;
-        // Written also where there is none, and written over then.
-        let direction = [0x0100 | direction.map_or(0, |direction| direction as u64) << 16];
-        writer.value(primitive(2), direction, direction_octets)?;
-        writer.unsigned(primitive(3), sequence)?;
+        let direction = direction.map_or(0, |direction| u64::from(primitive(2)) | 1 << 8 | (direction as u64) << 16);
+        writer.unsigned((direction, direction_octets), primitive(3), sequence)?;
         writer.header(payload)?;
         // Last: what was too much of the words in front is written over.
-        copy(writer.rest());
-        Ok(apdu.whole())
+        let total = apdu.whole();
+        copy(out.get_mut(total - length..total).ok_or(NoRoom)?);
+        Ok(total)
     }
 
-    /// Octets that [`content`](Self::content) needs at most for a packet of `length` octets.
+    /// Octets of the buffer that [`content`](Self::content) needs for a packet of `length` octets.
     #[inline]
     pub fn content_bound(&self, length: usize) -> usize {
-        let header = self.correlation_info.len() + Stamp::LONGEST + DIRECTION_OCTETS + Unsigned::LONGEST;
-        Header::new(SEQUENCE, tlv_octets(header) + Header::new(primitive(1), length).whole()).whole()
+        ROOM + length
     }
 
     /// Writes a Packet-Data-Header-Report of one packet of `flow` (CmII) to the front of `out` and says how long it is.
     ///
-    /// A buffer of [`header_report_bound`](Self::header_report_bound) octets is always enough. What stands in it behind the
-    /// PDU, within the bound, is of no use afterwards.
+    /// The buffer has to have [`header_report_bound`](Self::header_report_bound) octets, of which those behind the PDU are of
+    /// no use afterwards.
     #[inline]
     pub fn header_report(&self, out: &mut [u8], time: impl Into<Stamp>, flow: &Flow) -> Result<usize, NoRoom> {
         let time: Stamp = time.into();
@@ -110,13 +117,10 @@ impl Intercept {
             self.message_head.len() + time.octets + self.report_content_identifier.len() + header_set.whole(),
         );
         let protocol = Header::new(SEQUENCE, CMII_PROTOCOL.len() + report.whole());
-        let total = protocol.whole();
 
-        // Not only as much as the PDU has, so that the last of it can be written in whole words too.
-        let room = self.header_report_bound().min(out.len());
-        let mut writer = Writer::new(out.get_mut(..room).filter(|room| room.len() >= total).ok_or(NoRoom)?);
+        let mut writer = Writer::new(out)?;
         writer.header(protocol)?;
-        writer.octets(&CMII_PROTOCOL)?;
+        writer.words(CMII_PROTOCOL_WORDS, CMII_PROTOCOL.len())?;
         writer.header(report)?;
         writer.prepared(&self.message_head)?;
         writer.value(primitive(2), time.words, time.octets)?;
@@ -131,18 +135,13 @@ impl Intercept {
             writer.value(primitive(3), [from.short()], from.whole())?;
             writer.value(primitive(4), [to.short()], to.whole())?;
         }
-        Ok(total)
+        Ok(protocol.whole())
     }
 
-    /// Octets that [`header_report`](Self::header_report) needs at most.
+    /// Octets of the buffer that [`header_report`](Self::header_report) needs.
     #[inline]
     pub fn header_report_bound(&self) -> usize {
-        let header_set = STREAM_ID + 2 * Address::LONGEST + 2 * tlv_octets(5);
-        let report = self.message_head.len()
-            + Stamp::LONGEST
-            + self.report_content_identifier.len()
-            + tlv_octets(header_set);
-        Header::new(SEQUENCE, CMII_PROTOCOL.len() + Header::new(constructed(10), report).whole()).whole()
+        ROOM
     }
 }
 
@@ -159,8 +158,6 @@ impl Address {
     /// Octets of an address and the allocationMethod: identifiers and lengths of both, and what is in them.
     const V4: usize = 6 + 4 + 4;
     const V6: usize = 6 + 16 + 4;
-    const LONGEST: usize = Self::V6 + tlv_octets(Decimal::LONGEST);
-
     fn new(address: IpAddr, flow_label: Option<Decimal>) -> Self {
         Self { address, flow_label }
     }
@@ -195,8 +192,8 @@ impl Address {
         }
         match self.flow_label {
             Some(label) => {
-                writer.word(u64::from(primitive(2)) | (label.length as u64) << 8, 2)?;
-                writer.word(label.digits, label.length)
+                let words = [(label.length as u64) << 8 | label.digits << 16, label.digits >> 48];
+                writer.value(primitive(2), words, label.whole())
             }
             None => Ok(()),
         }
@@ -211,10 +208,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// A flow label has 20 bits, so up to 1,048,575.
-    const LONGEST: usize = 7;
-
-    /// `number` is below 10^8.
+    /// `number` is below 10^8: a port, or the 20 bits of a flow label.
     #[inline(always)]
     fn new(number: u32) -> Self {
         let digits = u64::from_be_bytes(digits(number));
