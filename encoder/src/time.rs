@@ -191,7 +191,11 @@ mod tests {
     fn generalized(micros: i64) -> String {
         let time = UtcMicros::new(micros).unwrap().generalized();
         let octets = &time.words.map(u64::to_le_bytes).concat()[..time.octets];
-        assert_eq!((octets[0], usize::from(octets[1])), (0, octets.len() - 2), "room for the identifier, and the length");
+        assert_eq!(
+            (octets[0], usize::from(octets[1])),
+            (0, octets.len() - 2),
+            "room for the identifier, and the length"
+        );
         String::from_utf8(octets[2..].to_vec()).unwrap()
     }
 

@@ -197,7 +197,8 @@ impl StreamMap {
         let at = self.geometry.entry(start, number);
         let Record { sequence, .. } = entry.record;
         let place = entry.offset as u64 | (entry.length as u64) << 32;
-        for (word, value) in self.entry_words(at)?.iter().zip([place, entry.record.account(), sequence, entry.ordinal]) {
+        for (word, value) in self.entry_words(at)?.iter().zip([place, entry.record.account(), sequence, entry.ordinal])
+        {
             word.store(value, Ordering::Relaxed);
         }
         Ok(())

@@ -128,7 +128,11 @@ impl Intercept {
         writer.header(header_set)?;
         // streamID [0] { text [0] }
         let head = u64::from_le_bytes([0, 18, primitive(0), 16, 0, 0, 0, 0]);
-        writer.value(constructed(0), [head | id_first << 32, id_first >> 32 | id_last << 32, id_last >> 32], STREAM_ID)?;
+        writer.value(
+            constructed(0),
+            [head | id_first << 32, id_first >> 32 | id_last << 32, id_last >> 32],
+            STREAM_ID,
+        )?;
         source.write(&mut writer, constructed(1))?;
         destination.write(&mut writer, constructed(2))?;
         if let Some((from, to)) = ports {
@@ -174,7 +178,8 @@ impl Address {
         // Fewer than 128 octets.
         let contents = (self.whole() - 2) as u8;
         // The address [0] { iPv4 [1] or iPv6 [2] }
-        let head = |tag, octets| u64::from_le_bytes([0, contents, constructed(0), 2 + octets, primitive(tag), octets, 0, 0]);
+        let head =
+            |tag, octets| u64::from_le_bytes([0, contents, constructed(0), 2 + octets, primitive(tag), octets, 0, 0]);
         match self.address {
             IpAddr::V4(v4) => {
                 let bits = u64::from(u32::from_le_bytes(v4.octets()));
@@ -185,8 +190,12 @@ impl Address {
                 let bits = v6.to_bits();
                 let (first, last) = (((bits >> 64) as u64).swap_bytes(), (bits as u64).swap_bytes());
                 let allocation = Self::ALLOCATION_UNKNOWN;
-                let words =
-                    [head(2, 16) | first << 48, first >> 16 | last << 48, last >> 16 | allocation << 48, allocation >> 16];
+                let words = [
+                    head(2, 16) | first << 48,
+                    first >> 16 | last << 48,
+                    last >> 16 | allocation << 48,
+                    allocation >> 16,
+                ];
                 writer.value(identifier, words, Self::V6)?;
             }
         }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use writ_encoder::NoRoom;
 use writ_encoder::t1_ias::{
-    Allocation, Assignment, Cmii, Direction, Flow, Intercept, Message, Reason, SessionId, Value, asn1, decode_cmcc,
-    decode_cmii,
+    Allocation, Assignment, CallId, CaseId, Cmii, ContentIdentifier, Direction, Flow, FlowLabel, IapSystemId,
+    Intercept, Message, Reason, SessionId, SubscriberIdentity, Value, asn1, decode_cmcc, decode_cmii,
 };
 
 /// A Packet-Data-Header-Report that an independent BER reader decodes as it was meant.
@@ -77,6 +77,30 @@ fn content_equals_the_reference_at_every_boundary() {
             content_equals_the_reference(&intercept("CASE-1", &correlation(b"x")), sequence, &packet(length));
         }
     }
+}
+
+/// The longest names, addresses and numbers there can be.
+#[test]
+fn the_longest_message_has_room() {
+    let call = ContentIdentifier::Call {
+        main: CallId::new("m".repeat(CallId::LONGEST)).unwrap(),
+        leg: Some(CallId::new("l".repeat(CallId::LONGEST)).unwrap()),
+    };
+    let intercept = Intercept::new(
+        &CaseId::new("C".repeat(CaseId::LONGEST)).unwrap(),
+        &IapSystemId::new("I".repeat(IapSystemId::LONGEST)).unwrap(),
+        &call,
+        &SubscriberIdentity::new("line 42").unwrap(),
+    );
+    content_equals_the_reference(&intercept, u64::MAX, &packet(65_535));
+    let flow = Flow {
+        ports: Some((65_535, 65_535)),
+        flow_label: FlowLabel::from_word(0xf_ffff),
+        ..flow("2001:db8::1", "2001:db8::2")
+    };
+    let mut out = vec![0; intercept.header_report_bound()];
+    let length = intercept.header_report(&mut out, time(TIME + 1), &flow).unwrap();
+    assert_eq!(out[..length], asn1::encode(&intercept.header_report_message(time(TIME + 1), &flow)));
 }
 
 fn content_equals_the_reference(intercept: &Intercept, sequence: u64, packet: &[u8]) {
