@@ -20,9 +20,6 @@ pub(crate) struct Header {
 
 impl Header {
     /// The header of a value of `contents` octets: fewer than 2^48, as in all memory there is.
-    ///
-    /// Without a branch: packets of all lengths follow each other, and a branch that is foretold wrongly costs as much as
-    /// half of the PDU.
     #[inline(always)]
     pub(crate) const fn new(identifier: u8, contents: usize) -> Self {
         let number = contents as u64;
