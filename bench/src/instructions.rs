@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
+use writ_encoder::Stamper;
 use writ_encoder::t1_ias::Direction;
 use writ_lab::run;
 
@@ -42,15 +43,22 @@ pub enum Case {
     Report,
     /// A worker, content, 60-byte frames.
     WorkerContent60,
+    /// The same, looking for packets that the mirror shows twice.
+    WorkerTwice60,
     /// A worker, content, 1514-byte frames.
     WorkerContent1514,
+    /// The same, looking for packets that the mirror shows twice.
+    WorkerTwice1514,
     /// A worker, header reports, 60-byte frames.
     WorkerReport60,
 }
 
 impl Case {
     fn is_worker(self) -> bool {
-        matches!(self, Self::WorkerContent60 | Self::WorkerContent1514 | Self::WorkerReport60)
+        !matches!(
+            self,
+            Self::Copy64 | Self::Content64 | Self::Copy1400 | Self::Content1400 | Self::CopyReport | Self::Report
+        )
     }
 }
 
@@ -74,9 +82,11 @@ pub fn take_steps(order: &Order) -> Result<()> {
         Case::Content1400 => content(1400, false, steps),
         Case::CopyReport => report(true, steps),
         Case::Report => report(false, steps),
-        Case::WorkerContent60 => worker(60, Scope::Content, steps),
-        Case::WorkerContent1514 => worker(1514, Scope::Content, steps),
-        Case::WorkerReport60 => worker(60, Scope::Headers, steps),
+        Case::WorkerContent60 => worker(rig(60, Scope::Content)?, steps),
+        Case::WorkerTwice60 => worker(rig(60, Scope::Content)?.recognising_duplicates(), steps),
+        Case::WorkerContent1514 => worker(rig(1514, Scope::Content)?, steps),
+        Case::WorkerTwice1514 => worker(rig(1514, Scope::Content)?.recognising_duplicates(), steps),
+        Case::WorkerReport60 => worker(rig(60, Scope::Headers)?, steps),
     }
 }
 
@@ -84,12 +94,14 @@ fn content(length: usize, copies: bool, steps: u64) -> Result<()> {
     let (intercept, mut way) = (encoder()?, Way::new(SOURCE));
     let room = intercept.content_bound(length);
     let octets = intercept.content(&mut vec![0; room], time(0), Direction::ToSubject, 1 << 20, &vec![0; length])?;
+    let mut stamper = Stamper::default();
     for _ in 0..steps {
         way.step(length, room, |source, target, number| {
             if copies {
                 return copy(source, target, octets);
             }
-            intercept.content(target, time(number), Direction::ToSubject, number, &source[..length]).unwrap_or(0)
+            let time = stamper.stamp(time(number));
+            intercept.content(target, time, Direction::ToSubject, number, &source[..length]).unwrap_or(0)
         });
     }
     Ok(())
@@ -99,12 +111,13 @@ fn report(copies: bool, steps: u64) -> Result<()> {
     let (intercept, mut way, flow) = (encoder()?, Way::new(SOURCE), flow()?);
     let room = intercept.header_report_bound();
     let octets = intercept.header_report(&mut vec![0; room], time(0), &flow)?;
+    let mut stamper = Stamper::default();
     for _ in 0..steps {
         way.step(octets, room, |source, target, number| {
             if copies {
                 return copy(source, target, octets);
             }
-            intercept.header_report(target, time(number), black_box(&flow)).unwrap_or(0)
+            intercept.header_report(target, stamper.stamp(time(number)), black_box(&flow)).unwrap_or(0)
         });
     }
     Ok(())
@@ -115,8 +128,11 @@ fn copy(source: &[u8], target: &mut [u8], octets: usize) -> usize {
     octets
 }
 
-fn worker(length: usize, scope: Scope, steps: u64) -> Result<()> {
-    let mut rig = Rig::new(length, scope, 1, SOURCE)?;
+fn rig(length: usize, scope: Scope) -> Result<Rig> {
+    Rig::new(length, scope, 1, SOURCE)
+}
+
+fn worker(mut rig: Rig, steps: u64) -> Result<()> {
     for _ in 0..steps / BATCH as u64 {
         rig.step()?;
     }
@@ -133,7 +149,9 @@ pub fn measure(directory: &Path, doing: &mut dyn FnMut(&str)) -> Result<Section>
         ("encoding content, 1400 octets", Case::Content1400, Case::Copy1400, most),
         ("encoding a header report", Case::Report, Case::CopyReport, most),
         ("worker, content, 60 octets", Case::WorkerContent60, Case::Copy64, None),
+        ("worker, content, 60 octets, duplicates looked for", Case::WorkerTwice60, Case::Copy64, None),
         ("worker, content, 1514 octets", Case::WorkerContent1514, Case::Copy1400, None),
+        ("worker, content, 1514 octets, duplicates looked for", Case::WorkerTwice1514, Case::Copy1400, None),
         ("worker, header report, 60 octets", Case::WorkerReport60, Case::CopyReport, None),
     ] {
         doing(&format!("instructions: {name}"));

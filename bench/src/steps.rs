@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use uuid::Uuid;
 use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, SLOTS_PER_ADDRESS, SlotRef};
-use writ_capture::{ClockOffset, MemorySource, Source as _};
+use writ_capture::{ClockOffset, MemorySource, PortSettings, Source as _};
 use writ_encoder::UtcMicros;
 use writ_encoder::t1_ias::{self, CaseId, ContentIdentifier, CorrelationId, Flow, IapSystemId, SubscriberIdentity};
 use writ_probe::ipc::{ArmedDelivery, ArmedIntercept};
-use writ_probe::pipeline::{Intercept, Intercepts, Outlets, Worker};
+use writ_probe::pipeline::{Duplicates, Intercept, Intercepts, Outlets, Worker};
 use writ_spool::{Consumer, Ledger, Producer, Wake, create_stream};
 
 use crate::frame::udp_v4;
@@ -133,6 +133,14 @@ impl Rig {
         // Not read from the clock: that goes through a page of the kernel's that valgrind hides.
         let clock = ClockOffset::between(0, START as u64 * 1000);
         Ok(Self { source, worker, intercepts, clock, readers })
+    }
+
+    /// The rig, whose worker from now on looks for packets that a mirror shows twice, as a port does that nothing else is
+    /// said of. None of these is one.
+    #[must_use]
+    pub fn recognising_duplicates(self) -> Self {
+        let duplicates = Duplicates::of(&PortSettings::named("rig"));
+        Self { worker: self.worker.recognising(duplicates), ..self }
     }
 
     /// One batch from the source to the release of its PDUs. Octets and PDUs.

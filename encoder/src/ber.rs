@@ -8,29 +8,62 @@
 #[error("the buffer is too small for the PDU")]
 pub struct NoRoom;
 
-/// Octets of a length: 1 below 128, else 1 and the octets of the number.
-pub(crate) const fn length_octets(length: usize) -> usize {
-    if length < 0x80 { 1 } else { 1 + (usize::BITS - length.leading_zeros()).div_ceil(8) as usize }
+/// Identifier and length of a value, in a register: the first octet in the lowest place.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    word: u64,
+    /// Of identifier and length.
+    octets: usize,
+    /// Of the contents.
+    contents: usize,
 }
 
-/// Octets of a whole value with a one-octet identifier and `length` octets of contents.
-pub(crate) const fn tlv_octets(length: usize) -> usize {
-    1 + length_octets(length) + length
+impl Header {
+    /// The header of a value of `contents` octets: fewer than 2^48, as in all memory there is.
+    #[inline(always)]
+    pub(crate) const fn new(identifier: u8, contents: usize) -> Self {
+        let number = contents as u64;
+        // The octets of the number, at least one.
+        let wide = 8 - (number | 1).leading_zeros() as usize / 8;
+        let digits = (number << (64 - 8 * wide)).swap_bytes();
+        let is_long = number >= 0x80;
+        let length = if is_long { digits << 8 | 0x80 | wide as u64 } else { number };
+        let octets = if is_long { 2 + wide } else { 2 };
+        Self { word: length << 8 | identifier as u64, octets, contents }
+    }
+
+    /// Octets of the value whole.
+    #[inline(always)]
+    pub(crate) const fn whole(self) -> usize {
+        self.octets + self.contents
+    }
 }
 
-/// A number as the contents of an INTEGER: two's complement, minimal, so 1 to 9 octets.
+/// An INTEGER that is not negative, in registers: two's complement, minimal, so 1 to 9 octets of contents.
+#[derive(Clone, Copy)]
 pub(crate) struct Unsigned {
+    /// The octets of the number that are not zero, or the last one; the first in the lowest place.
     number: u64,
-    pub(crate) length: usize,
+    /// Of `number`.
+    octets: usize,
+    /// Whether a zero octet stands in front, so that the top bit of a number of eight octets does not read as a sign.
+    is_widened: bool,
 }
 
 impl Unsigned {
-    pub(crate) const LONGEST: usize = 9;
-
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn new(number: u64) -> Self {
         // One octet more than is full of bits: the top bit of the first would read as a sign.
-        Self { number, length: (u64::BITS - number.leading_zeros()) as usize / 8 + 1 }
+        let wide = (u64::BITS - (number | 1).leading_zeros()) as usize / 8 + 1;
+        let is_widened = wide > 8;
+        let octets = wide - is_widened as usize;
+        Self { number: (number << (64 - 8 * octets)).swap_bytes(), octets, is_widened }
+    }
+
+    /// Octets of the value whole.
+    #[inline(always)]
+    pub(crate) const fn whole(self) -> usize {
+        2 + self.is_widened as usize + self.octets
     }
 }
 
@@ -60,118 +93,80 @@ impl From<Vec<u8>> for Prepared {
     }
 }
 
-/// Writes values one behind the other into a buffer of the caller.
+/// Octets at the front of a buffer for all that is not payload, and for what is written too much: identifiers are bounded, so
+/// that the longest message has fewer than 400.
+pub(crate) const ROOM: usize = 512;
+
+/// Writes values one behind the other to the front of a buffer of the caller.
 ///
 /// Small pieces are put together in registers, and not in arrays: what is written in pieces and read back as a whole before
-/// it has left the store buffer makes the processor wait for every store before it, those of the payload included.
+/// it has left the store buffer makes the processor wait for every store before it, those of the payload included. Words
+/// are written whole: to ask how many of their octets are wanted costs more, and what is too much is written over by what
+/// follows. The room has one length, so that a place in it is checked by one comparison.
 pub(crate) struct Writer<'a> {
-    room: &'a mut [u8],
+    room: &'a mut [u8; ROOM],
+    written: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(room: &'a mut [u8]) -> Self {
-        Self { room }
-    }
-
-    /// Octets that are already encoded.
-    #[inline]
-    pub(crate) fn octets(&mut self, octets: &[u8]) -> Result<(), NoRoom> {
-        self.room.split_off_mut(..octets.len()).ok_or(NoRoom)?.copy_from_slice(octets);
-        Ok(())
+    #[inline(always)]
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Result<Self, NoRoom> {
+        Ok(Self { room: buffer.first_chunk_mut().ok_or(NoRoom)?, written: 0 })
     }
 
     /// Octets that were encoded before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {
-        match octets.len() {
-            length @ ..=Prepared::AT_ONCE => self.some(&octets.padded, length),
-            _ => self.octets(&octets.whole),
+        let room = self.room.get_mut(self.written..).ok_or(NoRoom)?;
+        *room.first_chunk_mut().ok_or(NoRoom)? = octets.padded;
+        if octets.len() > Prepared::AT_ONCE {
+            room.get_mut(..octets.len()).ok_or(NoRoom)?.copy_from_slice(&octets.whole);
         }
-    }
-
-    /// The first `length` of a few octets. To copy all of them is cheaper than to ask how many, and what is too much is
-    /// written over by what follows; only at the very end is there no room for that.
-    #[inline]
-    pub(crate) fn some<const N: usize>(&mut self, octets: &[u8; N], length: usize) -> Result<(), NoRoom> {
-        match self.room.first_chunk_mut() {
-            Some(room) => *room = *octets,
-            None => self.room.get_mut(..length).ok_or(NoRoom)?.copy_from_slice(octets.get(..length).ok_or(NoRoom)?),
-        }
-        self.room.split_off_mut(..length).ok_or(NoRoom)?;
+        self.written += octets.len();
         Ok(())
     }
 
-    /// The first `length` octets of a word, its lowest octet first. As with [`Writer::some`], all eight are written where there
-    /// is room.
+    /// The first so many octets of a few words, the lowest octet of each first.
     #[inline(always)]
-    pub(crate) fn word(&mut self, word: u64, length: usize) -> Result<(), NoRoom> {
-        let octets = word.to_le_bytes();
-        match self.room.first_chunk_mut() {
-            Some(room) => *room = octets,
-            None => {
-                for (room, octet) in self.room.get_mut(..length).ok_or(NoRoom)?.iter_mut().zip(octets) {
-                    *room = octet;
-                }
-            }
-        }
-        self.room.split_off_mut(..length).ok_or(NoRoom)?;
+    pub(crate) fn words<const N: usize>(&mut self, words: [u64; N], octets: usize) -> Result<(), NoRoom> {
+        let room = self.room.get_mut(self.written..).ok_or(NoRoom)?;
+        *room.as_chunks_mut().0.first_chunk_mut().ok_or(NoRoom)? = words.map(u64::to_le_bytes);
+        self.written += octets;
         Ok(())
     }
 
     /// Identifier and length of a value whose contents follow.
-    #[inline]
-    pub(crate) fn header(&mut self, identifier: u8, length: usize) -> Result<(), NoRoom> {
-        let (identifier_word, length_word) = (u64::from(identifier), length as u64);
-        match length {
-            0..0x80 => self.word(identifier_word | length_word << 8, 2),
-            0x80..0x100 => self.word(identifier_word | 0x81 << 8 | length_word << 16, 3),
-            0x100..0x1_0000 => {
-                self.word(identifier_word | 0x82 << 8 | u64::from((length as u16).swap_bytes()) << 16, 4)
-            }
-            _ => {
-                let octets = length_octets(length) - 1;
-                self.octets(&[identifier, 0x80 | octets as u8])?;
-                let number = length.to_be_bytes();
-                self.octets(number.get(number.len() - octets..).unwrap_or(&number))
-            }
-        }
+    #[inline(always)]
+    pub(crate) fn header(&mut self, header: Header) -> Result<(), NoRoom> {
+        self.words([header.word], header.octets)
     }
 
-    /// An INTEGER whole.
-    #[inline]
-    pub(crate) fn unsigned(&mut self, identifier: u8, number: &Unsigned) -> Result<(), NoRoom> {
-        self.header(identifier, number.length)?;
-        match number.length {
-            length @ ..=8 => self.word((number.number << (8 * (8 - length))).swap_bytes(), length),
-            _ => {
-                self.octets(&[0])?;
-                self.word(number.number.swap_bytes(), 8)
-            }
-        }
+    /// An INTEGER whole, behind up to three octets of something else.
+    #[inline(always)]
+    pub(crate) fn unsigned(
+        &mut self,
+        (before, octets): (u64, usize),
+        identifier: u8,
+        number: Unsigned,
+    ) -> Result<(), NoRoom> {
+        let zeros = usize::from(number.is_widened);
+        let header = u64::from(identifier) | ((number.octets + zeros) as u64) << 8;
+        self.words([before | header << (8 * octets)], octets + 2 + zeros)?;
+        self.words([number.number], number.octets)
     }
 
-    /// A value whole.
-    #[inline]
-    pub(crate) fn value(&mut self, identifier: u8, contents: &[u8]) -> Result<(), NoRoom> {
-        self.header(identifier, contents.len())?;
-        self.octets(contents)
-    }
-
-    /// A value whole, whose contents are the first `length` octets of a few words.
-    #[inline]
-    pub(crate) fn words<const N: usize>(
+    /// A value whole, in words of which the last is used in part: `octets` in all. The lowest octet of the first word is
+    /// left free for the identifier.
+    #[inline(always)]
+    pub(crate) fn value<const N: usize>(
         &mut self,
         identifier: u8,
-        contents: [u64; N],
-        length: usize,
+        mut words: [u64; N],
+        octets: usize,
     ) -> Result<(), NoRoom> {
-        self.header(identifier, length)?;
-        let mut rest = length;
-        for word in contents {
-            let these = rest.min(8);
-            self.word(word, these)?;
-            rest -= these;
+        if let Some(first) = words.first_mut() {
+            *first |= u64::from(identifier);
         }
-        Ok(())
+        self.words(words, octets)
     }
 }

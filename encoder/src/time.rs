@@ -72,52 +72,39 @@ impl UtcMicros {
         self.into()
     }
 
-    /// The same to the second, as far as the fraction's point: `YYYYMMDD` and `HHMMSS.`
+    /// The same to the second, in the first two words of a [`Stamp`].
     fn to_the_second(self) -> [u64; 2] {
         let Civil { year, month, day, second_of_day, .. } = self.civil();
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        let date = digits(year * 10_000 + month * 100 + day);
-        let time = digits(hour * 10_000 + minute * 100 + second);
-        [u64::from_le_bytes(date), u64::from_le_bytes(time) >> 16 | u64::from(b'.') << 48]
+        let date = u64::from_le_bytes(digits(year * 10_000 + month * 100 + day));
+        let time = u64::from_le_bytes(digits(hour * 10_000 + minute * 100 + second));
+        [date << 16, date >> 48 | time & !0xffff]
     }
 }
 
 /// A moment as the handover prints it: a GeneralizedTime in DER, 15 characters without a fraction, up to 22 with
-/// microseconds.
+/// microseconds. With identifier and length in front of them these are three words: `..YYYYMM`, `DDHHMMSS`, `.ffffffZ`.
 ///
-/// In words, the first character in the lowest octet: pieces that are put together in memory are read back before they have
+/// In words, the first octet in the lowest place: pieces that are put together in memory are read back before they have
 /// left the store buffer, and the processor then waits for every store of the PDU before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
+    /// The lowest octet, the identifier's, is zero.
     pub(crate) words: [u64; 3],
-    pub(crate) length: usize,
+    /// Identifier and length included.
+    pub(crate) octets: usize,
 }
 
 impl Stamp {
-    /// `YYYYMMDDHHMMSS.ffffffZ`
-    pub(crate) const LONGEST: usize = 22;
-
-    #[inline]
-    fn new([date, time]: [u64; 2], micros: u32) -> Self {
-        let fraction = u64::from_le_bytes(digits(micros)) >> 16;
-        if fraction >> 40 == u64::from(b'0') {
-            return Self::shorter([date, time], fraction);
-        }
-        let words = [date, time | fraction << 56, fraction >> 8 | u64::from(b'Z') << 40];
-        Self { words, length: Self::LONGEST }
-    }
-
-    /// With a fraction that ends in a zero.
-    fn shorter([date, time]: [u64; 2], fraction: u64) -> Self {
-        // The highest octets of six that are '0'.
-        let zeros = ((fraction ^ 0x3030_3030_3030) << 16).leading_zeros().min(48) / 8;
-        if zeros == 6 {
-            let words = [date, time & 0xffff_ffff_ffff | u64::from(b'Z') << 48, 0];
-            return Self { words, length: 15 };
-        }
-        let kept = 6 - zeros;
-        let fraction = fraction & ((1 << (8 * kept)) - 1) | u64::from(b'Z') << (8 * kept);
-        Self { words: [date, time | fraction << 56, fraction >> 8], length: 16 + kept as usize }
+    #[inline(always)]
+    fn new([year, time]: [u64; 2], micros: u32) -> Self {
+        let digits = u64::from_le_bytes(digits(micros)) >> 16;
+        // The highest octets of six that are '0' are left out, and with the last of them the point.
+        let kept = 6 - ((digits ^ 0x3030_3030_3030) << 16 | 0x8000).leading_zeros() / 8;
+        let kept = if kept == 0 { 0 } else { 1 + kept };
+        let fraction = (digits << 8 | u64::from(b'.')) & ((1 << (8 * kept)) - 1) | u64::from(b'Z') << (8 * kept);
+        let octets = 17 + kept as usize;
+        Self { words: [year | (octets as u64 - 2) << 8, time, fraction], octets }
     }
 }
 
@@ -130,13 +117,14 @@ impl From<UtcMicros> for Stamp {
 /// Prints moments that follow each other closely: all up to the second is kept from the last one.
 #[derive(Clone, Debug)]
 pub struct Stamper {
-    second: u64,
+    /// The second's first microsecond.
+    begun: u64,
     text: [u64; 2],
 }
 
 impl Default for Stamper {
     fn default() -> Self {
-        Self { second: 0, text: UtcMicros(0).to_the_second() }
+        Self { begun: 0, text: UtcMicros(0).to_the_second() }
     }
 }
 
@@ -144,13 +132,19 @@ impl Stamper {
     /// Prints a moment.
     #[inline]
     pub fn stamp(&mut self, time: UtcMicros) -> Stamp {
-        let micros = time.0 as u64; // never negative
-        let second = micros / MICROS_PER_SECOND;
-        if second != self.second {
-            self.second = second;
-            self.text = time.to_the_second();
+        let mut micros = (time.0 as u64).wrapping_sub(self.begun);
+        if micros >= MICROS_PER_SECOND {
+            self.turn_to(time);
+            micros = time.0 as u64 - self.begun;
         }
-        Stamp::new(self.text, (micros % MICROS_PER_SECOND) as u32)
+        Stamp::new(self.text, micros as u32)
+    }
+
+    #[cold]
+    fn turn_to(&mut self, time: UtcMicros) {
+        let micros = time.0 as u64; // never negative
+        self.begun = micros - micros % MICROS_PER_SECOND;
+        self.text = time.to_the_second();
     }
 }
 
@@ -196,13 +190,20 @@ mod tests {
 
     fn generalized(micros: i64) -> String {
         let time = UtcMicros::new(micros).unwrap().generalized();
-        String::from_utf8(time.words.map(u64::to_le_bytes).concat()[..time.length].to_vec()).unwrap()
+        let octets = &time.words.map(u64::to_le_bytes).concat()[..time.octets];
+        assert_eq!(
+            (octets[0], usize::from(octets[1])),
+            (0, octets.len() - 2),
+            "room for the identifier, and the length"
+        );
+        String::from_utf8(octets[2..].to_vec()).unwrap()
     }
 
     #[test]
     fn fraction_has_no_trailing_zeros() {
         assert_eq!(generalized(0), "19700101000000Z");
         assert_eq!(generalized(1), "19700101000000.000001Z");
+        assert_eq!(generalized(1_030_200), "19700101000001.0302Z");
         assert_eq!(generalized(100_000), "19700101000000.1Z");
         assert_eq!(generalized(1_177_003_588_406_000), "20070419172628.406Z");
         assert_eq!(generalized(LAST), "99991231235959.999999Z");

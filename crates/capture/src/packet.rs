@@ -31,11 +31,13 @@ pub(crate) struct Packet<'a> {
 
 impl<'a> Packet<'a> {
     /// `None`: there is no whole IP header where the program says there is one.
+    #[inline]
     pub(crate) fn read(header: &'a FrameHeader, frame: &'a [u8]) -> Option<Self> {
         let (source, destination) = addresses(header, frame)?;
         Some(Self { header, frame, source, destination })
     }
 
+    #[inline]
     pub(crate) fn address(&self, end: End) -> IpAddr {
         match end {
             End::Source => self.source,
@@ -120,16 +122,17 @@ fn is_extension(header: &FrameHeader) -> bool {
 
 /// Source and destination address as they stand in the frame; `None` if there is no whole IP header where the kernel
 /// says there is one.
+#[inline]
 pub fn addresses(header: &FrameHeader, frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
     let packet = frame.get(usize::from(header.ip_offset)..)?;
-    let version = packet.first()? >> 4;
     if header.flags & FrameFlags::IPV6 == 0 {
-        let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
-        let destination: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
-        (version == 4).then(|| (Ipv4Addr::from(source).into(), Ipv4Addr::from(destination).into()))
+        let [first, .., a, b, c, d, e, f, g, h] = *packet.first_chunk::<20>()?;
+        let (source, destination) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
+        (first >> 4 == 4).then_some((source.into(), destination.into()))
     } else {
-        let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
-        let destination: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
-        (version == 6).then(|| (Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into()))
+        let base = packet.first_chunk::<40>()?;
+        let source: [u8; 16] = *base.get(8..)?.first_chunk()?;
+        let destination: [u8; 16] = *base.last_chunk()?;
+        (base[0] >> 4 == 6).then(|| (Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into()))
     }
 }

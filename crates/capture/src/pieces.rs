@@ -26,6 +26,7 @@ impl<'a> Pieces<'a> {
         })
     }
 
+    #[inline]
     fn length(self) -> usize {
         self.ring.map_or(0, |(_, descriptors)| descriptors.iter().map(|piece| piece.lengths().data()).sum())
     }
@@ -33,6 +34,7 @@ impl<'a> Pieces<'a> {
 
 impl<'a> Frame<'a> {
     /// Bytes of the frame, over all its pieces.
+    #[inline]
     pub fn length(&self) -> usize {
         self.bytes.len() + self.rest.length()
     }
@@ -50,7 +52,11 @@ impl<'a> Frame<'a> {
     }
 
     /// A few bytes of the frame; `None` if they do not lie within.
+    #[inline]
     pub fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if let Some(bytes) = self.bytes.get(offset..).and_then(<[u8]>::first_chunk) {
+            return Some(*bytes);
+        }
         let mut bytes = [0; N];
         self.part(offset..offset.checked_add(N)?)?.copy_to(&mut bytes);
         Some(bytes)
@@ -77,6 +83,9 @@ impl Part<'_> {
     /// Copies the stretch to the front of `out`, or as much of it as there is room for.
     #[inline]
     pub fn copy_to(&self, out: &mut [u8]) {
+        if self.first.len() == out.len() {
+            return out.copy_from_slice(self.first);
+        }
         let room = self.length.min(out.len());
         let mut left = fill(out.split_at_mut(room).0, self.first);
         let mut before = self.before;

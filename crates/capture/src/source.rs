@@ -152,18 +152,23 @@ impl<'a> Batch<'a> {
         self.after != After::Unknown
     }
 
+    /// One of them, by its place in the order in which they were seen.
+    #[inline]
+    pub fn frame(&self, place: usize) -> Option<Frame<'a>> {
+        let located = self.located.get(place)?;
+        let (first, rest) = self.memory.bytes(located)?;
+        Some(Frame { header: &located.header, bytes: first.get(FrameHeader::SIZE..)?, rest, time: located.time })
+    }
+
     /// The frames, in the order in which they were seen. Can be walked more than once.
-    pub fn frames(&self) -> impl Iterator<Item = Frame<'a>> + '_ {
-        let memory = self.memory;
-        self.located.iter().filter_map(move |located| {
-            let (first, rest) = memory.bytes(located)?;
-            Some(Frame { header: &located.header, bytes: first.get(FrameHeader::SIZE..)?, rest, time: located.time })
-        })
+    pub fn frames(&self) -> impl DoubleEndedIterator<Item = Frame<'a>> + '_ {
+        (0..self.len()).filter_map(|place| self.frame(place))
     }
 }
 
 impl<'a> Memory<'a> {
     /// The first piece with the header in front, and the others.
+    #[inline]
     fn bytes(self, located: &Located) -> Option<(&'a [u8], Pieces<'a>)> {
         match self {
             Memory::Ring(umem, pool) => {

@@ -31,8 +31,9 @@ pub struct TargetView {
 #[derive(Clone, Debug)]
 struct SlotTargets {
     generation: u16,
-    /// Addresses on no condition.
-    ranges: Arc<[Range]>,
+    /// Addresses on no condition, as numbers.
+    v4: Arc<[Range<u32>]>,
+    v6: Arc<[Range<u128>]>,
     /// All other targets, in order.
     others: Arc<[Target]>,
     /// The lengths of the prefixes among them, in both families.
@@ -41,9 +42,31 @@ struct SlotTargets {
 
 /// Addresses from the first to the last. The ranges of a slot are sorted and apart from each other.
 #[derive(Clone, Copy, Debug)]
-struct Range {
-    first: IpAddr,
-    last: IpAddr,
+struct Range<T> {
+    first: T,
+    last: T,
+}
+
+impl<T: Copy + Ord> Range<T> {
+    /// Puts ranges in order. They are those of prefixes, which are apart from each other or lie one in the other.
+    fn sorted(mut ranges: Vec<Self>) -> Arc<[Self]> {
+        ranges.sort_unstable_by_key(|range| (range.first, range.last));
+        ranges.dedup_by(|next, kept| {
+            let meet = next.first <= kept.last;
+            if meet {
+                kept.last = kept.last.max(next.last);
+            }
+            meet
+        });
+        ranges.into()
+    }
+
+    #[inline]
+    fn any_covers(ranges: &[Self], address: T) -> bool {
+        let begun = ranges.partition_point(|range| range.first <= address);
+        let range = begun.checked_sub(1).and_then(|before| ranges.get(before));
+        range.is_some_and(|range| address <= range.last)
+    }
 }
 
 impl TargetView {
@@ -61,11 +84,14 @@ impl TargetView {
         if self.slots.len() <= index {
             self.slots.resize(index + 1, None);
         }
-        let (mut ranges, mut others, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut v4, mut v6, mut others, mut lengths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for target in targets.into_iter().map(Into::into) {
             match target {
-                Target { selector: Selector::Prefix(net), condition: None } => {
-                    ranges.push(Range { first: net.network(), last: net.broadcast() });
+                Target { selector: Selector::Prefix(IpNet::V4(net)), condition: None } => {
+                    v4.push(Range { first: net.network().to_bits(), last: net.broadcast().to_bits() });
+                }
+                Target { selector: Selector::Prefix(IpNet::V6(net)), condition: None } => {
+                    v6.push(Range { first: net.network().to_bits(), last: net.broadcast().to_bits() });
                 }
                 Target { selector: Selector::Prefix(net), .. } => {
                     lengths.push(net.prefix_len());
@@ -74,21 +100,13 @@ impl TargetView {
                 _ => others.push(target),
             }
         }
-        ranges.sort_unstable_by_key(|range| (range.first, range.last));
-        // Prefixes are apart from each other or one lies in the other.
-        ranges.dedup_by(|next, kept| {
-            let meet = next.first <= kept.last;
-            if meet {
-                kept.last = kept.last.max(next.last);
-            }
-            meet
-        });
         others.sort_unstable();
         lengths.sort_unstable();
         lengths.dedup();
         self.slots[index] = Some(SlotTargets {
             generation: slot.generation,
-            ranges: ranges.into(),
+            v4: Range::sorted(v4),
+            v6: Range::sorted(v6),
             others: others.into(),
             lengths: lengths.into(),
         });
@@ -102,20 +120,9 @@ impl TargetView {
     }
 
     /// Whether one end of a packet is a target of this intercept, by its address or by its MAC address.
+    #[inline]
     pub(crate) fn wants_end(&self, slot: SlotRef, packet: &Packet<'_>, end: End) -> bool {
-        let address = packet.address(end);
-        self.of(slot).is_some_and(|targets| {
-            targets.covers(address)
-                || targets.lengths.iter().filter_map(|length| IpNet::new(address, *length).ok()).any(|net| {
-                    let selector = Selector::Prefix(net.trunc());
-                    targets.any_of(selector, |condition| meets(condition, packet, end))
-                })
-                || !packet.is_inner()
-                    && !targets.others.is_empty()
-                    && packet.mac(end).is_some_and(|mac| {
-                        targets.any_of(Selector::Mac(mac), |condition| meets(condition, packet, end))
-                    })
-        })
+        self.of(slot).is_some_and(|targets| targets.covers(packet.address(end)) || targets.want_end(packet, end))
     }
 
     /// Whether the packet's VLAN is a target of this intercept. Nobody knows then which end is the subject.
@@ -128,6 +135,7 @@ impl TargetView {
         })
     }
 
+    #[inline]
     fn of(&self, slot: SlotRef) -> Option<&SlotTargets> {
         let targets = self.slots.get(usize::from(slot.slot)).and_then(Option::as_ref);
         targets.filter(|targets| targets.generation == slot.generation)
@@ -135,10 +143,22 @@ impl TargetView {
 }
 
 impl SlotTargets {
+    #[inline]
     fn covers(&self, address: IpAddr) -> bool {
-        let begun = self.ranges.partition_point(|range| range.first <= address);
-        let range = begun.checked_sub(1).and_then(|before| self.ranges.get(before));
-        range.is_some_and(|range| address <= range.last)
+        match address {
+            IpAddr::V4(v4) => Range::any_covers(&self.v4, v4.to_bits()),
+            IpAddr::V6(v6) => Range::any_covers(&self.v6, v6.to_bits()),
+        }
+    }
+
+    /// Whether one of the other targets is this end of a packet.
+    fn want_end(&self, packet: &Packet<'_>, end: End) -> bool {
+        let any_of = |selector| self.any_of(selector, |condition| meets(condition, packet, end));
+        let prefixes = self.lengths.iter().filter_map(|length| IpNet::new(packet.address(end), *length).ok());
+        prefixes.map(|net| Selector::Prefix(net.trunc())).any(any_of)
+            || !packet.is_inner()
+                && !self.others.is_empty()
+                && packet.mac(end).is_some_and(|mac| any_of(Selector::Mac(mac)))
     }
 
     /// Whether one of the targets with this selector is content with the rest.

@@ -37,7 +37,14 @@ pub struct Verified {
 }
 
 impl Verified {
+    const NONE: Self = Self {
+        hits: [Hit { slot: SlotRef::NONE, direction: Direction::FromSubject }; 2 * SLOTS_PER_ADDRESS],
+        length: 0,
+        violations: 0,
+    };
+
     /// The intercepts that get the packet, each once.
+    #[inline]
     pub fn hits(&self) -> &[Hit] {
         self.hits.get(..self.length).unwrap_or_default()
     }
@@ -45,15 +52,16 @@ impl Verified {
     /// Hits that the kernel named and the packet's addresses do not bear out. Each is an isolation violation averted.
     /// After a revocation the frames that were still in the ring count here too, if the view was renewed before they
     /// were read: renew it after the ring has drained.
+    #[inline]
     pub fn violations(&self) -> u32 {
         self.violations
     }
 }
 
 /// Compares what the kernel said of a frame with the frame itself.
+#[inline]
 pub fn verify(header: &FrameHeader, frame: &[u8], targets: &TargetView) -> Verified {
-    let unused = Hit { slot: SlotRef::NONE, direction: Direction::FromSubject };
-    let mut verified = Verified { hits: [unused; 2 * SLOTS_PER_ADDRESS], length: 0, violations: 0 };
+    let mut verified = Verified::NONE;
     let Some(packet) = Packet::read(header, frame) else {
         verified.violations = header.source_live.count_ones() + header.destination_live.count_ones();
         return verified;
@@ -70,6 +78,7 @@ pub fn verify(header: &FrameHeader, frame: &[u8], targets: &TargetView) -> Verif
 }
 
 impl Verified {
+    #[inline]
     fn side(
         &mut self,
         live: u8,
@@ -77,10 +86,12 @@ impl Verified {
         direction: Direction,
         wants: impl Fn(SlotRef) -> bool,
     ) {
-        for (bit, &slot) in slots.iter().enumerate() {
-            if live & (1 << bit) == 0 {
-                continue;
-            }
+        let mut left = live;
+        // Of sixteen places a packet mostly has one.
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(&slot) = slots.get(place) else { return };
             if !slot.is_some() || !wants(slot) {
                 self.violations += 1;
             } else if !self.hits().iter().any(|hit| hit.slot == slot) {

@@ -43,8 +43,9 @@ pub struct Timing {
     pub hold: Duration,
     /// At most so many acknowledged bytes are held (and never more than a quarter of the stream's memory).
     pub hold_bytes: u64,
-    /// How long the first PDU after a silence waits for others to go with it. Without it a session is woken for every
-    /// batch of a worker, and the wake-ups cost more than the PDUs.
+    /// How long a PDU waits for others to go with it, if the last ones went out less than half of that ago. Without it a
+    /// session is woken for every batch of a busy worker, and the wake-ups cost more than the PDUs. After a longer silence
+    /// a PDU leaves at once.
     pub gather: Duration,
     /// Before the second attempt; doubles from then on.
     pub retry_first: Duration,
@@ -260,9 +261,11 @@ impl Session {
         const IDLE: Duration = Duration::from_secs(1);
         let mut hold = Hold::new(&self.setup.timing, self.setup.consumer.capacity_bytes());
         let mut finishing = false;
+        let mut last_sent: Option<Instant> = None;
         loop {
             let heard = link.hear()?;
             let mut blocked = !link.flush()?;
+            let sent_before = self.setup.consumer.sent_bytes();
             for _ in 0..BURST {
                 if blocked || finishing {
                     break;
@@ -276,6 +279,9 @@ impl Session {
             }
 
             let now = Instant::now();
+            if self.setup.consumer.sent_bytes() > sent_before {
+                last_sent = Some(now);
+            }
             let acknowledged = link.acknowledged()?;
             hold.acknowledged(acknowledged, now);
             self.release(hold.due(now))?;
@@ -314,8 +320,10 @@ impl Session {
             let waited = wait_for(&*link, blocked, self.setup.consumer.wake(), timeout);
             self.setup.consumer.awake()?;
             waited.map_err(io::Error::from)?;
-            if !blocked && stop.is_none() && self.setup.consumer.unsent(1)?.is_some() {
-                thread::sleep(self.setup.timing.gather);
+            let gather = self.setup.timing.gather;
+            let is_busy = last_sent.is_some_and(|sent| sent.elapsed() < gather / 2);
+            if is_busy && !blocked && stop.is_none() && self.setup.consumer.unsent(1)?.is_some() {
+                thread::sleep(gather);
             }
         }
     }

@@ -102,6 +102,7 @@ impl Map {
     }
 
     /// Bytes behind the committed position: only the producer, who calls this, reaches them.
+    #[inline]
     pub(crate) fn bytes_mut(&mut self, range: Range<usize>) -> Option<&mut [u8]> {
         self.check(&range)?;
         // SAFETY: `range` lies inside the mapping (checked).
@@ -111,6 +112,7 @@ impl Map {
         Some(unsafe { std::slice::from_raw_parts_mut(start, range.len()) })
     }
 
+    #[inline]
     fn check(&self, range: &Range<usize>) -> Option<()> {
         (range.start <= range.end && range.end <= self.raw.len()).then_some(())
     }

@@ -42,10 +42,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// The account of the ledger that it is in, as one word of its index entry.
+    #[inline]
+    pub(crate) fn account(&self) -> u64 {
+        u64::from(self.slot)
+            | u64::from(self.generation) << 16
+            | (self.kind as u64) << 32
+            | u64::from(self.delivery) << 40
+    }
+
     /// Whether two records are in one account of the ledger.
+    #[inline]
     pub(crate) fn shares_account(&self, other: &Self) -> bool {
-        (self.slot, self.generation, self.delivery, self.kind)
-            == (other.slot, other.generation, other.delivery, other.kind)
+        self.account() == other.account()
     }
 }
 
@@ -186,10 +195,10 @@ impl StreamMap {
     #[inline(always)]
     pub(crate) fn store_entry(&self, start: usize, number: u32, entry: &Entry) -> Result<(), StreamError> {
         let at = self.geometry.entry(start, number);
-        let Record { slot, generation, delivery, kind, sequence } = entry.record;
-        let what = u64::from(slot) | u64::from(generation) << 16 | (kind as u64) << 32 | u64::from(delivery) << 40;
+        let Record { sequence, .. } = entry.record;
         let place = entry.offset as u64 | (entry.length as u64) << 32;
-        for (word, value) in self.entry_words(at)?.iter().zip([place, what, sequence, entry.ordinal]) {
+        for (word, value) in self.entry_words(at)?.iter().zip([place, entry.record.account(), sequence, entry.ordinal])
+        {
             word.store(value, Ordering::Relaxed);
         }
         Ok(())

@@ -121,7 +121,9 @@ impl Intercept {
             timestamp: asn1::generalized(time),
             content_identifier: self.content_identifier.clone(),
             header_set: asn1::HeaderSet {
-                stream_id: asn1::Value::text(&String::from_utf8_lossy(&flow.stream_id())),
+                stream_id: asn1::Value::text(&String::from_utf8_lossy(
+                    &flow.stream_id().map(u64::to_le_bytes).concat(),
+                )),
                 source_ip_address,
                 destination_ip_address: asn1::IpAddress::new(flow.destination, Allocation::Unknown),
                 source_port_number: flow.ports.map(|(source, _)| source.to_string()),

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use writ_encoder::NoRoom;
 use writ_encoder::t1_ias::{
-    Allocation, Assignment, Cmii, Direction, Flow, Intercept, Message, Reason, SessionId, Value, asn1, decode_cmcc,
-    decode_cmii,
+    Allocation, Assignment, CallId, CaseId, Cmii, ContentIdentifier, Direction, Flow, FlowLabel, IapSystemId,
+    Intercept, Message, Reason, SessionId, SubscriberIdentity, Value, asn1, decode_cmcc, decode_cmii,
 };
 
 /// A Packet-Data-Header-Report that an independent BER reader decodes as it was meant.
@@ -50,7 +50,7 @@ fn the_sample_is_read_and_written_again() {
 /// Our own report of the sample's packet differs from it only where it must: streamID and one allocationMethod.
 #[test]
 fn our_report_of_the_sample() {
-    let mut out = [0; 200];
+    let mut out = [0; 1024];
     let length = intercept("CASE-1", &correlation(b"x"))
         .header_report(&mut out, time(TIME), &flow("10.0.0.1", "10.0.0.2"))
         .unwrap();
@@ -77,6 +77,30 @@ fn content_equals_the_reference_at_every_boundary() {
             content_equals_the_reference(&intercept("CASE-1", &correlation(b"x")), sequence, &packet(length));
         }
     }
+}
+
+/// The longest names, addresses and numbers there can be.
+#[test]
+fn the_longest_message_has_room() {
+    let call = ContentIdentifier::Call {
+        main: CallId::new("m".repeat(CallId::LONGEST)).unwrap(),
+        leg: Some(CallId::new("l".repeat(CallId::LONGEST)).unwrap()),
+    };
+    let intercept = Intercept::new(
+        &CaseId::new("C".repeat(CaseId::LONGEST)).unwrap(),
+        &IapSystemId::new("I".repeat(IapSystemId::LONGEST)).unwrap(),
+        &call,
+        &SubscriberIdentity::new("line 42").unwrap(),
+    );
+    content_equals_the_reference(&intercept, u64::MAX, &packet(65_535));
+    let flow = Flow {
+        ports: Some((65_535, 65_535)),
+        flow_label: FlowLabel::from_word(0xf_ffff),
+        ..flow("2001:db8::1", "2001:db8::2")
+    };
+    let mut out = vec![0; intercept.header_report_bound()];
+    let length = intercept.header_report(&mut out, time(TIME + 1), &flow).unwrap();
+    assert_eq!(out[..length], asn1::encode(&intercept.header_report_message(time(TIME + 1), &flow)));
 }
 
 fn content_equals_the_reference(intercept: &Intercept, sequence: u64, packet: &[u8]) {
@@ -115,14 +139,14 @@ fn stream_id_names_the_five_tuple() {
 }
 
 fn decode_header_report(flow: &Flow) -> Message {
-    let mut out = [0; 400];
+    let mut out = [0; 1024];
     let length = intercept("CASE-1", &correlation(b"x")).header_report(&mut out, time(TIME), flow).unwrap();
     decode_cmii(&out[..length]).unwrap().0.message
 }
 
 #[test]
 fn a_direction_that_is_not_known_is_left_out() {
-    let mut out = [0; 200];
+    let mut out = [0; 1024];
     let length = intercept("C", &correlation(b"x")).content(&mut out, time(TIME), None, 300, &[0x45, 0]).unwrap();
     let (cmcc, consumed) = decode_cmcc(&out).unwrap();
     assert_eq!(consumed, length);
@@ -131,7 +155,7 @@ fn a_direction_that_is_not_known_is_left_out() {
 
 #[test]
 fn content_is_read_back() {
-    let mut out = [0; 200];
+    let mut out = [0; 1024];
     let length = intercept("CASE-1", &correlation(&[0xab, 0xcd]))
         .content(&mut out, time(TIME), Direction::ToSubject, 300, &[0x45, 0, 0, 0x14])
         .unwrap();
@@ -233,7 +257,7 @@ fn what_is_wrong_is_said() {
     assert!(said(&changed(15, 0x8a)).contains("no alternative of IasMessage"));
     assert_eq!(said(&changed(96, b'x')), "sourcePortNumber: no port number");
     assert!(said(&changed(0, 0x31)).contains("IasProtocol"));
-    let mut content = [0; 100];
+    let mut content = [0; 1024];
     let length =
         intercept("C", &correlation(b"x")).content(&mut content, time(TIME), Direction::ToSubject, 200, &[]).unwrap();
     let place = content.windows(4).position(|octets| octets == [0x83, 2, 0, 200]).unwrap();
@@ -253,10 +277,11 @@ proptest! {
             (0..70_000_usize).prop_map(packet),
         ],
     ) {
-        let mut out = vec![0xee; intercept.content_bound(packet.len()) + 1];
+        let bound = intercept.content_bound(packet.len());
+        let mut out = vec![0xee; bound + 1];
         let length = intercept.content(&mut out, time, direction, sequence, &packet).unwrap();
-        prop_assert!(length < out.len(), "the bound holds");
-        prop_assert_eq!(out[length], 0xee, "nothing is written behind the PDU");
+        prop_assert!(length <= bound, "the bound holds");
+        prop_assert_eq!(out[bound], 0xee, "nothing is written behind it");
         let reference = asn1::encode(&intercept.content_apdu(time, direction, sequence, &packet));
         prop_assert_eq!(&out[..length], reference);
 
@@ -266,7 +291,9 @@ proptest! {
         prop_assert_eq!(cmcc.direction, direction);
         prop_assert_eq!(cmcc.sequence, Some(sequence));
         prop_assert_eq!(cmcc.payload, packet.clone());
-        prop_assert_eq!(intercept.content(&mut out[..length - 1], time, direction, sequence, &packet), Err(NoRoom));
+        let too_short = intercept.content(&mut out[..length - 1], time, direction, sequence, &packet);
+        prop_assert_eq!(too_short, Err(NoRoom));
+        prop_assert_eq!(intercept.content(&mut out[..bound], time, direction, sequence, &packet), Ok(length));
     }
 
     #[test]
@@ -275,10 +302,11 @@ proptest! {
         time in any_time(),
         flow in any_flow(),
     ) {
-        let mut out = vec![0xee; intercept.header_report_bound() + 1];
+        let bound = intercept.header_report_bound();
+        let mut out = vec![0xee; bound + 1];
         let length = intercept.header_report(&mut out, time, &flow).unwrap();
-        prop_assert!(length < out.len(), "the bound holds");
-        prop_assert_eq!(out[length], 0xee, "nothing is written behind the PDU");
+        prop_assert!(length <= bound, "the bound holds");
+        prop_assert_eq!(out[bound], 0xee, "nothing is written behind it");
         prop_assert_eq!(&out[..length], asn1::encode(&intercept.header_report_message(time, &flow)));
 
         let (cmii, consumed) = decode_cmii(&out).unwrap();
@@ -289,7 +317,8 @@ proptest! {
         prop_assert_eq!(report.destination.address, flow.destination);
         prop_assert_eq!(report.source_port.zip(report.destination_port), flow.ports);
         prop_assert_eq!(report.source.flow_label, flow.flow_label.map(|label| label.get().to_string()));
-        prop_assert_eq!(intercept.header_report(&mut out[..length - 1], time, &flow), Err(NoRoom));
+        prop_assert_eq!(intercept.header_report(&mut out[..bound - 1], time, &flow), Err(NoRoom));
+        prop_assert_eq!(intercept.header_report(&mut out[..bound], time, &flow), Ok(length));
     }
 
     #[test]

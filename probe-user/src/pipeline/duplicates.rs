@@ -115,7 +115,9 @@ impl Duplicates {
     fn digest(&self, packet: &Packet<'_>) -> u64 {
         let (seed, shared) = &self.secret;
         let mut hasher = FoldHasher::with_seed(*seed, shared);
-        hasher.write(packet.header.get(..packet.header_length).unwrap_or_default());
+        for word in packet.header {
+            hasher.write_u64(word);
+        }
         hasher.write(packet.behind);
         hasher.finish()
     }
@@ -123,9 +125,8 @@ impl Duplicates {
 
 /// A packet as it is compared.
 struct Packet<'a> {
-    /// The base header without what changes on the way.
-    header: [u8; V6_HEADER],
-    header_length: usize,
+    /// The base header without what changes on the way, in words of which the lowest byte comes first.
+    header: [u64; V6_HEADER / 8],
     behind: &'a [u8],
     hops: u8,
     /// Whether there is something in it that tells it apart from a packet of the same bytes.
@@ -133,36 +134,34 @@ struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
+    #[inline]
     fn read(header: &FrameHeader, frame: &'a [u8]) -> Option<Self> {
         // A frame that was cut ends before its packet does.
         let end = frame.len().min(header.ip_end.into());
         let packet = frame.get(header.ip_offset.into()..end)?;
         let is_v6 = header.flags & FrameFlags::IPV6 != 0;
-        let (version, header_length) = if is_v6 { (6, V6_HEADER) } else { (4, V4_HEADER) };
-        let (base, behind) = packet.split_at_checked(header_length)?;
-        if base.first()? >> 4 != version {
+        if packet.first()? >> 4 != if is_v6 { 6 } else { 4 } {
             return None;
         }
-        let mut fixed = [0; V6_HEADER];
-        fixed.get_mut(..header_length)?.copy_from_slice(base);
-        let (hops, has_identification) = if is_v6 {
-            let hops = fixed[7];
-            // The traffic class lies across the first two bytes.
-            fixed[0] &= 0xf0;
-            fixed[1] &= 0x0f;
-            fixed[7] = 0;
-            (hops, header.flags & FrameFlags::FRAGMENT != 0)
+        let word = u64::from_le_bytes;
+        let (base, behind, hops, has_identification) = if is_v6 {
+            let (base, behind) = packet.split_first_chunk::<V6_HEADER>()?;
+            let (&[first, a, b, c, d], []) = base.as_chunks() else { return None };
+            // The traffic class lies across the first two bytes; the hop limit is the eighth.
+            let first = word(first) & !0xff00_0000_0000_f00f;
+            let base_words = [first, word(a), word(b), word(c), word(d)];
+            (base_words, behind, base[7], header.flags & FrameFlags::FRAGMENT != 0)
         } else {
-            let hops = fixed[8];
-            fixed[1] = 0;
-            fixed[8] = 0;
-            fixed[10] = 0;
-            fixed[11] = 0;
-            (hops, fixed[4] | fixed[5] != 0)
+            let (base, behind) = packet.split_first_chunk::<V4_HEADER>()?;
+            let (&[first, second], &[a, b, c, d]) = base.as_chunks() else { return None };
+            // The type of service is the second byte, the time to live the ninth; the checksum follows the protocol.
+            let (first, second) = (word(first) & !0xff00, word(second) & !0xffff_00ff);
+            let base_words = [first, second, u32::from_le_bytes([a, b, c, d]).into(), 0, 0];
+            (base_words, behind, base[8], base[4] | base[5] != 0)
         };
         let has_sequence =
             header.flags & FrameFlags::TRANSPORT != 0 && header.protocol == TCP && header.header_end < header.ip_end;
-        Some(Self { header: fixed, header_length, behind, hops, is_named: has_identification || has_sequence })
+        Some(Self { header: base, behind, hops, is_named: has_identification || has_sequence })
     }
 }
 

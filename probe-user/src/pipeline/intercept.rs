@@ -35,6 +35,14 @@ pub enum Packets {
 }
 
 impl Packets {
+    /// What the records are.
+    pub fn kind(self) -> RecordKind {
+        match self {
+            Self::Content { .. } => RecordKind::Content,
+            Self::Reports { .. } => RecordKind::HeaderReport,
+        }
+    }
+
     /// Where the records go.
     pub fn stream(self) -> usize {
         match self {

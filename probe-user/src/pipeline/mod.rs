@@ -23,7 +23,7 @@ use writ_capture::{Batch, Frame, FrameTime, Part};
 use writ_capture::{Hit, verify};
 use writ_encoder::t1_ias::Direction;
 use writ_encoder::{NoRoom, Stamper, UtcMicros};
-use writ_spool::{AppendError, Ledger, LossReason, Producer, Record, RecordKind};
+use writ_spool::{AppendError, Ledger, LossReason, Producer, Record};
 
 /// One PDU to be made.
 #[derive(Clone, Copy)]
@@ -132,7 +132,8 @@ impl Worker {
 
     /// Encodes everything that the intercepts want of a batch. `clock` turns the kernel's stamps into UTC.
     pub fn process(&mut self, batch: &Batch<'_>, intercepts: &Intercepts, clock: ClockOffset) {
-        for (place, frame) in (0u32..).zip(batch.frames()) {
+        for place in 0..batch.len() {
+            let Some(frame) = batch.frame(place) else { continue };
             let verified = verify(frame.header, frame.bytes, intercepts.targets());
             if verified.violations() > 0 {
                 self.violations += u64::from(verified.violations());
@@ -143,7 +144,7 @@ impl Worker {
             }
             let likeness = self.likeness(&frame);
             for &hit in verified.hits() {
-                self.sort(place, &frame, hit, likeness, intercepts, clock);
+                self.sort(place as u32, &frame, hit, likeness, intercepts, clock);
             }
         }
         // The books are never ahead of what was received.
@@ -259,13 +260,8 @@ struct Appender<'a> {
 impl Appender<'_> {
     /// Appends the PDUs of one stream in the order of their frames, and publishes them with one store.
     fn append_all(&mut self, producer: &mut Producer, jobs: &[Job]) {
-        let mut frames = (0u32..).zip(self.batch.frames()).peekable();
         for run in jobs.chunk_by(Job::shares_delivery) {
-            self.append_run(producer, run, |job| {
-                while frames.next_if(|(place, _)| *place < job.frame).is_some() {}
-                // Jobs were noted in the order of the frames, so the next frame is the job's.
-                frames.peek().map(|(_, frame)| *frame)
-            });
+            self.append_run(producer, run);
         }
         if let Err(error) = producer.commit() {
             // The stream's memory is damaged; the ledger's settlement at the next start counts what was not published.
@@ -273,27 +269,28 @@ impl Appender<'_> {
         }
     }
 
-    /// Appends the PDUs of one delivery that follow each other; `frame_of` is asked for each in turn. Their numbers are
-    /// reserved together.
-    fn append_run<'f>(
-        &mut self,
-        producer: &mut Producer,
-        run: &[Job],
-        mut frame_of: impl FnMut(&Job) -> Option<Frame<'f>>,
-    ) {
+    /// Appends the PDUs of one delivery that follow each other. Their numbers are reserved together.
+    ///
+    /// Not inlined: the encoder and the stream need the registers for themselves.
+    #[inline(never)]
+    fn append_run(&mut self, producer: &mut Producer, run: &[Job]) {
         let Some(first) = run.first() else { return };
-        let Some(account) = self.ledger.slot(first.hit.slot.slot) else { return };
-        let intercept = self.intercepts.get(first.hit.slot);
+        let slot = first.hit.slot;
+        let Some(account) = self.ledger.slot(slot.slot) else { return };
+        let intercept = self.intercepts.get(slot);
         let delivery = intercept.and_then(|intercept| intercept.deliveries().get(usize::from(first.delivery)));
         let numbers = account.reserve_sequence(first.delivery, run.len() as u64);
         let (Some(delivery), Some(numbers)) = (delivery, numbers) else {
             account.lost(first.delivery, LossReason::Stale, run.len() as u64);
             return;
         };
+        let kind = delivery.packets().kind();
+        let record =
+            Record { slot: slot.slot, generation: slot.generation, delivery: first.delivery, kind, sequence: 0 };
         for (sequence, job) in (numbers..).zip(run) {
-            let Some(frame) = frame_of(job) else { continue };
-            if let Err(reason) = self.append(producer, job, &frame, delivery, sequence) {
-                account.lost(job.delivery, reason, 1);
+            let appended = self.append(producer, job, delivery, Record { sequence, ..record });
+            if let Err(reason) = appended {
+                account.lost(first.delivery, reason, 1);
             }
         }
     }
@@ -303,33 +300,25 @@ impl Appender<'_> {
         &mut self,
         producer: &mut Producer,
         job: &Job,
-        frame: &Frame<'_>,
         delivery: &Delivery,
-        sequence: u64,
+        record: Record,
     ) -> Result<(), LossReason> {
+        let frame = self.batch.frame(job.frame as usize).ok_or(LossReason::EncodeFailed)?;
         let time = self.stamper.stamp(UtcMicros::from_unix_nanos(utc_ns(frame.time, self.clock)));
-        let record = |kind| Record {
-            slot: job.hit.slot.slot,
-            generation: job.hit.slot.generation,
-            delivery: job.delivery,
-            kind,
-            sequence,
-        };
         let encoder = delivery.encoder();
         let appended = match delivery.packets() {
             Packets::Content { .. } => {
-                let packet = ip_packet(frame).ok_or(LossReason::EncodeFailed)?;
+                let packet = ip_packet(&frame).ok_or(LossReason::EncodeFailed)?;
                 let length = packet.length();
-                producer.append(encoder.content_bound(length), record(RecordKind::Content), |out| {
-                    encoder.content_from(out, time, direction(job.hit), sequence, length, |to| packet.copy_to(to))
+                producer.append(encoder.content_bound(length), record, |out| {
+                    let copy = |to: &mut [u8]| packet.copy_to(to);
+                    encoder.content_from(out, time, direction(job.hit), record.sequence, length, copy)
                 })
             }
             Packets::Reports { .. } => {
-                let headers = Headers::of(frame).ok_or(LossReason::EncodeFailed)?;
+                let headers = Headers::of(&frame).ok_or(LossReason::EncodeFailed)?;
                 let flow = headers.flow().ok_or(LossReason::EncodeFailed)?;
-                producer.append(encoder.header_report_bound(), record(RecordKind::HeaderReport), |out| {
-                    encoder.header_report(out, time, &flow)
-                })
+                producer.append(encoder.header_report_bound(), record, |out| encoder.header_report(out, time, &flow))
             }
         };
         match appended {

@@ -114,7 +114,7 @@ fn work(
         let idle = batch.is_empty();
         if !idle {
             worker.process(&batch, &common.intercepts.load(), common.clock.load());
-            if let Some(FrameTime::Boot(ns)) = batch.frames().last().map(|frame| frame.time) {
+            if let Some(FrameTime::Boot(ns)) = batch.frames().next_back().map(|frame| frame.time) {
                 horizon = ns;
             }
         }
