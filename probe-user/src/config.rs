@@ -194,7 +194,8 @@ impl Config {
         }
     }
 
-    /// Reads the certificates and keys that the configuration names, to find their faults before anything starts.
+    /// Reads the certificates and keys that the configuration names, and looks at its folders, to find their faults before
+    /// anything starts.
     ///
     /// # Errors
     /// Names the configuration's fields and the files that they name.
@@ -288,6 +289,15 @@ impl Config {
             }
             if let Err(error) = destination.check(&format!("destination[{index}]")) {
                 fault(error.field, error.problem, &error.remedy);
+            }
+        }
+        for (index, destination) in self.destination.iter().enumerate().filter(|(_, it)| it.is_local_file()) {
+            if self.destination[..index].iter().any(|earlier| earlier.folder == destination.folder) {
+                fault(
+                    format!("destination[{index}].folder"),
+                    "is already the folder of another [[destination]]".to_owned(),
+                    "give each destination a folder of its own",
+                );
             }
         }
         if self.destination.len() > MOST_DESTINATIONS {

@@ -44,8 +44,12 @@ pub struct Record {
 impl Record {
     /// Whether two records are in one account of the ledger.
     pub(crate) fn shares_account(&self, other: &Self) -> bool {
-        (self.slot, self.generation, self.delivery, self.kind)
-            == (other.slot, other.generation, other.delivery, other.kind)
+        self.shares_delivery(other) && self.kind == other.kind
+    }
+
+    /// Whether two records are of one delivery of one intercept.
+    pub(crate) fn shares_delivery(&self, other: &Self) -> bool {
+        (self.slot, self.generation, self.delivery) == (other.slot, other.generation, other.delivery)
     }
 }
 

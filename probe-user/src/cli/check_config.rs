@@ -46,11 +46,15 @@ pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
         );
     }
     for destination in &config.destination {
-        let way = if destination.tls.is_some() { "TLS 1.3" } else { "plain TCP" };
-        output::line(&format!(
-            "destination {}: CmII to {}, CmC to {}, {way}",
-            destination.name, destination.cmii, destination.cmc
-        ));
+        let way = match (&destination.folder, &destination.tls) {
+            (Some(_), _) => "files of this machine",
+            (None, Some(_)) => "TLS 1.3",
+            (None, None) => "plain TCP",
+        };
+        // Checked already: the same words as for a trial.
+        if let Ok([cmii, cmc]) = destination.load(&destination.name) {
+            output::line(&format!("destination {}: CmII to {cmii}, CmC to {cmc}, {way}", destination.name));
+        }
     }
     let bytes = u64::from(config.spool.segments) * u64::from(config.spool.segment_bytes);
     output::line(&format!(
