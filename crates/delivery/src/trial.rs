@@ -390,7 +390,7 @@ mod tests {
             let content = decode_cmcc(pdu).unwrap().0;
             assert_eq!(content.case_id.as_deref(), Some("TEST-1"));
             let packet = etherparse::SlicedPacket::from_ip(&content.payload).unwrap();
-            let Some(etherparse::TransportSlice::Udp(udp)) = packet.transport else { panic!("{packet:?}") };
+            let Some(etherparse::TransportSlice::Udp(udp)) = &packet.transport else { panic!("{packet:?}") };
             assert!(udp.payload().starts_with(b"TEST."), "{packet:?}");
         }
     }
