@@ -51,10 +51,9 @@ impl Destination {
         let missing = || refuse("cmii", "is missing", "give cmii and cmc, or folder");
         let endpoints = [self.cmii.as_ref().ok_or_else(missing)?, self.cmc.as_ref().ok_or_else(missing)?];
         let Some(tls) = &self.tls else {
-            return Ok(endpoints.map(|endpoint| Route::Endpoint {
-                endpoint: endpoint.clone(),
-                transport: Transport::Plain,
-            }));
+            return Ok(
+                endpoints.map(|endpoint| Route::Endpoint { endpoint: endpoint.clone(), transport: Transport::Plain })
+            );
         };
         let config = Arc::new(client_config(tls, &format!("{place}.tls"))?);
         let route = |endpoint: &Endpoint| {

@@ -139,7 +139,9 @@ impl Destination {
             return Err(refuse("name", problem, "use 1 to 64 ASCII letters, digits and signs without blanks"));
         }
         if let Some(folder) = &self.folder {
-            return self.check_folder_section(folder).map_err(|(field, problem, remedy)| refuse(field, problem, remedy));
+            return self
+                .check_folder_section(folder)
+                .map_err(|(field, problem, remedy)| refuse(field, problem, remedy));
         }
         let (cmii, cmc) = match (&self.cmii, &self.cmc) {
             (Some(cmii), Some(cmc)) => (cmii, cmc),

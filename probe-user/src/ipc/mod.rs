@@ -9,8 +9,8 @@ mod target;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromDeliver, FromRole, Instruction, Inventory,
-    KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl, ToDeliver,
+    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromDeliver, FromRole,
+    Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl, ToDeliver,
 };
 pub use outbox::Outbox;
 pub use request::{

@@ -253,7 +253,21 @@ fn no_case_id_leads_out_of_the_folder() {
     let folder = tempfile::tempdir().expect("folder");
     let cases = folder.path().join("cases");
     let program = plain(&cases);
-    let ids = ["../x", "..", ".", "/tmp/x", "a/b", "streams", "tests", "connections.jsonl", ".lock", "C:\\x", "%2E", "~", "-rf"];
+    let ids = [
+        "../x",
+        "..",
+        ".",
+        "/tmp/x",
+        "a/b",
+        "streams",
+        "tests",
+        "connections.jsonl",
+        ".lock",
+        "C:\\x",
+        "%2E",
+        "~",
+        "-rf",
+    ];
     for id in ids {
         drop(send(program.cmc, &Probe::new(id).content(1)));
     }

@@ -6,9 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use writ_delivery::{
-    Destination, Ended, FailureKind, Predecessor, Route, Session, SessionHandle, SessionSetup, Trial,
-};
+use writ_delivery::{Destination, Ended, FailureKind, Predecessor, Route, Session, SessionHandle, SessionSetup, Trial};
 use writ_encoder::UtcMicros;
 use writ_encoder::stream::StreamDecoder;
 use writ_encoder::t1_ias::{
@@ -152,13 +150,11 @@ fn leave_half_done(rig: &Rig, mark: u64) {
     for case in [0, 1] {
         let file = rig.file(case);
         let before = fs::read(&file).unwrap();
-        fs::write(
-            file.with_extension("undo"),
-            [mark.to_le_bytes(), (before.len() as u64).to_le_bytes()].concat(),
-        )
-        .unwrap();
+        fs::write(file.with_extension("undo"), [mark.to_le_bytes(), (before.len() as u64).to_le_bytes()].concat())
+            .unwrap();
         let mut pdu = vec![0; 4096];
-        let written = rig.encoders[case].content(&mut pdu, UtcMicros::from_unix_nanos(1), None, 9999, &[7; 60]).unwrap();
+        let written =
+            rig.encoders[case].content(&mut pdu, UtcMicros::from_unix_nanos(1), None, 9999, &[7; 60]).unwrap();
         let torn = &pdu[..written - 11];
         fs::write(&file, [&before[..], &pdu[..written], torn].concat()).unwrap();
     }

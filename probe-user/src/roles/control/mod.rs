@@ -18,8 +18,8 @@ pub use trials::test_alone;
 
 use crate::config::Config;
 use crate::ipc::{
-    Channel, ChannelError, DeliveryCounts, EndReason, FromCapture, FromDeliver, FromRole, InterceptCounts, Reply, Request, SlotName,
-    ToControl,
+    Channel, ChannelError, DeliveryCounts, EndReason, FromCapture, FromDeliver, FromRole, InterceptCounts, Reply,
+    Request, SlotName, ToControl,
 };
 use crate::roles::Inheritance;
 use anyhow::Context;

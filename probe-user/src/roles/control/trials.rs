@@ -82,9 +82,7 @@ impl Order {
                 let entry = self.entry(outcome, result.into_iter().chain([step]));
                 (entry, Reply::DestinationTested(Box::new(report)))
             }
-            Err(error) => {
-                (self.entry(Outcome::Failed, [step, ("error", error.clone())]), Reply::Failed { error })
-            }
+            Err(error) => (self.entry(Outcome::Failed, [step, ("error", error.clone())]), Reply::Failed { error }),
         }
     }
 }
@@ -116,12 +114,11 @@ impl Control {
         actor: Actor,
         asked: &Sender<Reply>,
     ) -> Result<(), Reply> {
-        let order = Order::new(&self.config, destination, packets, actor.clone()).and_then(|order| {
-            match self.trials.running {
+        let order =
+            Order::new(&self.config, destination, packets, actor.clone()).and_then(|order| match self.trials.running {
                 Some(_) => Err("another test runs; try again in half a minute".to_owned()),
                 None => Ok(order),
-            }
-        });
+            });
         let order = order.map_err(|reason| {
             let details = [("destination", destination.to_owned()), ("reasons", reason.clone())];
             self.authority.record_or_log(entry(Act::DestinationTest, Outcome::Refused, actor, None, details));
@@ -180,9 +177,8 @@ pub fn test_alone(config: &Config, destination: &str, packets: u32, actor: Actor
     if let Err(error) = audit.append(Timestamp::now(), &order.begun()) {
         return Ok(unrecorded(&error));
     }
-    let outcome = trial(config, order.index, &order.case_id, order.packets).and_then(|trial| {
-        trial.run().map_err(|error| error.to_string())
-    });
+    let outcome = trial(config, order.index, &order.case_id, order.packets)
+        .and_then(|trial| trial.run().map_err(|error| error.to_string()));
     let (entry, reply) = order.ended(outcome);
     audit.append(Timestamp::now(), &entry)?;
     Ok(reply)
