@@ -328,9 +328,7 @@ fn set_aside(path: &Path) -> io::Result<()> {
 /// What the system says to an operation on a file. Without the file's name: it holds the case's.
 fn of_files(error: io::Error) -> Failure {
     let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            FailureKind::DiskFull
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureKind::DiskFull,
         _ => FailureKind::Files,
     };
     Failure::new(kind, error.to_string())
