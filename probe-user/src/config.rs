@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use writ_capture::{KernelSettings, PortSettings};
-use writ_delivery::Destination;
+use writ_delivery::{Destination, Route};
 use writ_identity::Room;
 
 /// Where `writ` looks for its configuration unless told otherwise.
@@ -194,22 +194,24 @@ impl Config {
         }
     }
 
-    /// Reads the certificates and keys that the configuration names, to find their faults before anything starts.
+    /// Reads the certificates and keys that the configuration names, and looks at its folders, to find their faults before
+    /// anything starts. Gives the ways of each destination's two streams.
     ///
     /// # Errors
     /// Names the configuration's fields and the files that they name.
-    pub fn check_credentials(&self, file: &Path) -> Result<(), ConfigError> {
-        let faults: Vec<ConfigFault> = self
-            .destination
-            .iter()
-            .enumerate()
-            .filter_map(|(index, destination)| destination.load(&format!("destination[{index}]")).err())
-            .map(|error| {
-                let named = error.file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default();
-                ConfigFault { field: format!("{}{named}", error.field), what: error.problem, remedy: error.remedy }
-            })
-            .collect();
-        if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults { file: file.to_owned(), faults }) }
+    pub fn check_credentials(&self, file: &Path) -> Result<Vec<[Route; 2]>, ConfigError> {
+        let (mut routes, mut faults) = (Vec::new(), Vec::new());
+        for (index, destination) in self.destination.iter().enumerate() {
+            match destination.load(&format!("destination[{index}]")) {
+                Ok(both) => routes.push(both),
+                Err(error) => {
+                    let named = error.file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default();
+                    let field = format!("{}{named}", error.field);
+                    faults.push(ConfigFault { field, what: error.problem, remedy: error.remedy });
+                }
+            }
+        }
+        if faults.is_empty() { Ok(routes) } else { Err(ConfigError::Faults { file: file.to_owned(), faults }) }
     }
 
     /// Finds what the configuration asks of the kernel and this one does not have, before anything starts. What cannot be
@@ -288,6 +290,15 @@ impl Config {
             }
             if let Err(error) = destination.check(&format!("destination[{index}]")) {
                 fault(error.field, error.problem, &error.remedy);
+            }
+        }
+        for (index, destination) in self.destination.iter().enumerate().filter(|(_, it)| it.is_local_file()) {
+            if self.destination[..index].iter().any(|earlier| earlier.folder == destination.folder) {
+                fault(
+                    format!("destination[{index}].folder"),
+                    "is already the folder of another [[destination]]".to_owned(),
+                    "give each destination a folder of its own",
+                );
             }
         }
         if self.destination.len() > MOST_DESTINATIONS {

@@ -55,6 +55,8 @@ acts! {
     WarrantRevoke = "warrant-revoke",
     /// Somebody looked at a warrant or the list of them.
     WarrantView = "warrant-view",
+    /// A destination was tried with made-up packets: once before, once with what became of it.
+    DestinationTest = "destination-test",
     /// A capture file was put through a warrant, outside any interception.
     Replay = "replay",
     /// A file of the store could not be used.

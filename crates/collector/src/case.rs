@@ -23,17 +23,18 @@ use std::{
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use writ_encoder::t1_ias::file_name;
 
 use crate::{
-    CONNECTIONS, STREAMS,
+    CONNECTIONS, STREAMS, TESTS,
     digest::{Digest, Rolling},
     events::{EventLog, Lines},
     intake::Reader,
-    now,
+    is_test, now,
     pcapng::{Packet, PacketFile, PacketFileError, Source},
     replay::{History, Replay},
     sequence::{Arrival, Numbering},
-    write_atomically,
+    tell_test, write_atomically,
 };
 
 /// Numberings in one case: a bound on what a sender can make the collector remember.
@@ -58,27 +59,14 @@ pub(crate) enum CaseError {
     TooManyNumberings,
 }
 
-/// The directory name of a case: its id, with every character that is not plain in a file name as `%XX`.
-///
-/// Two ids never share a name, and no id names a place outside: a separator, a leading dot and `%` itself are written
-/// as `%XX` too. What bears no id goes to `%unidentified`, which no id can be.
+/// The directory of a case below the folder: its id as a [file name](file_name), among the tests if it is one. What stands
+/// beside the cases in the same folder is no name for one.
 pub(crate) fn directory_name(case_id: Option<&str>) -> String {
-    let Some(case_id) = case_id else { return "%unidentified".to_owned() };
-    if case_id.is_empty() {
-        return "%empty".to_owned();
+    match case_id {
+        Some(id @ (STREAMS | TESTS | CONNECTIONS)) => format!("%{:02X}{}", id.as_bytes()[0], &id[1..]),
+        Some(id) if is_test(id) => format!("{TESTS}/{}", file_name(case_id)),
+        _ => file_name(case_id),
     }
-    // What stands beside the cases in the same folder is no name for one.
-    let taken = [STREAMS, CONNECTIONS].contains(&case_id);
-    let mut name = String::with_capacity(case_id.len());
-    for (index, byte) in case_id.bytes().enumerate() {
-        match byte {
-            _ if taken && index == 0 => name.push_str(&format!("%{byte:02X}")),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
-            b'.' if index > 0 => name.push('.'),
-            _ => name.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    name
 }
 
 /// Counts of one case in this run.
@@ -120,6 +108,7 @@ struct Run {
 /// A case whose files are open.
 pub(crate) struct Case {
     name: String,
+    is_test: bool,
     folder: PathBuf,
     packets: PacketFile,
     events: EventLog,
@@ -183,6 +172,10 @@ impl Case {
             |error| CaseError::Io { path, error }
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
+        let is_test = case_id.is_some_and(is_test);
+        if is_test {
+            tell_test(&name);
+        }
 
         let hasher = RandomState::new();
         let mut numberings = BTreeMap::<Source, Numbered>::new();
@@ -228,6 +221,7 @@ impl Case {
             .unwrap_or_default();
         Ok(Self {
             name,
+            is_test,
             folder,
             packets,
             events,
@@ -248,6 +242,11 @@ impl Case {
     /// The directory's name, which stands for the case in logs and counts.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is only a test.
+    pub(crate) fn is_test(&self) -> bool {
+        self.is_test
     }
 
     /// Makes `reader` the one that reads what `iap` tells of this case. Returns the one that was so until now: what it
@@ -528,8 +527,10 @@ mod tests {
             "a.b",
             "%2E%2E",
             STREAMS,
+            TESTS,
             CONNECTIONS,
             "%73treams",
+            "tests/TEST-1",
         ];
         let mut names: Vec<_> = hostile.iter().map(|id| directory_name(Some(id))).collect();
         names.push(directory_name(None));
@@ -541,6 +542,8 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         assert!(!names.contains(&STREAMS.to_owned()) && !names.contains(&CONNECTIONS.to_owned()));
+        assert_eq!(directory_name(Some(TESTS)), "%74ests");
         assert_eq!(directory_name(Some("DEMO-2026.1")), "DEMO-2026.1");
+        assert_eq!(directory_name(Some("TEST-/../1")), "tests/TEST-%2F..%2F1");
     }
 }

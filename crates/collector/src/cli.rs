@@ -241,6 +241,7 @@ impl Output {
         if !self.json {
             let mut out = io::stdout().lock();
             for (case, counts) in &status.cases {
+                // Of a test, the directory's name says that it is one.
                 writeln!(out, "{case}: {counts}").context("standard output")?;
             }
             let Status { accepted, refused, faults, .. } = status;

@@ -8,7 +8,7 @@ use writ_encoder::{
     t1_ias::{Cmcc, Cmii, DecodeError, decode_cmcc, decode_cmii},
 };
 
-use crate::Stream;
+use crate::{Stream, is_test, tell_test};
 
 /// Why a stream was not printed to its end.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,13 @@ enum Decoded {
 }
 
 impl Decoded {
+    fn case_id(&self) -> Option<&str> {
+        match self {
+            Self::Cmii(message) => Some(&message.case_id),
+            Self::Cmc(content) => content.case_id.as_deref(),
+        }
+    }
+
     fn stream(&self) -> Stream {
         match self {
             Self::Cmii(_) => Stream::Cmii,
@@ -74,6 +81,7 @@ struct Line {
 pub fn decode(mut input: impl BufRead, mut stream: Option<Stream>, mut out: impl Write) -> Result<(), DecodeFault> {
     let mut decoder = StreamDecoder::default();
     let mut end = 0;
+    let mut told = false;
     loop {
         let piece = input.fill_buf()?;
         let length = piece.len();
@@ -86,6 +94,10 @@ pub fn decode(mut input: impl BufRead, mut stream: Option<Stream>, mut out: impl
             let offset = pdu.offset;
             let decoded = read(pdu.bytes, offset, stream)?;
             let stream = *stream.insert(decoded.stream());
+            if let Some(case) = decoded.case_id().filter(|case| !told && is_test(case)) {
+                tell_test(case);
+                told = true;
+            }
             serde_json::to_writer(&mut out, &Line { offset, stream, decoded }).map_err(io::Error::from)?;
             out.write_all(b"\n")?;
             end = offset + pdu.bytes.len() as u64;

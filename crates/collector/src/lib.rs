@@ -34,9 +34,12 @@ use std::{
 
 pub use listener::{Collector, StartError};
 use serde::Serialize;
+use writ_encoder::t1_ias::TEST_CASE_PREFIX;
 
 /// Folder beside the cases for the bytes of each connection, if they are kept.
 const STREAMS: &str = "streams";
+/// Folder beside the cases for those that are only tests.
+const TESTS: &str = "tests";
 /// File beside the cases: a JSON object for each connection that ended.
 const CONNECTIONS: &str = "connections.jsonl";
 /// Octets that a file buffers at most before it writes them out.
@@ -60,6 +63,16 @@ impl Stream {
             Self::Cmc => "cmc",
         }
     }
+}
+
+/// Whether a case is only a test: made-up packets, or the carrier's own test line.
+fn is_test(case_id: &str) -> bool {
+    case_id.starts_with(TEST_CASE_PREFIX)
+}
+
+/// Says that a case is only a test.
+fn tell_test(case: &str) {
+    tracing::warn!(case, "TEST: what comes under this case id is a test and no interception of a case");
 }
 
 /// The time now, in the form of all files and logs here: RFC 3339, UTC, to the microsecond.

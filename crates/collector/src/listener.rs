@@ -275,7 +275,9 @@ impl Shared {
         for case in self.cases.all() {
             let case = lock(&case);
             let counts = case.counts();
-            totals.add(&counts);
+            if !case.is_test() {
+                totals.add(&counts);
+            }
             cases.insert(case.name().to_owned(), counts);
         }
         Status {

@@ -31,7 +31,7 @@ pub struct Status {
     pub faults: u64,
     /// Connections that are there now.
     pub connections: Vec<ConnectionStatus>,
-    /// Sums over the cases.
+    /// Sums over the cases, tests left out.
     pub totals: Counts,
     /// The cases that something arrived for in this run, by directory.
     pub cases: BTreeMap<String, Counts>,

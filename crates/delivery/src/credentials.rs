@@ -1,6 +1,8 @@
 //! From the configured files to what a connection needs. Everything is read and checked before anything starts.
 
 use crate::destination::{ConfigError, Destination, Endpoint, Tls};
+use crate::files::{Folder, check_folder};
+use crate::route::Route;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,22 +31,45 @@ pub enum Transport {
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
 impl Destination {
-    /// Checks the section and reads its files: the transports of the CmII and of the CmC endpoint.
-    pub fn load(&self, place: &str) -> Result<(Transport, Transport), ConfigError> {
+    /// Checks the section and the files and folders that it names: the ways of the CmII and of the CmC stream.
+    pub fn load(&self, place: &str) -> Result<[Route; 2], ConfigError> {
         self.check(place)?;
-        let Some(tls) = &self.tls else { return Ok((Transport::Plain, Transport::Plain)) };
-        let config = Arc::new(client_config(tls, &format!("{place}.tls"))?);
-        let transport = |endpoint: &Endpoint| {
-            let name = tls.server_name.as_deref().unwrap_or(&endpoint.host);
-            let server_name = ServerName::try_from(name.to_owned()).map_err(|_| ConfigError {
-                field: format!("{place}.tls.server_name"),
-                file: None,
-                problem: format!("`{name}` cannot be the name in a certificate"),
-                remedy: "set it to the DNS name or address that the agency's certificate bears".to_owned(),
-            })?;
-            Ok(Transport::Tls { config: config.clone(), server_name })
+        let refuse = |field: &str, problem: &str, remedy: &str| ConfigError {
+            field: format!("{place}.{field}"),
+            file: None,
+            problem: problem.to_owned(),
+            remedy: remedy.to_owned(),
         };
-        Ok((transport(&self.cmii)?, transport(&self.cmc)?))
+        if let Some(folder) = &self.folder {
+            check_folder(folder).map_err(|bad| ConfigError {
+                file: Some(folder.clone()),
+                ..refuse("folder", &bad.problem, bad.remedy)
+            })?;
+            return Ok(Folder::both(folder).map(Route::Files));
+        }
+        // `check` has seen to it that both are there.
+        let missing = || refuse("cmii", "is missing", "give cmii and cmc, or folder");
+        let endpoints = [self.cmii.as_ref().ok_or_else(missing)?, self.cmc.as_ref().ok_or_else(missing)?];
+        let Some(tls) = &self.tls else {
+            return Ok(
+                endpoints.map(|endpoint| Route::Endpoint { endpoint: endpoint.clone(), transport: Transport::Plain })
+            );
+        };
+        let config = Arc::new(client_config(tls, &format!("{place}.tls"))?);
+        let route = |endpoint: &Endpoint| {
+            let name = tls.server_name.as_deref().unwrap_or(&endpoint.host);
+            let server_name = ServerName::try_from(name.to_owned()).map_err(|_| {
+                refuse(
+                    "tls.server_name",
+                    &format!("`{name}` cannot be the name in a certificate"),
+                    "set it to the DNS name or address that the agency's certificate bears",
+                )
+            })?;
+            let transport = Transport::Tls { config: config.clone(), server_name };
+            Ok(Route::Endpoint { endpoint: endpoint.clone(), transport })
+        };
+        let [cmii, cmc] = endpoints;
+        Ok([route(cmii)?, route(cmc)?])
     }
 }
 

@@ -1,9 +1,10 @@
-//! The `[[destination]]` section of the configuration: where an agency is, and how the way there is protected.
+//! The `[[destination]]` section of the configuration: where an agency is, and how the way there is protected; or a
+//! folder of this machine.
 
 use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A setting or a file that will not do. Says which, why and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ fn file_part(file: Option<&PathBuf>) -> String {
     file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default()
 }
 
-/// One agency's mediation: two endpoints, one protection.
+/// One agency's mediation: two endpoints, one protection. Or a folder of this machine in its place.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Destination {
@@ -32,9 +33,11 @@ pub struct Destination {
     /// The handover standard it takes.
     pub format: Format,
     /// Where identifying information (CmII) goes.
-    pub cmii: Endpoint,
+    pub cmii: Option<Endpoint>,
     /// Where content (CmC) goes.
-    pub cmc: Endpoint,
+    pub cmc: Option<Endpoint>,
+    /// In place of both endpoints: the folder of this machine that gets a file for each case and stream.
+    pub folder: Option<PathBuf>,
     /// TLS 1.3 with certificates on both sides. Either this or `plain`.
     pub tls: Option<Tls>,
     /// Unprotected TCP. Either this or `tls`.
@@ -135,8 +138,21 @@ impl Destination {
             let problem = "is empty, too long or not plain text".to_owned();
             return Err(refuse("name", problem, "use 1 to 64 ASCII letters, digits and signs without blanks"));
         }
-        if self.cmii == self.cmc {
-            let problem = format!("is the same endpoint as cmii ({})", self.cmc);
+        if let Some(folder) = &self.folder {
+            return self
+                .check_folder_section(folder)
+                .map_err(|(field, problem, remedy)| refuse(field, problem, remedy));
+        }
+        let (cmii, cmc) = match (&self.cmii, &self.cmc) {
+            (Some(cmii), Some(cmc)) => (cmii, cmc),
+            (cmii, _) => {
+                let field = if cmii.is_none() { "cmii" } else { "cmc" };
+                let remedy = "give cmii = \"host:port\" and cmc = \"host:port\", or folder = \"/path\" for files of this machine";
+                return Err(refuse(field, "is missing".to_owned(), remedy));
+            }
+        };
+        if cmii == cmc {
+            let problem = format!("is the same endpoint as cmii ({cmc})");
             return Err(refuse("cmc", problem, "give content an endpoint of its own: the two are separate streams"));
         }
         match (&self.tls, &self.plain) {
@@ -147,28 +163,50 @@ impl Destination {
                 Err(refuse("tls", "is missing".to_owned(), "set tls = { ca = \"...\", cert = \"...\", key = \"...\" }"))
             }
             (Some(_), None) => Ok(()),
-            (None, Some(plain)) => self.check_plain(plain).map_err(|(field, problem)| {
+            (None, Some(plain)) => check_plain(plain, [("cmii", cmii), ("cmc", cmc)]).map_err(|(field, problem)| {
                 let remedy = "use tls, or say in plain.path_protected_otherwise how the path is protected";
                 refuse(field, problem, remedy)
             }),
         }
     }
 
-    fn check_plain(&self, plain: &Plain) -> Result<(), (&'static str, String)> {
-        if let Some(reason) = &plain.path_protected_otherwise {
-            if reason.trim().len() < 8 {
-                return Err(("plain.path_protected_otherwise", "gives no reason (8 characters at least)".to_owned()));
-            }
-            return Ok(());
+    fn check_folder_section(&self, folder: &Path) -> Result<(), (&'static str, String, &'static str)> {
+        const REMEDY: &str = "keep either the folder or the endpoints with tls or plain";
+        let beside = [
+            ("cmii", self.cmii.is_some()),
+            ("cmc", self.cmc.is_some()),
+            ("tls", self.tls.is_some()),
+            ("plain", self.plain.is_some()),
+        ];
+        if let Some((field, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
+            return Err((field, "stands beside folder".to_owned(), REMEDY));
         }
-        for (field, endpoint) in [("cmii", &self.cmii), ("cmc", &self.cmc)] {
-            // A name such as `localhost` is what the resolver makes of it; only an address is loopback for certain.
-            if !endpoint.address().is_some_and(|address| address.is_loopback()) {
-                return Err((field, format!("would go to {endpoint} over plain TCP, which is not a loopback address")));
-            }
+        if !folder.is_absolute() {
+            return Err(("folder", "is no absolute path".to_owned(), "write the path from / on"));
         }
         Ok(())
     }
+
+    /// Whether what goes there stays on this machine, in files. Test warrants may go nowhere else.
+    pub fn is_local_file(&self) -> bool {
+        self.folder.is_some()
+    }
+}
+
+fn check_plain(plain: &Plain, endpoints: [(&'static str, &Endpoint); 2]) -> Result<(), (&'static str, String)> {
+    if let Some(reason) = &plain.path_protected_otherwise {
+        if reason.trim().len() < 8 {
+            return Err(("plain.path_protected_otherwise", "gives no reason (8 characters at least)".to_owned()));
+        }
+        return Ok(());
+    }
+    for (field, endpoint) in endpoints {
+        // A name such as `localhost` is what the resolver makes of it; only an address is loopback for certain.
+        if !endpoint.address().is_some_and(|address| address.is_loopback()) {
+            return Err((field, format!("would go to {endpoint} over plain TCP, which is not a loopback address")));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -213,6 +251,13 @@ mod tests {
         let both = "plain = {}\ntls = { ca = \"a\", cert = \"b\", key = \"c\" }";
         assert_eq!(destination("127.0.0.1:1", "127.0.0.1:2", both).check("d").unwrap_err().field, "d.plain");
         assert_eq!(destination("127.0.0.1:1", "127.0.0.1:1", "plain = {}").check("d").unwrap_err().field, "d.cmc");
+        let folder = |rest| parse(&format!("name = \"x\"\nformat = \"t1-ias\"\nfolder = {rest}")).unwrap().check("d");
+        assert!(folder("\"/var/lib/writ/test\"").is_ok());
+        assert_eq!(folder("\"test\"").unwrap_err().field, "d.folder");
+        assert_eq!(folder("\"/t\"\ncmc = \"a:1\"").unwrap_err().field, "d.cmc");
+        assert_eq!(folder("\"/t\"\nplain = {}").unwrap_err().field, "d.plain");
+        let one = parse("name = \"x\"\nformat = \"t1-ias\"\ncmii = \"a:1\"").unwrap().check("d").unwrap_err();
+        assert!(one.field == "d.cmc" && one.remedy.contains("folder"), "{one}");
         assert!(parse("name = \"x\"\nformat = \"t1-ias\"\ncmii = \"a:1\"\ncmc = \"a:2\"\ntsl = 1").is_err());
     }
 }

@@ -69,12 +69,25 @@ failures! {
     Reset = 13, "reset", "the connection to the agency broke";
     /// Anything else that the system reported.
     System = 14, "system", "the system refused an operation on the connection; see the log for its words";
+    /// A destination on this machine: no room.
+    DiskFull = 15, "disk_full",
+        "the disk of the destination's folder is full: records wait in memory, and are lost only once that is full too; \
+         make room";
+    /// A destination on this machine: its files cannot be written.
+    Files = 16, "files",
+        "the destination's files cannot be written: records wait in memory; check the folder's owner and mode and the disk \
+         (writ check-config), and see the log for the system's words";
 }
 
 impl FailureKind {
     /// As the ledger keeps it; none for 0 (no failure) or a code of another version.
     pub fn from_code(code: u64) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.code() == code)
+    }
+
+    /// Whether the fault is on this machine, for its operator to mend.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::DiskFull | Self::Files)
     }
 
     /// For the ledger.

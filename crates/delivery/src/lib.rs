@@ -1,9 +1,11 @@
 //! Sessions with agencies: TLS, TCP, back-off, what counts as delivered.
 //!
-//! From a stream's shared memory (`writ-spool`) to one endpoint of one destination, a thread each. A [`Session`] sends
+//! From a stream's shared memory (`writ-spool`) to one endpoint of one destination, a thread each; or into files of this
+//! machine, where a destination is a folder. A [`Session`] sends
 //! PDUs straight from the segment that capture wrote, releases them once the agency's TCP has acknowledged them, and
 //! after anything that goes wrong starts again at the first PDU that is not released. It never discards: when an agency
-//! is away for too long, the stream's memory fills and capture counts the loss.
+//! is away for too long, the stream's memory fills and capture counts the loss. A [`Trial`] sends made-up packets the same
+//! way, before the day on which it is needed.
 #![forbid(unsafe_code)]
 
 mod acknowledgement;
@@ -11,10 +13,18 @@ mod connect;
 mod credentials;
 mod destination;
 mod failure;
+mod files;
 mod link;
+mod peer;
+mod route;
 mod session;
+mod trial;
 
 pub use credentials::Transport;
 pub use destination::{ConfigError, Destination, Endpoint, Format, Plain, Tls};
 pub use failure::FailureKind;
-pub use session::{Ended, Session, SessionHandle, SessionSetup, Timing};
+pub use files::{Predecessor, StreamKind};
+pub use peer::{Peer, TlsPeer};
+pub use route::Route;
+pub use session::{Ended, Notice, Session, SessionHandle, SessionSetup, Timing};
+pub use trial::{MOST_PACKETS, StreamTrial, TRIAL_LIMIT, Trial, TrialError, TrialFailure};

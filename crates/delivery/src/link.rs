@@ -3,10 +3,10 @@
 use crate::acknowledgement::acknowledged_bytes;
 use crate::credentials::Transport;
 use crate::failure::{Failure, FailureKind};
-use rustls::ClientConnection;
+use rustls::{ClientConnection, ProtocolVersion};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// What goes into one write, and at most lies sealed for TLS but unsent: four TLS records.
@@ -172,6 +172,17 @@ impl Link {
             }
         }
         Ok(Heard::Open)
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// The protocol's version and the agency's certificate (DER); none over plain TCP.
+    pub(crate) fn certificate(&self) -> Option<(Option<ProtocolVersion>, &[u8])> {
+        let connection = &self.tls.as_ref()?.connection;
+        Some((connection.protocol_version(), connection.peer_certificates()?.first()?))
     }
 
     /// Says that nothing more comes. To be called again until it says that this is out.

@@ -1,13 +1,15 @@
 //! A thread that carries one stream to one endpoint, from start to stop.
 
-use crate::connect::{NotConnected, connect, wait_for};
-use crate::credentials::Transport;
-use crate::destination::Endpoint;
+mod folder;
+mod network;
+
 use crate::failure::{Failure, FailureKind};
-use crate::link::{CHUNK, Heard, Link};
+use crate::files::{CaseFiles, Predecessor};
+use crate::peer::Peer;
+use crate::route::Route;
 use ring::rand::SecureRandom;
-use std::collections::VecDeque;
 use std::io;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,9 +20,9 @@ pub struct SessionSetup {
     /// What logs call it: the destination's name and the stream, such as `fbi-lab cmc`. Never a case or a person.
     pub label: String,
     /// Where to.
-    pub endpoint: Endpoint,
-    /// Protected how.
-    pub transport: Transport,
+    pub route: Route,
+    /// Who was on that way before: what it left in files half done has to be put right.
+    pub predecessor: Predecessor,
     /// What to send.
     pub consumer: Consumer,
     /// Where to account for it.
@@ -29,6 +31,22 @@ pub struct SessionSetup {
     pub stream: usize,
     /// How long to wait for what.
     pub timing: Timing,
+    /// Who is told how the way opens, beside the ledger; for a trial.
+    pub notices: Option<Sender<Notice>>,
+}
+
+/// What a session tells whoever asked to be told.
+#[derive(Debug)]
+pub enum Notice {
+    /// The way is open: PDUs can go. With whom, if there is a connection.
+    Open(Option<Peer>),
+    /// It could not be opened, or is no more.
+    Failed {
+        /// Why.
+        kind: FailureKind,
+        /// In the words of whoever reported it.
+        detail: String,
+    },
 }
 
 /// How long a session waits for what.
@@ -105,9 +123,11 @@ impl SessionHandle {
     }
 }
 
-/// A session with one endpoint of an agency.
+/// One stream on its way: to an agency's endpoint, or into files of this machine.
 pub struct Session {
     setup: SessionSetup,
+    /// The files, once they are open. They outlive a failure: what it left half done is put right by the next attempt.
+    files: Option<CaseFiles>,
     stop: Arc<OnceLock<Instant>>,
     /// What was last logged, so that a state is said once and not at every attempt.
     said: Option<FailureKind>,
@@ -142,7 +162,7 @@ impl Session {
         }
         let stop = Arc::new(OnceLock::new());
         let wake = setup.consumer.wake().try_clone()?;
-        let session = Self { setup, stop: stop.clone(), said: None };
+        let session = Self { setup, files: None, stop: stop.clone(), said: None };
         let name = format!("deliver-{}", session.setup.stream);
         let thread = thread::Builder::new().name(name).spawn(move || session.run())?;
         Ok(SessionHandle { stop, wake, thread })
@@ -164,7 +184,17 @@ impl Session {
         loop {
             self.set_state(SessionState::Connecting);
             let mut sent_any = false;
-            let failure = match self.connect_and_serve(&mut sent_any) {
+            let served = match &self.setup.route {
+                Route::Endpoint { endpoint, transport } => {
+                    let (endpoint, transport) = (endpoint.clone(), transport.clone());
+                    self.connect_and_serve(&endpoint, &transport, &mut sent_any)
+                }
+                Route::Files(folder) => {
+                    let folder = folder.clone();
+                    self.write_files(&folder, &mut sent_any)
+                }
+            };
+            let failure = match served {
                 Ok(()) => None,
                 Err(Broken::Connection(failure)) => Some(failure),
                 Err(Broken::Stream(error)) => return Err(error),
@@ -183,147 +213,6 @@ impl Session {
             if self.gives_up()? {
                 let drained = self.setup.consumer.is_empty()?;
                 return Ok(if drained { Ended::Drained } else { Ended::Undrained });
-            }
-        }
-    }
-
-    /// One connection, from the first SYN to its end. Without an error, that end was asked for.
-    fn connect_and_serve(&mut self, sent_any: &mut bool) -> Result<(), Broken> {
-        let begun = Instant::now();
-        let deadline = begun + self.setup.timing.connect;
-        let SessionSetup { endpoint, transport, consumer, .. } = &self.setup;
-        // Damaged memory shows again, and is dealt with, as soon as there is a connection or none.
-        let stopped = || gives_up(&self.stop, consumer).unwrap_or(true);
-        let socket = match connect(endpoint, deadline, consumer.wake(), &stopped) {
-            Ok(socket) => socket,
-            Err(NotConnected::Stopped) => return Ok(()),
-            Err(NotConnected::Failed(failure)) => {
-                self.account(|account| account.attempt_failed());
-                return Err(failure.into());
-            }
-        };
-        let mut link = Link::new(socket, transport)?;
-        let accepted = self.wait_for_acceptance(&mut link, deadline);
-        match accepted {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(broken) => {
-                self.account(|account| account.attempt_failed());
-                return Err(broken);
-            }
-        }
-        self.set_state(SessionState::Connected);
-        self.account(|account| {
-            account.opened();
-            account.set_failure(0);
-        });
-        self.said = None;
-        tracing::info!(stream = %self.setup.label, "session with the agency is open");
-        self.serve(&mut link, sent_any)
-    }
-
-    /// The TLS handshake, and the agency's sign that it takes our certificate. False: told to stop meanwhile.
-    fn wait_for_acceptance(&mut self, link: &mut Link, deadline: Instant) -> Result<bool, Broken> {
-        const SLICE: Duration = Duration::from_millis(100);
-        let mut handshaken = None;
-        loop {
-            link.flush()?;
-            if link.is_accepted() {
-                return Ok(true);
-            }
-            if link.hear()? == Heard::Closed {
-                return Err(Failure::new(FailureKind::Closed, "in the handshake").into());
-            }
-            link.flush()?;
-            let now = Instant::now();
-            if link.is_handshaken() {
-                let silent_until = *handshaken.get_or_insert(now + self.setup.timing.acceptance);
-                if link.is_accepted() || now >= silent_until {
-                    return Ok(true);
-                }
-            } else if now >= deadline {
-                return Err(Failure::new(FailureKind::Timeout, "no end of the TLS handshake").into());
-            }
-            if self.gives_up()? {
-                return Ok(false);
-            }
-            wait_for(&*link, link.is_blocked(), self.setup.consumer.wake(), SLICE).map_err(io::Error::from)?;
-            self.setup.consumer.wake().clear();
-        }
-    }
-
-    /// Sends until the connection breaks or a stop is carried out.
-    fn serve(&mut self, link: &mut Link, sent_any: &mut bool) -> Result<(), Broken> {
-        /// Chunks between two looks at acknowledgements and at the agency's side.
-        const BURST: usize = 16;
-        /// Acknowledgements wake nobody; so often they are asked for while some are due.
-        const ASK: Duration = Duration::from_millis(10);
-        const IDLE: Duration = Duration::from_secs(1);
-        let mut hold = Hold::new(&self.setup.timing, self.setup.consumer.capacity_bytes());
-        let mut finishing = false;
-        let mut last_sent: Option<Instant> = None;
-        loop {
-            let heard = link.hear()?;
-            let mut blocked = !link.flush()?;
-            let sent_before = self.setup.consumer.sent_bytes();
-            for _ in 0..BURST {
-                if blocked || finishing {
-                    break;
-                }
-                let Some(bytes) = self.setup.consumer.unsent(CHUNK)? else { break };
-                let taken = link.send(bytes)?;
-                self.setup.consumer.sent(taken);
-                self.account(|account| account.sent(taken as u64));
-                *sent_any |= taken > 0;
-                blocked = taken == 0 || link.is_blocked();
-            }
-
-            let now = Instant::now();
-            if self.setup.consumer.sent_bytes() > sent_before {
-                last_sent = Some(now);
-            }
-            let acknowledged = link.acknowledged()?;
-            hold.acknowledged(acknowledged, now);
-            self.release(hold.due(now))?;
-
-            let stop = self.stop.get().copied();
-            if finishing && heard == Heard::Closed {
-                // The agency read up to our end, and said so with its own.
-                self.release(acknowledged)?;
-                return Ok(());
-            }
-            if heard == Heard::Closed {
-                return Err(Failure::new(FailureKind::Closed, "in order").into());
-            }
-            if let Some(deadline) = stop {
-                let all_sent = !blocked && self.setup.consumer.unsent(1)?.is_none();
-                if all_sent && !finishing && link.finish()? {
-                    finishing = true;
-                }
-                if now >= deadline || (finishing && self.setup.consumer.is_empty()?) {
-                    self.release(acknowledged)?;
-                    return Ok(());
-                }
-            }
-
-            if !blocked && !finishing && !self.setup.consumer.may_sleep()? {
-                continue;
-            }
-            let mut timeout = match hold.next_due() {
-                _ if acknowledged < self.setup.consumer.sent_bytes() => ASK,
-                Some(due) => due.saturating_duration_since(now).max(Duration::from_millis(1)),
-                None => IDLE,
-            };
-            if let Some(deadline) = stop {
-                timeout = timeout.min(deadline.saturating_duration_since(now)).min(ASK);
-            }
-            let waited = wait_for(&*link, blocked, self.setup.consumer.wake(), timeout);
-            self.setup.consumer.awake()?;
-            waited.map_err(io::Error::from)?;
-            let gather = self.setup.timing.gather;
-            let is_busy = last_sent.is_some_and(|sent| sent.elapsed() < gather / 2);
-            if is_busy && !blocked && stop.is_none() && self.setup.consumer.unsent(1)?.is_some() {
-                thread::sleep(gather);
             }
         }
     }
@@ -363,12 +252,32 @@ impl Session {
 
     fn note_failure(&mut self, failure: &Failure) {
         self.account(|account| account.set_failure(failure.kind.code()));
+        self.tell(|| Notice::Failed { kind: failure.kind, detail: failure.detail.clone() });
         if self.said != Some(failure.kind) {
             self.said = Some(failure.kind);
-            let reason = failure.kind.label();
-            tracing::warn!(
-                stream = %self.setup.label, reason, detail = %failure.detail, "{}", failure.kind.message()
-            );
+            let (stream, reason, detail) = (&self.setup.label, failure.kind.label(), &failure.detail);
+            if failure.kind.is_local() {
+                tracing::error!(%stream, reason, %detail, "ALARM: {}", failure.kind.message());
+            } else {
+                tracing::warn!(%stream, reason, %detail, "{}", failure.kind.message());
+            }
+        }
+    }
+
+    /// The way is open.
+    fn note_open(&mut self) {
+        self.set_state(SessionState::Connected);
+        self.account(|account| {
+            account.opened();
+            account.set_failure(0);
+        });
+        self.said = None;
+    }
+
+    fn tell(&self, notice: impl FnOnce() -> Notice) {
+        if let Some(notices) = &self.setup.notices {
+            // Whoever has heard enough does not hear the rest.
+            let _unheard = notices.send(notice());
         }
     }
 
@@ -389,72 +298,5 @@ fn gives_up(stop: &OnceLock<Instant>, consumer: &Consumer) -> Result<bool, Strea
     match stop.get() {
         None => Ok(false),
         Some(deadline) => Ok(Instant::now() >= *deadline || consumer.is_empty()?),
-    }
-}
-
-/// Acknowledged bytes that are not released yet; see [`Timing::hold`].
-struct Hold {
-    time: Duration,
-    bytes: u64,
-    /// Acknowledged up to here by then, one mark a grain of time, oldest first.
-    marks: VecDeque<(u64, Instant)>,
-    acknowledged: u64,
-    due: u64,
-}
-
-impl Hold {
-    /// So many marks cover the time.
-    const GRAINS: u32 = 16;
-
-    fn new(timing: &Timing, capacity: u64) -> Self {
-        let bytes = timing.hold_bytes.min(capacity / 4);
-        Self { time: timing.hold, bytes, marks: VecDeque::new(), acknowledged: 0, due: 0 }
-    }
-
-    fn acknowledged(&mut self, bytes: u64, now: Instant) {
-        if bytes == self.acknowledged {
-            return;
-        }
-        self.acknowledged = bytes;
-        match self.marks.back_mut() {
-            Some((mark, begun)) if now.saturating_duration_since(*begun) < self.time / Self::GRAINS => *mark = bytes,
-            _ => self.marks.push_back((bytes, now)),
-        }
-    }
-
-    /// Bytes that may be released now.
-    fn due(&mut self, now: Instant) -> u64 {
-        // A mark's last bytes are up to one grain younger than the mark.
-        let old = self.time + self.time / Self::GRAINS;
-        while let Some((bytes, _)) = self.marks.pop_front_if(|(_, begun)| now.saturating_duration_since(*begun) >= old)
-        {
-            self.due = bytes;
-        }
-        self.due = self.due.max(self.acknowledged.saturating_sub(self.bytes));
-        self.due
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        self.marks.front().map(|(_, begun)| *begun + self.time + self.time / Self::GRAINS)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn acknowledged_bytes_are_released_when_old_or_too_many() {
-        let timing = Timing { hold: Duration::from_secs(1), hold_bytes: 100, ..Timing::default() };
-        let mut hold = Hold::new(&timing, 1 << 20);
-        let begun = Instant::now();
-        hold.acknowledged(80, begun);
-        assert_eq!(hold.due(begun), 0);
-        hold.acknowledged(150, begun + Duration::from_millis(500));
-        assert_eq!(hold.due(begun + Duration::from_millis(500)), 50, "all but the last hundred");
-        assert_eq!(hold.due(begun + Duration::from_millis(1100)), 80, "the first ones are old enough");
-        assert_eq!(hold.due(begun + Duration::from_millis(1600)), 150);
-        assert!(hold.next_due().is_none());
-        assert_eq!(Hold::new(&timing, 40).bytes, 10, "never more than a quarter of the memory");
     }
 }

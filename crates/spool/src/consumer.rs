@@ -25,6 +25,8 @@ pub struct Consumer {
     sent: (u64, usize),
     /// Bytes sent since the last rewind.
     sent_bytes: u64,
+    /// First record that [`Consumer::take_run`] has not given out.
+    taken: Position,
 }
 
 impl Consumer {
@@ -47,6 +49,7 @@ impl Consumer {
             released_bytes: 0,
             sent: (released.segment, used),
             sent_bytes: 0,
+            taken: released,
         })
     }
 
@@ -82,6 +85,49 @@ impl Consumer {
     pub fn sent(&mut self, bytes: usize) {
         self.sent.1 += bytes;
         self.sent_bytes += bytes as u64;
+    }
+
+    /// The next records to send that lie back to back and belong to one delivery of one intercept: whole PDUs, as many as
+    /// `limit` bytes hold and at least one; none if all committed ones are sent. They count as sent with this call.
+    ///
+    /// For a way out that has to know whose a PDU is. Not to be mixed with [`Consumer::unsent`], which cuts anywhere.
+    pub fn take_run(&mut self, limit: usize) -> Result<Option<&[u8]>, StreamError> {
+        let (_, head) = self.stream.bounds()?;
+        let mut at = self.taken;
+        let records = loop {
+            let records = self.stream.records_in(at.segment, head)?;
+            if at.record < records {
+                break records;
+            }
+            if at.segment >= head.segment {
+                return Ok(None);
+            }
+            at = Position { segment: at.segment + 1, record: 0 };
+        };
+        let start = self.stream.segment_start(at.segment)?;
+        let first = self.stream.entry_at(start, at.record)?;
+        let mut end = first.offset + first.length;
+        at.record += 1;
+        while at.record < records {
+            let next = self.stream.entry_at(start, at.record)?;
+            let fits = next.offset == end && next.offset + next.length - first.offset <= limit;
+            if !fits || !next.record.shares_delivery(&first.record) {
+                break;
+            }
+            end += next.length;
+            at.record += 1;
+        }
+        self.taken = at;
+        self.sent = (at.segment, end);
+        self.sent_bytes += (end - first.offset) as u64;
+        let bytes = self.stream.map.bytes(start + first.offset..start + end);
+        bytes.map(Some).ok_or(StreamError::Corrupt("a segment lies outside"))
+    }
+
+    /// A number that stands for the first record that is not released. It changes with every release, never goes back,
+    /// and is the same for a successor on the same memory.
+    pub fn released_mark(&self) -> u64 {
+        self.released.0.to_word()
     }
 
     /// Bytes sent since the last rewind.
@@ -144,6 +190,7 @@ impl Consumer {
             self.released = (at, used);
             // All of a segment sent and released: the producer may take it again, so `sent` must not stay at its end.
             self.sent = self.sent.max((at.segment, used));
+            self.taken = self.taken.max(at);
             // The ledger first: a kill in between makes the successor count the same records to the same figures.
             self.stream.word(AT_RELEASED_USED)?.store(used as u64, Ordering::Relaxed);
             self.stream.word(AT_RELEASED)?.store(at.to_word(), Ordering::Release);
@@ -176,6 +223,7 @@ impl Consumer {
             again += 1;
         }
         self.sent = (self.released.0.segment, self.released.1);
+        self.taken = self.released.0;
         self.sent_bytes = 0;
         self.released_bytes = 0;
         Ok(again)

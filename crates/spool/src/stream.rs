@@ -56,6 +56,11 @@ impl Record {
     pub(crate) fn shares_account(&self, other: &Self) -> bool {
         self.account() == other.account()
     }
+
+    /// Whether two records are of one delivery of one intercept.
+    pub(crate) fn shares_delivery(&self, other: &Self) -> bool {
+        (self.slot, self.generation, self.delivery) == (other.slot, other.generation, other.delivery)
+    }
 }
 
 /// Why a stream's memory could not be used.

@@ -195,6 +195,11 @@ proptest! {
             }
         }
         let _ = consumer.rewind();
+        for _ in 0..10 {
+            let _ = consumer.take_run(5000);
+        }
+        let _ = consumer.acknowledged(consumer.sent_bytes());
+        let _ = consumer.rewind();
         let _ = StreamView::open(&rig.memory).map(|view| view.waiting());
         if let Ok(mut producer) = Producer::open(&rig.memory, rig.wake.try_clone().unwrap(), rig.ledger.clone()) {
             let _ = rig.ledger.settle(&[&producer]);
@@ -255,6 +260,46 @@ fn two_threads_lose_and_repeat_nothing() {
         }
     });
     assert_eq!(rig.content(), (PDUS, 0));
+}
+
+#[test]
+fn runs_are_whole_pdus_of_one_delivery_and_come_again_until_they_are_released() {
+    let rig = Rig::new(3, 4096);
+    rig.ledger.slot(0).unwrap().reset(1, 1);
+    let (mut producer, mut consumer) = (rig.producer(), rig.consumer());
+    let foreign = Record { slot: 0, generation: 1, ..record(0) };
+    let mut all = Vec::new();
+    for number in 0..12 {
+        let bytes = pdu(number, 700);
+        let record = if number % 4 == 3 { foreign } else { record(number) };
+        let write = |room: &mut [u8]| {
+            room.copy_from_slice(&bytes);
+            Ok::<_, ()>(bytes.len())
+        };
+        producer.append(bytes.len(), record, write).unwrap();
+        all.push(bytes);
+    }
+    producer.commit().unwrap();
+    // Five fit into a segment; two into a run of 1500 bytes; one is given even if it is longer.
+    for (limit, lengths) in
+        [(1500, [2, 1, 1, 1, 2, 1, 2, 1, 1].as_slice()), (10_000, &[3, 1, 1, 2, 1, 2, 1, 1]), (1, &[1; 12])]
+    {
+        let mut at = 0;
+        for &length in lengths {
+            let expected = all[at..at + length].concat();
+            assert_eq!(consumer.take_run(limit).unwrap(), Some(&expected[..]), "{limit}: run at {at}");
+            at += length;
+        }
+        assert_eq!((at, consumer.take_run(limit).unwrap()), (12, None));
+        assert_eq!(consumer.rewind().unwrap(), 12);
+    }
+    let mark = consumer.released_mark();
+    consumer.take_run(1500).unwrap();
+    assert_eq!(consumer.acknowledged(consumer.sent_bytes()).unwrap(), (2, 1400));
+    assert_ne!(consumer.released_mark(), mark);
+    assert_eq!(rig.consumer().released_mark(), consumer.released_mark());
+    assert_eq!(consumer.rewind().unwrap(), 0);
+    assert_eq!(consumer.take_run(1500).unwrap(), Some(&all[2][..]));
 }
 
 #[test]

@@ -158,6 +158,34 @@ impl From<CorrelationId> for Vec<u8> {
     }
 }
 
+/// How the case id of a test begins: of made-up packets, or of a line whose user agreed. No agency's own id begins so.
+pub const TEST_CASE_PREFIX: &str = "TEST-";
+
+/// The id of a case as the name of a file: every character that is not plain in one stands as `%XX`.
+///
+/// Two ids never share a name, and no id names a place outside: a separator, a leading dot and `%` itself are written as
+/// `%XX` too. What bears no id goes to `%unidentified`, which no id can be.
+pub fn file_name(case_id: Option<&str>) -> String {
+    let Some(case_id) = case_id else { return "%unidentified".to_owned() };
+    if case_id.is_empty() {
+        return "%empty".to_owned();
+    }
+    let mut name = String::with_capacity(case_id.len());
+    for (index, byte) in case_id.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+            b'.' if index > 0 => name.push('.'),
+            _ => {
+                name.push('%');
+                for digit in [byte >> 4, byte & 0xf] {
+                    name.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+                }
+            }
+        }
+    }
+    name
+}
+
 /// What ties the content and the header reports of one intercept together (contentIdentifier).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -19,7 +19,7 @@ pub use decode::{
 pub use flow::{Flow, FlowLabel};
 pub use identifiers::{
     CallId, CaseId, ContentIdentifier, CorrelationId, IapSystemId, IdentifierError, Reason, SessionId,
-    SubscriberIdentity,
+    SubscriberIdentity, TEST_CASE_PREFIX, file_name,
 };
 pub use intercept::Intercept;
 

@@ -14,12 +14,12 @@ struct Report {
 pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
     let file = &args.config.config;
     let checked = Config::load(file).and_then(|config| {
-        config.check_credentials(file)?;
+        let routes = config.check_credentials(file)?;
         config.check_kernel(file)?;
-        Ok(config)
+        Ok((config, routes))
     });
-    let config = match checked {
-        Ok(config) => config,
+    let (config, routes) = match checked {
+        Ok(checked) => checked,
         Err(ConfigError::Faults { faults, .. }) if args.json => {
             output::json(&Report { file: file.display().to_string(), ok: false, faults });
             return Err(CommandError::input(anyhow::anyhow!("{}: not usable", file.display())));
@@ -45,12 +45,13 @@ pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
             .to_lowercase(),
         );
     }
-    for destination in &config.destination {
-        let way = if destination.tls.is_some() { "TLS 1.3" } else { "plain TCP" };
-        output::line(&format!(
-            "destination {}: CmII to {}, CmC to {}, {way}",
-            destination.name, destination.cmii, destination.cmc
-        ));
+    for (destination, [cmii, cmc]) in config.destination.iter().zip(routes) {
+        let way = match (&destination.folder, &destination.tls) {
+            (Some(_), _) => "files of this machine",
+            (None, Some(_)) => "TLS 1.3",
+            (None, None) => "plain TCP",
+        };
+        output::line(&format!("destination {}: CmII to {cmii}, CmC to {cmc}, {way}", destination.name));
     }
     let bytes = u64::from(config.spool.segments) * u64::from(config.spool.segment_bytes);
     output::line(&format!(

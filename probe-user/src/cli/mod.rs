@@ -2,6 +2,7 @@
 
 mod audit;
 mod check_config;
+mod destination;
 mod doctor;
 mod output;
 mod replay;
@@ -41,6 +42,9 @@ enum Command {
     /// The tap itself: what it shows, before anything is captured.
     #[command(subcommand)]
     Tap(tap::TapCommand),
+    /// The agencies' side: try the way there before it is needed.
+    #[command(subcommand)]
+    Destination(destination::DestinationCommand),
     /// Warrants: submit, list, show, revoke.
     #[command(subcommand)]
     Warrant(warrant::WarrantCommand),
@@ -158,6 +162,7 @@ pub fn run(cli: Cli) -> Result<Outcome, CommandError> {
         Command::Status(args) => status::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Tap(command) => tap::run(&command),
+        Command::Destination(command) => destination::run(&command),
         Command::Warrant(command) => warrant::run(&command),
         Command::Roster(command) => roster::run(&command),
         Command::Audit(command) => audit::run(&command),

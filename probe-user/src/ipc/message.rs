@@ -7,6 +7,7 @@ use crate::roles::Role;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use writ_abi::{PolicyFlags, Selector, SlotCounters, SlotRef};
+use writ_delivery::StreamTrial;
 
 /// A slot and its generation on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -320,6 +321,34 @@ pub struct KernelQueueFigures {
     pub rx_invalid_descs: u64,
     pub rx_ring_full: u64,
     pub rx_fill_ring_empty_descs: u64,
+}
+
+/// From control to deliver.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToDeliver {
+    /// Try a destination with made-up packets.
+    Try {
+        /// Its place in the configuration.
+        destination: usize,
+        /// Begins with `TEST-`; tells one trial from another.
+        case_id: String,
+        /// How many packets.
+        packets: u32,
+    },
+}
+
+/// From deliver to control.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromDeliver {
+    /// What became of a trial.
+    Tried {
+        /// Which.
+        case_id: String,
+        /// Of each stream; or why there was none.
+        outcome: Result<[StreamTrial; 2], String>,
+    },
 }
 
 /// From the supervisor to control.

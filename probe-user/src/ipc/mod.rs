@@ -9,13 +9,13 @@ mod target;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromRole, Instruction, Inventory,
-    KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
+    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromDeliver, FromRole,
+    Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl, ToDeliver,
 };
 pub use outbox::Outbox;
 pub use request::{
     DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
-    SessionStatus, StatusReport, WarrantDetail, WarrantLine, ask,
+    SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
 };
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
+use writ_delivery::StreamTrial;
 
 /// Largest request or reply, in bytes.
 pub const LINE_LIMIT: u64 = 16 << 20;
@@ -55,6 +56,13 @@ pub enum Request {
     },
     /// The roster in force.
     RosterShow,
+    /// Try a destination with made-up packets.
+    DestinationTest {
+        /// Its name.
+        destination: String,
+        /// How many packets.
+        packets: u32,
+    },
 }
 
 /// A signature and the file it came from.
@@ -114,6 +122,8 @@ pub enum Reply {
         /// Names of those who signed.
         signed_by: Vec<String>,
     },
+    /// To `DestinationTest`: it was tried, and this is what became of it.
+    DestinationTested(Box<TrialReport>),
     /// The request was understood and is refused; it is in the audit log.
     Refused {
         /// Every reason, each with what would help.
@@ -124,6 +134,26 @@ pub enum Reply {
         /// Why.
         error: String,
     },
+}
+
+/// `writ destination test`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// Name of the destination.
+    pub destination: String,
+    /// The case id of all its records.
+    pub case_id: String,
+    /// How many packets were made up.
+    pub packets: u32,
+    /// CmII and CmC.
+    pub streams: [StreamTrial; 2],
+}
+
+impl TrialReport {
+    /// Whether everything arrived.
+    pub fn is_good(&self) -> bool {
+        self.streams.iter().all(|stream| stream.failure.is_none())
+    }
 }
 
 /// A line of `writ warrant list`.

@@ -72,8 +72,8 @@ pub struct StreamDescriptors {
 pub struct Inheritance {
     /// To the supervisor. Closed when the supervisor is gone.
     pub supervisor: Channel,
-    /// To other roles: capture has one to control, control one to capture. Deliver needs none: all it has to say stands
-    /// in the ledger.
+    /// To other roles: capture and deliver have one to control, control has one to capture and one to deliver. Deliver's is
+    /// for trials of destinations alone: all else it has to say stands in the ledger.
     pub channels: Vec<Channel>,
     /// The ledger's shared memory.
     pub ledger: OwnedFd,
@@ -141,7 +141,7 @@ pub fn enter(role: Role) -> anyhow::Result<()> {
     let supervisor = inheritance.supervisor.try_clone()?;
     let result = match role {
         Role::Capture => roles::capture::run(config, launch.life, inheritance, &stop),
-        Role::Deliver => roles::deliver::run(config, inheritance, &stop),
+        Role::Deliver => roles::deliver::run(config, launch.life, inheritance, &stop),
         Role::Control => roles::control::run(config, launch.life, inheritance, &stop),
     };
     if let Err(error) = &result {

@@ -13,6 +13,7 @@
 //! | [`bad_input`] | every fault of a document, a port or a certificate is named, and nothing is started |
 //! | [`tuning`] | what makes a port fast is set up, shown and put back |
 //! | [`storage`] | damaged files and a full disk stop what is new, not what is in force |
+//! | [`destinations`] | files of this machine hold what was sent; a destination is tried beside an intercept, and what is wrong with it is said |
 //! | [`hostile`] | damaged frames at full speed move counters, and nothing else |
 //! | [`isolation`] | a bystander's packet that the kernel hands over by mistake is destroyed, counted, and an alarm |
 //! | [`mixed`] | real programs' traffic: the agencies have what the reference model says, and tshark agrees |
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod destinations;
 mod hostile;
 mod isolation;
 mod jumbo;

@@ -12,22 +12,22 @@ use writ_lab::documents::Order;
 use writ_lab::{run, until};
 
 /// A small disk of its own, filled on demand.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: PathBuf) -> Self {
+    pub(crate) fn mount(at: PathBuf) -> Self {
         fs::create_dir(&at).unwrap();
         run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k,mode=700", "writ-test"]).arg(&at)).unwrap();
         Self(at)
     }
 
     /// Takes all room that is left.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut filler = File::create(self.filler()).unwrap();
         while filler.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
 

@@ -52,6 +52,10 @@ fn both_streams_are_told_apart_and_printed() {
     assert_eq!(content[1]["offset"], probe.content(1).len());
     assert_eq!((&content[0]["direction"], &content[1]["direction"]), (&"from-subject".into(), &"to-subject".into()));
 
+    assert!(!said(&output).contains("TEST"), "{}", said(&output));
+    let test = run(&["decode", "-"], &Probe::new("TEST-1").content(1));
+    assert_eq!((lines(&test).len(), said(&test).matches("TEST:").count()), (1, 1), "{}", said(&test));
+
     let output = run(&["decode", "-"], &[probe.session(), probe.report(7)].concat());
     assert!(output.status.success(), "{}", said(&output));
     let messages = lines(&output);

@@ -229,11 +229,45 @@ fn a_probe_that_is_taken_gets_a_ticket() {
 }
 
 #[test]
+fn tests_are_told_and_kept_apart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let cases = folder.path().join("cases");
+    let program = plain(&cases);
+    let test = Probe::new("TEST-1");
+    drop(send(program.cmc, &[test.contents(1..=5), Probe::new("CASE-1").content(1)].concat()));
+    drop(send(program.cmii, &test.session()));
+    program.counted("all there", |status| {
+        status["cases"]["tests/TEST-1"]["packets"] == 5
+            && status["cases"]["tests/TEST-1"]["cmii_arrived"] == 1
+            && status["cases"]["CASE-1"]["packets"] == 1
+    });
+    assert!(program.logged("TEST:").contains("tests/TEST-1"));
+    let (last, _) = program.stop();
+    assert_eq!(last["totals"]["packets"], 1, "a test is in no sum");
+    assert_packets(&cases.join("tests/TEST-1/content.pcapng"), 1..=5);
+    assert!(!cases.join("TEST-1").exists());
+}
+
+#[test]
 fn no_case_id_leads_out_of_the_folder() {
     let folder = tempfile::tempdir().expect("folder");
     let cases = folder.path().join("cases");
     let program = plain(&cases);
-    let ids = ["../x", "..", ".", "/tmp/x", "a/b", "streams", "connections.jsonl", ".lock", "C:\\x", "%2E", "~", "-rf"];
+    let ids = [
+        "../x",
+        "..",
+        ".",
+        "/tmp/x",
+        "a/b",
+        "streams",
+        "tests",
+        "connections.jsonl",
+        ".lock",
+        "C:\\x",
+        "%2E",
+        "~",
+        "-rf",
+    ];
     for id in ids {
         drop(send(program.cmc, &Probe::new(id).content(1)));
     }

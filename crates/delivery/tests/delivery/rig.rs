@@ -13,7 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use writ_delivery::{Destination, Endpoint, FailureKind, Session, SessionHandle, SessionSetup, Timing, Transport};
+use writ_delivery::{
+    Destination, Endpoint, FailureKind, Predecessor, Route, Session, SessionHandle, SessionSetup, Timing, Transport,
+};
 use writ_spool::{
     AppendError, Consumer, DeliverySnapshot, Ledger, LossReason, Producer, Record, RecordKind, StreamSnapshot, Wake,
     create_stream,
@@ -82,12 +84,13 @@ impl Stream {
         let consumer = Consumer::open(&self.memory, self.wake.try_clone().unwrap(), self.ledger.clone()).unwrap();
         Session::spawn(SessionSetup {
             label: self.label.clone(),
-            endpoint: Endpoint::try_from(endpoint.to_owned()).unwrap(),
-            transport,
+            route: Route::Endpoint { endpoint: Endpoint::try_from(endpoint.to_owned()).unwrap(), transport },
+            predecessor: Predecessor::FormerRun,
             consumer,
             ledger: self.ledger.clone(),
             stream: 0,
             timing,
+            notices: None,
         })
         .unwrap()
     }
@@ -245,7 +248,9 @@ impl Pki {
     }
 
     pub(crate) fn transport(&self, certificate: &str) -> Transport {
-        self.destination(certificate).load("destination[0]").unwrap().1
+        let [_, cmc] = self.destination(certificate).load("destination[0]").unwrap();
+        let Route::Endpoint { transport, .. } = cmc else { panic!("{cmc:?}") };
+        transport
     }
 
     /// An agency's side that shows the certificate of that name and wants one of our authority.

@@ -9,15 +9,17 @@ mod order;
 mod outgoing;
 mod socket;
 mod status;
+mod trials;
 
 pub use authority::{AuthorityError, Files, approve_replay, install_roster};
 pub use order::order;
 pub use socket::{caller, socket_path};
+pub use trials::test_alone;
 
 use crate::config::Config;
 use crate::ipc::{
-    Channel, ChannelError, DeliveryCounts, EndReason, FromCapture, FromRole, InterceptCounts, Reply, Request, SlotName,
-    ToControl,
+    Channel, ChannelError, DeliveryCounts, EndReason, FromCapture, FromDeliver, FromRole, InterceptCounts, Reply,
+    Request, SlotName, ToControl,
 };
 use crate::roles::Inheritance;
 use anyhow::Context;
@@ -32,6 +34,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use trials::Trials;
 use uuid::Uuid;
 use writ_authority::{Act, Ending, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
@@ -48,6 +51,7 @@ const DISK_PAUSE: Duration = Duration::from_secs(10);
 enum Event {
     Asked(Asked),
     Capture(Box<FromCapture>, Vec<OwnedFd>),
+    Deliver(Box<FromDeliver>),
     Supervisor(ToControl),
     Deaf(ChannelError),
 }
@@ -97,6 +101,7 @@ struct Control {
     ledger: Arc<Ledger>,
     observed: Observed,
     pending: Vec<Pending>,
+    trials: Trials,
     /// When ends of warrants are looked for next: put off while the disk does not take them.
     next_expiry: Instant,
 }
@@ -104,7 +109,8 @@ struct Control {
 /// The role's life.
 pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
     let Inheritance { supervisor, channels, ledger, .. } = inheritance;
-    let [capture] = <[_; 1]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channel to capture is missing"))?;
+    let [capture, deliver] =
+        <[_; 2]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channels to capture and deliver are missing"))?;
     privileges::drop_all()?;
     let ledger = Arc::new(Ledger::open(&ledger).context("the ledger's memory cannot be used")?);
     let authority = Authority::open(&config)?;
@@ -113,6 +119,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     socket::listen(&config, sender.clone())
         .with_context(|| format!("{}: the control socket cannot be made", socket_path(&config).display()))?;
     hear(capture.try_clone()?, sender.clone(), |message, beside| Event::Capture(Box::new(message), beside))?;
+    hear(deliver.try_clone()?, sender.clone(), |message, _| Event::Deliver(Box::new(message)))?;
     hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
 
     let mut control = Control {
@@ -122,6 +129,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         ledger,
         observed: Observed::default(),
         pending: Vec::new(),
+        trials: Trials::new(deliver),
         next_expiry: Instant::now(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
@@ -172,6 +180,7 @@ impl Control {
         match event {
             Event::Asked(asked) => self.answer(asked),
             Event::Capture(message, beside) => self.hear_capture(*message, beside),
+            Event::Deliver(message) => self.hear_deliver(*message),
             Event::Supervisor(message) => self.hear_supervisor(message),
             Event::Deaf(ChannelError::Unreadable(error)) => {
                 tracing::error!(%error, "a message is in no form that this version knows");
@@ -283,6 +292,7 @@ impl Control {
         for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
             pending.unconfirmed("the capture role has not confirmed it");
         }
+        self.give_up_trial(now);
         self.intercepts.flush();
     }
 
@@ -339,6 +349,12 @@ impl Control {
                 self.authority.install_roster(&file, &document, &signatures, actor)
             }
             Request::RosterShow => self.authority.show_roster(),
+            Request::DestinationTest { destination, packets } => {
+                match self.begin_trial(&destination, packets, actor, &to) {
+                    Ok(()) => return,
+                    Err(reply) => reply,
+                }
+            }
         };
         answer(&to, reply);
     }

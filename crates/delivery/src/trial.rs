@@ -1,0 +1,397 @@
+//! A trial of a destination: made-up packets over the very way that an intercept's would go.
+//!
+//! It needs no order and takes nothing from a tap: the packets are composed here, between addresses that belong to
+//! nobody (RFC 5737, RFC 3849), and say in words what they are. A case id that begins with `TEST-` stands in every
+//! record. They are encoded as any packet is, go through streams, a ledger and sessions of the trial's own, and leave
+//! what is delivered beside them alone.
+
+use crate::failure::FailureKind;
+use crate::files::{Predecessor, StreamKind};
+use crate::peer::Peer;
+use crate::route::Route;
+use crate::session::{Notice, Session, SessionHandle, SessionSetup, Timing};
+use etherparse::PacketBuilder;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use writ_encoder::UtcMicros;
+use writ_encoder::t1_ias::{
+    Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, Direction, Flow, IapSystemId, IdentifierError,
+    Intercept, Reason, SessionId, SubscriberIdentity,
+};
+use writ_spool::{
+    AppendError, Consumer, Ledger, MapError, Producer, Record, RecordKind, StreamError, Wake, create_stream,
+};
+
+/// Most packets of one trial.
+pub const MOST_PACKETS: u32 = 1000;
+/// How long a trial takes at most: connecting, handshake and acknowledgement.
+pub const TRIAL_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a session may take to close in order once all is acknowledged.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// How often the trial looks at its sessions.
+const TICK: Duration = Duration::from_millis(5);
+/// Bytes of a segment of a trial's stream: all its records fit into one.
+const SEGMENT_BYTES: usize = 1 << 20;
+/// The discard port, at both ends (RFC 863).
+const PORT: u16 = 9;
+/// The IP protocol number of UDP.
+const UDP: u8 = 17;
+/// The one slot of a trial's ledger.
+const SLOT: u16 = 0;
+const GENERATION: u16 = 1;
+
+/// What the packets say.
+const WORDS: &str = "TEST. Writ made this packet up to try the way to this destination. It is nobody's traffic, and no \
+                     interception is behind it.";
+
+/// A trial that is to be made.
+#[derive(Debug)]
+pub struct Trial {
+    /// What logs call the destination.
+    pub destination: String,
+    /// The ways of its CmII and of its CmC stream.
+    pub routes: [Route; 2],
+    /// Begins with `TEST-`.
+    pub case_id: CaseId,
+    /// The probe.
+    pub iap: IapSystemId,
+    /// How many packets: 1 to [`MOST_PACKETS`].
+    pub packets: u32,
+}
+
+/// What became of one stream of a trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamTrial {
+    /// Which.
+    pub stream: StreamKind,
+    /// Where it was to go.
+    pub to: String,
+    /// Who answered; none over no connection.
+    pub peer: Option<Peer>,
+    /// Milliseconds until the way was open, TLS handshake included; none if it never was.
+    pub open_ms: Option<u64>,
+    /// Records made.
+    pub records: u64,
+    /// Of these, handed to the connection or written.
+    pub sent: u64,
+    /// Of these, acknowledged by the agency's side, or on disk.
+    pub acknowledged: u64,
+    /// Milliseconds until the last acknowledgement, or until the failure.
+    pub done_ms: u64,
+    /// What went wrong, if anything did.
+    pub failure: Option<TrialFailure>,
+}
+
+/// Why a stream's trial failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialFailure {
+    /// [`FailureKind::label`].
+    pub reason: String,
+    /// What happened and what to do.
+    pub message: String,
+    /// In the words of whoever reported it.
+    pub detail: String,
+}
+
+impl TrialFailure {
+    fn new(kind: FailureKind, detail: String) -> Self {
+        Self { reason: kind.label().to_owned(), message: kind.message().to_owned(), detail }
+    }
+}
+
+/// A trial could not be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// No memory, no thread.
+    #[error("the system refused memory or a thread: {0}")]
+    System(#[from] io::Error),
+    /// The trial's own memory.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// The trial's own stream.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// A name does not fit the handover.
+    #[error(transparent)]
+    Identifier(#[from] IdentifierError),
+    /// A packet does not fit.
+    #[error("a made-up packet cannot be put into a record: {0}")]
+    Packet(String),
+}
+
+/// A stream of a trial that runs.
+struct Course {
+    report: StreamTrial,
+    /// Bytes of the stream up to the end of each record.
+    ends: Vec<u64>,
+    stream: usize,
+    session: SessionHandle,
+    notices: Receiver<Notice>,
+    done: bool,
+}
+
+impl Trial {
+    /// Makes the trial: both streams at once. Takes [`TRIAL_LIMIT`] and a moment at most.
+    ///
+    /// # Errors
+    /// When there is nothing to try it with. What is wrong with the way stands in the report.
+    pub fn run(self) -> Result<[StreamTrial; 2], TrialError> {
+        let begun = Instant::now();
+        let ledger = Arc::new(Ledger::open(Ledger::create(1, StreamKind::ALL.len())?)?);
+        if let Some(account) = ledger.slot(SLOT) {
+            account.reset(GENERATION, 1);
+        }
+        let records = self.records()?;
+        let Self { destination, routes, .. } = self;
+        let mut courses = Vec::new();
+        for (stream, ((kind, route), records)) in StreamKind::ALL.into_iter().zip(routes).zip(records).enumerate() {
+            courses.push(Course::begin(&destination, kind, route, &records, stream, &ledger)?);
+        }
+        while courses.iter().any(|course| !course.done) && begun.elapsed() < TRIAL_LIMIT {
+            thread::sleep(TICK);
+            for course in courses.iter_mut().filter(|course| !course.done) {
+                course.look(&ledger, begun);
+            }
+        }
+        for course in courses.iter_mut().filter(|course| !course.done) {
+            course.fail(FailureKind::Timeout, "not everything was acknowledged in time".to_owned(), begun);
+        }
+        let mut reports = courses.into_iter().map(Course::end);
+        match (reports.next(), reports.next()) {
+            (Some(cmii), Some(cmc)) => Ok([cmii, cmc]),
+            _ => Err(io::Error::other("a stream is missing").into()),
+        }
+    }
+
+    /// The records of both streams.
+    fn records(&self) -> Result<[Vec<(RecordKind, Vec<u8>)>; 2], TrialError> {
+        let encoder = Intercept::new(
+            &self.case_id,
+            &self.iap,
+            &ContentIdentifier::Correlation(CorrelationId::new("TEST")?),
+            &SubscriberIdentity::new("TEST: nobody")?,
+        );
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = UtcMicros::from_unix_nanos(u64::try_from(now.as_nanos()).unwrap_or_default());
+        let session = SessionId::new(self.case_id.as_str())?;
+        let assignment = Assignment::of(Party::V4.subject(), Allocation::NotApplicable);
+        let unfit = |error: &dyn std::error::Error| TrialError::Packet(error.to_string());
+
+        let mut cmii = vec![(RecordKind::Event, encoder.session_already_established(time, &session, assignment))];
+        let mut cmc = Vec::new();
+        for number in 1..=self.packets.min(MOST_PACKETS) {
+            let made = MadeUp::new(number, self.packets)?;
+            let mut report = vec![0; encoder.header_report_bound()];
+            let length = encoder.header_report(&mut report, time, &made.flow).map_err(|error| unfit(&error))?;
+            report.truncate(length);
+            cmii.push((RecordKind::HeaderReport, report));
+            let mut content = vec![0; encoder.content_bound(made.packet.len())];
+            let length = encoder
+                .content(&mut content, time, made.direction, number.into(), &made.packet)
+                .map_err(|error| unfit(&error))?;
+            content.truncate(length);
+            cmc.push((RecordKind::Content, content));
+        }
+        let reason = Reason::new("TEST: end of a trial, there was no interception")?;
+        cmii.push((RecordKind::Event, encoder.session_end(time, &session, assignment, &reason)));
+        Ok([cmii, cmc])
+    }
+}
+
+/// Between which addresses a made-up packet goes.
+#[derive(Clone, Copy)]
+enum Party {
+    V4,
+    V6,
+}
+
+impl Party {
+    fn subject(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
+            Self::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        }
+    }
+
+    fn peer(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::new(192, 0, 2, 2).into(),
+            Self::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2).into(),
+        }
+    }
+}
+
+/// A packet that nobody sent.
+struct MadeUp {
+    packet: Vec<u8>,
+    flow: Flow,
+    direction: Direction,
+}
+
+impl MadeUp {
+    /// Both families, both directions, by turns.
+    fn new(number: u32, of: u32) -> Result<Self, TrialError> {
+        let (party, direction) = match number % 4 {
+            1 => (Party::V4, Direction::FromSubject),
+            2 => (Party::V4, Direction::ToSubject),
+            3 => (Party::V6, Direction::FromSubject),
+            _ => (Party::V6, Direction::ToSubject),
+        };
+        let (source, destination) = match direction {
+            Direction::FromSubject => (party.subject(), party.peer()),
+            Direction::ToSubject => (party.peer(), party.subject()),
+        };
+        let builder = match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                PacketBuilder::ipv4(source.octets(), destination.octets(), 64)
+            }
+            (source, destination) => PacketBuilder::ipv6(v6(source), v6(destination), 64),
+        };
+        let payload = format!("{WORDS} Packet {number} of {of}.");
+        let mut packet = Vec::new();
+        builder
+            .udp(PORT, PORT)
+            .write(&mut packet, payload.as_bytes())
+            .map_err(|error| TrialError::Packet(error.to_string()))?;
+        let flow = Flow { source, destination, protocol: UDP, ports: Some((PORT, PORT)), flow_label: None };
+        Ok(Self { packet, flow, direction })
+    }
+}
+
+fn v6(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+impl Course {
+    /// Puts the records into a stream of their own and sets a session on it.
+    fn begin(
+        destination: &str,
+        kind: StreamKind,
+        route: Route,
+        records: &[(RecordKind, Vec<u8>)],
+        stream: usize,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, TrialError> {
+        let memory = create_stream("writ-trial", 2, SEGMENT_BYTES)?;
+        let wake = Wake::create()?;
+        let mut producer = Producer::open(&memory, wake.try_clone()?, Arc::clone(ledger))?;
+        let mut ends = Vec::with_capacity(records.len());
+        for (sequence, (kind, pdu)) in (1..).zip(records) {
+            let record = Record { slot: SLOT, generation: GENERATION, delivery: 0, kind: *kind, sequence };
+            let write = |room: &mut [u8]| {
+                room.copy_from_slice(pdu);
+                Ok::<_, std::convert::Infallible>(pdu.len())
+            };
+            producer.append(pdu.len(), record, write).map_err(|error| match error {
+                AppendError::Stream(error) => error.into(),
+                error => TrialError::Packet(error.to_string()),
+            })?;
+            ends.push(ends.last().copied().unwrap_or(0) + pdu.len() as u64);
+        }
+        producer.commit()?;
+        let (sender, notices) = channel();
+        let report = StreamTrial {
+            stream: kind,
+            to: route.to_string(),
+            peer: None,
+            open_ms: None,
+            records: records.len() as u64,
+            sent: 0,
+            acknowledged: 0,
+            done_ms: 0,
+            failure: None,
+        };
+        let session = Session::spawn(SessionSetup {
+            label: format!("{destination} {} trial", kind.name()),
+            route,
+            predecessor: Predecessor::AtWork,
+            consumer: Consumer::open(&memory, wake, Arc::clone(ledger))?,
+            ledger: Arc::clone(ledger),
+            stream,
+            timing: Timing::default(),
+            notices: Some(sender),
+        })?;
+        Ok(Self { report, ends, stream, session, notices, done: false })
+    }
+
+    /// Takes notice of how far it is. The first failure ends it: a trial is there to show it.
+    fn look(&mut self, ledger: &Ledger, begun: Instant) {
+        let figures = ledger.stream(self.stream).map(|account| account.snapshot()).unwrap_or_default();
+        self.report.sent = self.ends.partition_point(|end| *end <= figures.sent_bytes) as u64;
+        self.report.acknowledged = figures.delivered_records;
+        while let Ok(notice) = self.notices.try_recv() {
+            match notice {
+                Notice::Open(peer) => {
+                    self.report.peer = peer;
+                    self.report.open_ms = Some(milliseconds(begun));
+                }
+                Notice::Failed { kind, detail } if !self.done => self.fail(kind, detail, begun),
+                Notice::Failed { .. } => {}
+            }
+        }
+        if !self.done && self.report.acknowledged == self.report.records {
+            self.done = true;
+            self.report.done_ms = milliseconds(begun);
+            self.session.stop(GOODBYE);
+        }
+    }
+
+    fn fail(&mut self, kind: FailureKind, detail: String, begun: Instant) {
+        self.done = true;
+        self.report.failure = Some(TrialFailure::new(kind, detail));
+        self.report.done_ms = milliseconds(begun);
+        self.session.stop(Duration::ZERO);
+    }
+
+    fn end(self) -> StreamTrial {
+        if self.session.join().is_err() {
+            tracing::error!("the session of a trial panicked");
+        }
+        self.report
+    }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use writ_encoder::t1_ias::{decode_cmcc, decode_cmii};
+
+    #[test]
+    fn every_record_says_that_it_is_a_test() {
+        let trial = Trial {
+            destination: "lab".to_owned(),
+            routes: [(); 2].map(|()| Route::Endpoint {
+                endpoint: crate::Endpoint::try_from("127.0.0.1:1".to_owned()).unwrap(),
+                transport: crate::Transport::Plain,
+            }),
+            case_id: CaseId::new("TEST-1").unwrap(),
+            iap: IapSystemId::new("probe").unwrap(),
+            packets: 5,
+        };
+        let [cmii, cmc] = trial.records().unwrap();
+        assert_eq!((cmii.len(), cmc.len()), (7, 5));
+        for (_, pdu) in &cmii {
+            assert_eq!(decode_cmii(pdu).unwrap().0.case_id, "TEST-1");
+        }
+        for (_, pdu) in &cmc {
+            let content = decode_cmcc(pdu).unwrap().0;
+            assert_eq!(content.case_id.as_deref(), Some("TEST-1"));
+            let packet = etherparse::SlicedPacket::from_ip(&content.payload).unwrap();
+            let Some(etherparse::TransportSlice::Udp(udp)) = &packet.transport else { panic!("{packet:?}") };
+            assert!(udp.payload().starts_with(b"TEST."), "{packet:?}");
+        }
+    }
+}
