@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use writ_capture::{KernelSettings, PortSettings};
-use writ_delivery::Destination;
+use writ_capture::{ClockSettings, KernelSettings, PortSettings};
+use writ_delivery::{Destination, WitnessSettings};
 use writ_identity::Room;
 
 /// Where `writ` looks for its configuration unless told otherwise.
@@ -41,6 +41,12 @@ pub struct Config {
     /// What is logged, and where.
     #[serde(default)]
     pub log: Log,
+    /// Who keeps the audit log's checkpoints.
+    #[serde(default)]
+    pub witness: WitnessSettings,
+    /// When the clock is good enough.
+    #[serde(default)]
+    pub clock: ClockSettings,
 }
 
 /// `[probe]`: the probe's name in warrants and in handover records.
@@ -204,6 +210,7 @@ impl Config {
             .iter()
             .enumerate()
             .filter_map(|(index, destination)| destination.load(&format!("destination[{index}]")).err())
+            .chain(self.witness.load(&self.probe.id).err())
             .map(|error| {
                 let named = error.file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default();
                 ConfigFault { field: format!("{}{named}", error.field), what: error.problem, remedy: error.remedy }
@@ -295,6 +302,16 @@ impl Config {
                 "destination".into(),
                 format!("{} destinations", self.destination.len()),
                 "use at most 60: a probe for more agencies is a probe for several",
+            );
+        }
+        if let Err(error) = self.witness.check() {
+            fault(error.field, error.problem, &error.remedy);
+        }
+        if !(1..=10_000).contains(&self.clock.max_doubt_ms) {
+            fault(
+                "clock.max_doubt_ms".into(),
+                format!("{} is out of range", self.clock.max_doubt_ms),
+                "choose 1 to 10000",
             );
         }
         if let Err(error) = self.tables.validate() {

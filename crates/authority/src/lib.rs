@@ -12,15 +12,19 @@
 
 mod approval;
 mod audit;
+mod checkpoint;
 mod digest;
 mod document;
 mod durable;
 mod error;
+mod evidence;
 mod grant;
 mod link;
+mod mark;
 mod order;
 mod overlap;
 mod policy;
+mod probe_key;
 mod roster;
 mod signature;
 mod store;
@@ -33,13 +37,20 @@ pub use approval::{Approval, ApprovedWarrant, ProbeIdentity, Refusal, approve};
 pub use audit::{
     Act, Actor, AuditError, AuditFault, AuditLog, AuditSummary, Entry, Head, Outcome, Record, Subject, Tampering,
 };
-pub use audit::{read_records, verify};
+pub use audit::{hash_of_record, read_records, verify};
+pub use checkpoint::{
+    CHECKPOINT, Checkpoint, CheckpointError, CheckpointFault, CheckpointFormat, Checkpoints, KeptCheckpoint,
+    LONGEST_CHECKPOINT, SignedCheckpoint,
+};
 pub use digest::{Digest, NotADigest};
 pub use error::{DocumentError, Fault};
+pub use evidence::{Evidence, EvidenceError, EvidenceFault, Findings, Reach, Source};
 pub use grant::{Authority, Directions, Grant, GrantError, PenTrap, Scope, Surveillance};
 pub use link::{MacAddress, Vlan, VlanId};
+pub use mark::{LogDoubt, Mark, MarkError, MarkFile, judge_log};
 pub use order::Order;
 pub use policy::{LongerWindow, Policy, WidePrefix, WideVlan};
+pub use probe_key::{NotAProbeKey, ProbeKey, ProbeKeyError, ProbePublicKey};
 pub use roster::{Officer, Roster, RosterError, RosterStore, TrustedRoster};
 pub use signature::{APPROVE, Namespace, ROSTER, Signature, SignatureError, SignatureFault};
 pub use store::{Damaged, Ending, Phase, StoreError, StoredWarrant, WarrantStore};

@@ -19,6 +19,10 @@ pub const APPROVE: Namespace = Namespace("writ-approve");
 pub const ROSTER: Namespace = Namespace("writ-roster");
 
 impl Namespace {
+    pub(crate) const fn of(word: &'static str) -> Self {
+        Self(word)
+    }
+
     /// The word after `-n`.
     pub fn as_str(self) -> &'static str {
         self.0

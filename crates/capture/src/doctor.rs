@@ -4,8 +4,10 @@
 
 mod card;
 mod change;
+mod clock;
 
 pub use change::{Change, Outcome, Step, Way};
+pub use clock::clock;
 
 use crate::interface::{Interface, UP};
 use crate::jumbo;

@@ -275,8 +275,22 @@ pub enum FromCapture {
         /// By how much, nanoseconds; positive: forward.
         by_ns: i64,
     },
+    /// Entries in the kernel's tables were not what this role had written, and were put right.
+    Foreign(Vec<ForeignEntries>),
     /// How the sockets do; sent every second.
     Report(CaptureReport),
+}
+
+/// Entries of one table that somebody else had written, by what had been done to them. Never which ones: they are keys
+/// by which targets are found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignEntries {
+    /// The table.
+    pub table: String,
+    /// `added`, `changed` or `removed`.
+    pub done: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// Figures of the capture role.
@@ -289,6 +303,9 @@ pub struct CaptureReport {
     pub read_until_ns: u64,
     /// Hits whose frame did not bear out what the kernel claimed: destroyed. Must be 0.
     pub isolation_violations: u64,
+    /// Entries of the kernel's tables that somebody else had written. Must be 0.
+    #[serde(default)]
+    pub foreign_entries: u64,
 }
 
 /// Figures of one AF_XDP socket.

@@ -6,10 +6,11 @@ mod message;
 mod outbox;
 mod request;
 mod target;
+mod witness;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromRole, Instruction, Inventory,
+    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromRole, Instruction, Inventory,
     KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
 };
 pub use outbox::Outbox;
@@ -20,3 +21,4 @@ pub use request::{
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;
 pub use target::{ArmedTarget, BoundSelector, SlotClaim};
+pub use witness::{ClockStatus, FromDeliver, ToDeliver, WitnessStatus};

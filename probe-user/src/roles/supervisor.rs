@@ -82,6 +82,8 @@ struct Shared {
     streams: Vec<StreamDescriptors>,
     /// control's end and capture's end.
     capture_channel: (Channel, Channel),
+    /// control's end and deliver's end.
+    deliver_channel: (Channel, Channel),
 }
 
 impl Shared {
@@ -103,7 +105,7 @@ impl Shared {
                 streams.push(StreamDescriptors { memory, wake });
             }
         }
-        Ok(Self { text, ledger, streams, capture_channel: Channel::pair()? })
+        Ok(Self { text, ledger, streams, capture_channel: Channel::pair()?, deliver_channel: Channel::pair()? })
     }
 
     /// The streams' memory holds content: only the roles that write and send it get it.
@@ -117,8 +119,8 @@ impl Shared {
     fn channels(&self, role: Role) -> Vec<&Channel> {
         match role {
             Role::Capture => vec![&self.capture_channel.1],
-            Role::Deliver => Vec::new(),
-            Role::Control => vec![&self.capture_channel.0],
+            Role::Deliver => vec![&self.deliver_channel.1],
+            Role::Control => vec![&self.capture_channel.0, &self.deliver_channel.0],
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod approval;
 mod audit;
+mod evidence;
 mod officers;
 mod store;
 mod target;
