@@ -403,6 +403,8 @@ mod tests {
             ("mode = \"driver\"", "mode = \"fast\"", "capture[0].mode (line", "driver"),
             ("level = \"info\"", "level = \"info\"\ncolour = 1", "colour", "see the example"),
             ("plain = {", "plane = {", "plane", "see the example"),
+            ("every_seconds = 60", "every_seconds = 0", "witness.every_seconds", "1 to 86400"),
+            ("max_doubt_ms = 200", "max_doubt_ms = 0", "clock.max_doubt_ms", "1 to 10000"),
             ("format = \"t1-ias\"", "format = \"t1-ias", "line", "see the example"),
         ] {
             let text = EXAMPLE.replacen(from, to, 1);

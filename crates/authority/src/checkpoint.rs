@@ -9,10 +9,10 @@
 
 use crate::approval::ProbeIdentity;
 use crate::audit::Head;
+use crate::checkpoint_key::{CheckpointKey, CheckpointPublicKey};
 use crate::digest::Digest;
 use crate::durable;
-use crate::probe_key::{ProbeKey, ProbePublicKey};
-use crate::signature::{Namespace, Signature};
+use crate::signature::{CHECKPOINT, Signature};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ssh_key::{LineEnding, SshSig};
@@ -20,9 +20,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-/// What a probe's key signs.
-pub const CHECKPOINT: Namespace = Namespace::of("writ-checkpoint");
 
 /// Longest line of a checkpoint, in bytes: names of probe and operator are bounded, and so is the rest.
 pub const LONGEST_CHECKPOINT: usize = 8 << 10;
@@ -96,7 +93,7 @@ impl SignedCheckpoint {
     ///
     /// # Errors
     /// When the key does not sign, which an Ed25519 key always does.
-    pub fn sign(checkpoint: Checkpoint, key: &ProbeKey) -> io::Result<Self> {
+    pub fn sign(checkpoint: Checkpoint, key: &CheckpointKey) -> io::Result<Self> {
         let mut line = serde_json::to_string(&checkpoint)?;
         line.pop(); // The closing brace comes behind the signature.
         let signed = line.len();
@@ -138,9 +135,9 @@ impl SignedCheckpoint {
     ///
     /// # Errors
     /// When none has.
-    pub fn check(&self, keys: &[ProbePublicKey]) -> Result<&Checkpoint, CheckpointFault> {
+    pub fn check(&self, keys: &[CheckpointPublicKey]) -> Result<&Checkpoint, CheckpointFault> {
         let bytes = self.line.as_bytes().get(..self.signed).unwrap_or_default();
-        let fits = |key: &ProbePublicKey| {
+        let fits = |key: &CheckpointPublicKey| {
             key.key().key_data() == self.signature.key()
                 && self.signature.check(key.key(), "the probe", CHECKPOINT, bytes).is_ok()
         };
@@ -198,21 +195,15 @@ pub struct Checkpoints {
     file: File,
     length: u64,
     last: Option<SignedCheckpoint>,
-    key: ProbeKey,
+    key: CheckpointKey,
     identity: ProbeIdentity,
 }
 
 impl Checkpoints {
     /// Opens the file, or makes it. What a power cut left of a last line is cut off: no witness had it.
-    pub fn open(path: &Path, key: ProbeKey, identity: ProbeIdentity) -> Result<Self, CheckpointError> {
+    pub fn open(path: &Path, key: CheckpointKey, identity: ProbeIdentity) -> Result<Self, CheckpointError> {
         let error = |source| CheckpointError { file: path.to_owned(), source };
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(error)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(error)?;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             durable::sync_folder(folder).map_err(error)?;
         }
@@ -243,7 +234,7 @@ impl Checkpoints {
     }
 
     /// The public half of the key that signs.
-    pub fn public_key(&self) -> ProbePublicKey {
+    pub fn public_key(&self) -> CheckpointPublicKey {
         self.key.public()
     }
 

@@ -6,8 +6,8 @@
 
 use crate::audit::{AuditError, AuditFault, Head, each_record};
 use crate::checkpoint::{CheckpointFault, LONGEST_CHECKPOINT, SignedCheckpoint};
+use crate::checkpoint_key::CheckpointPublicKey;
 use crate::digest::Digest;
-use crate::probe_key::ProbePublicKey;
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -105,7 +105,10 @@ impl fmt::Display for EvidenceFault {
             Self::Chain(fault) => fault.fmt(f),
             Self::Checkpoint { file, line, what } => write!(f, "{} line {line}: {what}", file.display()),
             Self::OtherLog(source) => {
-                write!(f, "{source} is of a log that began with another record: this log was begun anew, or is not the one")
+                write!(
+                    f,
+                    "{source} is of a log that began with another record: this log was begun anew, or is not the one"
+                )
             }
             Self::CutOff { by, number, last } => {
                 write!(f, "{by} saw record {number}, and the log ends at record {last}: records were cut off")
@@ -199,14 +202,14 @@ impl Evidence {
 
     /// Checkpoints from a file of a witness, or from every file in a folder. In a file that a probe wrote (`.jsonl`) every
     /// line must be one; in any other, a syslog's for example, lines of other programs are passed over.
-    pub fn add_checkpoints(&mut self, path: &Path, keys: &[ProbePublicKey]) -> Result<(), EvidenceError> {
+    pub fn add_checkpoints(&mut self, path: &Path, keys: &[CheckpointPublicKey]) -> Result<(), EvidenceError> {
         for file in files(path)? {
             self.add_file(&file, keys).map_err(|source| EvidenceError { file: file.clone(), source })?;
         }
         Ok(())
     }
 
-    fn add_file(&mut self, file: &Path, keys: &[ProbePublicKey]) -> io::Result<()> {
+    fn add_file(&mut self, file: &Path, keys: &[CheckpointPublicKey]) -> io::Result<()> {
         let strict = file.extension().is_some_and(|extension| extension == "jsonl");
         let mut reader = BufReader::new(File::open(file)?);
         let mut torn: Option<(usize, Vec<u8>)> = None;
@@ -295,7 +298,10 @@ impl Evidence {
         let read = each_record(log, |hash, record| {
             if record.number == 1 {
                 findings.faults.extend(
-                    self.logs.iter().filter(|(first, _)| **first != hash).map(|(_, by)| EvidenceFault::OtherLog(by.clone())),
+                    self.logs
+                        .iter()
+                        .filter(|(first, _)| **first != hash)
+                        .map(|(_, by)| EvidenceFault::OtherLog(by.clone())),
                 );
             }
             let given = missing.remove(&hash).then_some(&Source::Given);
@@ -329,8 +335,13 @@ impl Evidence {
         // Behind a break nothing was looked at: what is not there has its reason already.
         if whole {
             let last = findings.head.number;
-            let beyond = self.heads.range(last + 1..).flat_map(|(number, seen)| seen.iter().map(move |(_, by)| (number, by)));
-            findings.faults.extend(beyond.map(|(number, by)| EvidenceFault::CutOff { by: by.clone(), number: *number, last }));
+            let beyond =
+                self.heads.range(last + 1..).flat_map(|(number, seen)| seen.iter().map(move |(_, by)| (number, by)));
+            findings.faults.extend(beyond.map(|(number, by)| EvidenceFault::CutOff {
+                by: by.clone(),
+                number: *number,
+                last,
+            }));
             let mut nowhere: Vec<Digest> = missing.into_iter().collect();
             nowhere.sort_unstable();
             findings.faults.extend(nowhere.into_iter().map(EvidenceFault::Nowhere));

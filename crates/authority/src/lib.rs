@@ -13,6 +13,7 @@
 mod approval;
 mod audit;
 mod checkpoint;
+mod checkpoint_key;
 mod digest;
 mod document;
 mod durable;
@@ -24,7 +25,6 @@ mod mark;
 mod order;
 mod overlap;
 mod policy;
-mod probe_key;
 mod roster;
 mod signature;
 mod store;
@@ -39,9 +39,10 @@ pub use audit::{
 };
 pub use audit::{hash_of_record, read_records, verify};
 pub use checkpoint::{
-    CHECKPOINT, Checkpoint, CheckpointError, CheckpointFault, CheckpointFormat, Checkpoints, KeptCheckpoint,
-    LONGEST_CHECKPOINT, SignedCheckpoint,
+    Checkpoint, CheckpointError, CheckpointFault, CheckpointFormat, Checkpoints, KeptCheckpoint, LONGEST_CHECKPOINT,
+    SignedCheckpoint,
 };
+pub use checkpoint_key::{CheckpointKey, CheckpointKeyError, CheckpointPublicKey, NotACheckpointKey};
 pub use digest::{Digest, NotADigest};
 pub use error::{DocumentError, Fault};
 pub use evidence::{Evidence, EvidenceError, EvidenceFault, Findings, Reach, Source};
@@ -50,9 +51,8 @@ pub use link::{MacAddress, Vlan, VlanId};
 pub use mark::{LogDoubt, Mark, MarkError, MarkFile, judge_log};
 pub use order::Order;
 pub use policy::{LongerWindow, Policy, WidePrefix, WideVlan};
-pub use probe_key::{NotAProbeKey, ProbeKey, ProbeKeyError, ProbePublicKey};
 pub use roster::{Officer, Roster, RosterError, RosterStore, TrustedRoster};
-pub use signature::{APPROVE, Namespace, ROSTER, Signature, SignatureError, SignatureFault};
+pub use signature::{APPROVE, CHECKPOINT, Namespace, ROSTER, Signature, SignatureError, SignatureFault};
 pub use store::{Damaged, Ending, Phase, StoreError, StoredWarrant, WarrantStore};
 pub use target::{Criteria, Target, TargetError};
 pub use traffic::{EitherSide, MOST_TRAFFIC_RULES, PortSide, Ports, TrafficRule};

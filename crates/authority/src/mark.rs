@@ -108,9 +108,7 @@ impl MarkFile {
     /// What it says, if it is there.
     pub fn read(&self) -> Result<Option<Mark>, MarkError> {
         match std::fs::read(&self.path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|_| MarkError::Unreadable(self.path.clone()))
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| MarkError::Unreadable(self.path.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(MarkError::Io { file: self.path.clone(), source }),
         }

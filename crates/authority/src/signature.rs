@@ -18,11 +18,10 @@ pub const APPROVE: Namespace = Namespace("writ-approve");
 /// Agreement to a roster.
 pub const ROSTER: Namespace = Namespace("writ-roster");
 
-impl Namespace {
-    pub(crate) const fn of(word: &'static str) -> Self {
-        Self(word)
-    }
+/// What a probe's key signs: a checkpoint of its audit log.
+pub const CHECKPOINT: Namespace = Namespace("writ-checkpoint");
 
+impl Namespace {
     /// The word after `-n`.
     pub fn as_str(self) -> &'static str {
         self.0

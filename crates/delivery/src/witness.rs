@@ -24,7 +24,7 @@ const MOST_AT_ONCE: usize = 64;
 /// How often a thread looks whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
 /// Waits before a witness is tried again: the first, doubling up to the last.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// A checkpoint on its way to a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]

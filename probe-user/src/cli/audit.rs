@@ -8,7 +8,7 @@ use crate::roles::control::{Files, key_file};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use verify::VerifyArgs;
-use writ_authority::{ProbeKey, read_records};
+use writ_authority::{CheckpointKey, read_records};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
@@ -83,7 +83,8 @@ pub(super) fn run(command: &AuditCommand) -> Result<Outcome, CommandError> {
         }
         AuditCommand::Key(args) => {
             let config = Config::load(&args.config.config).map_err(CommandError::input)?;
-            let public = ProbeKey::open(&key_file(&config), &config.probe.id).map_err(CommandError::failed)?.public();
+            let public =
+                CheckpointKey::open(&key_file(&config), &config.probe.id).map_err(CommandError::failed)?.public();
             if args.json {
                 output::json(&serde_json::json!({
                     "key": public.to_string(), "fingerprint": public.fingerprint(),

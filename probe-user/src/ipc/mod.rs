@@ -10,8 +10,8 @@ mod witness;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromRole, Instruction, Inventory,
-    KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
+    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromRole,
+    Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
 };
 pub use outbox::Outbox;
 pub use request::{

@@ -7,9 +7,9 @@ use crate::ipc::{Channel, ChannelError, FromDeliver, FromRole, Outbox, ToDeliver
 use crate::roles::Inheritance;
 use anyhow::Context;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 use writ_capture::privileges;
 use writ_delivery::{
     Ended, Session, SessionHandle, SessionSetup, Timing, Witness, WitnessHandle, WitnessLine, WitnessNews,
@@ -18,7 +18,7 @@ use writ_spool::{Consumer, Ledger, Wake};
 
 /// How often the role looks whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a witness may take for what is under way at the end.
+/// How long the witnesses may take for what is under way at the end.
 const LAST_TRY: Duration = Duration::from_secs(1);
 
 /// The role's life.
@@ -128,8 +128,9 @@ impl Witnesses {
 
     /// Hands over what is under way, and ends.
     fn finish(mut self) {
+        let end = Instant::now() + LAST_TRY;
         for thread in std::mem::take(&mut self.threads) {
-            thread.stop(LAST_TRY);
+            thread.stop(end.saturating_duration_since(Instant::now()));
         }
         self.pass_on();
     }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 use writ_authority::{
-    Act, Actor, AuditLog, CheckpointFault, Checkpoints, Digest, Entry, Evidence, EvidenceFault, Findings, Outcome,
-    ProbeIdentity, ProbeKey, ProbePublicKey, Record, Source, hash_of_record, read_records,
+    Act, Actor, AuditLog, CheckpointFault, CheckpointKey, CheckpointPublicKey, Checkpoints, Digest, Entry, Evidence,
+    EvidenceFault, Findings, Outcome, ProbeIdentity, Record, Source, hash_of_record, read_records,
 };
 
 const RECORDS: u64 = 20;
@@ -38,14 +38,14 @@ fn entry(number: u64, word: &str) -> Entry {
 /// A log, and the file of a witness that saw some of it.
 struct Scene {
     folder: TempDir,
-    key: ProbePublicKey,
+    key: CheckpointPublicKey,
 }
 
 impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let key = ProbeKey::open(&path("probe.key"), "probe1").unwrap();
+        let key = CheckpointKey::open(&path("probe.key"), "probe1").unwrap();
         let public = key.public();
         let identity = ProbeIdentity { operator: "ExampleNet".to_owned(), probe: "probe1".to_owned() };
         let mut checkpoints = Checkpoints::open(&path("checkpoints.jsonl"), key, identity).unwrap();
@@ -206,7 +206,7 @@ fn a_tampered_witness_is_found_too() {
     let file = std::fs::read(scene.path("checkpoints.jsonl")).unwrap();
     let copy = scene.path("witness.jsonl");
     let keys = std::slice::from_ref(&scene.key);
-    let judge = |bytes: &[u8], keys: &[ProbePublicKey]| {
+    let judge = |bytes: &[u8], keys: &[CheckpointPublicKey]| {
         std::fs::write(&copy, bytes).unwrap();
         let mut evidence = Evidence::new();
         evidence.add_checkpoints(&copy, keys).unwrap();
@@ -222,7 +222,8 @@ fn a_tampered_witness_is_found_too() {
     }
     let lines: Vec<&[u8]> = file.split_inclusive(|byte| *byte == b'\n').collect();
     for missing in 0..lines.len() {
-        let rest: Vec<&[u8]> = lines.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, line)| *line).collect();
+        let rest: Vec<&[u8]> =
+            lines.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, line)| *line).collect();
         let findings = judge(&rest.concat(), keys);
         let shows = missing > 0 && missing + 1 < lines.len();
         assert_eq!((findings.is_good(), findings.gaps.len()), (true, usize::from(shows)), "line {missing} missing");
@@ -240,9 +241,8 @@ fn a_tampered_witness_is_found_too() {
     let other = Scene::new();
     for keys in [std::slice::from_ref(&other.key), &[]] {
         let findings = judge(&file, keys);
-        let unsigned = |fault: &EvidenceFault| {
-            matches!(fault, EvidenceFault::Checkpoint { what: CheckpointFault::Signature, .. })
-        };
+        let unsigned =
+            |fault: &EvidenceFault| matches!(fault, EvidenceFault::Checkpoint { what: CheckpointFault::Signature, .. });
         assert_eq!(findings.faults.iter().filter(|fault| unsigned(fault)).count(), SEEN.len());
         assert_eq!(findings.reach, None);
     }
@@ -259,7 +259,9 @@ fn checkpoints_are_found_between_the_lines_of_a_syslog() {
     let checkpoints = std::fs::read_to_string(scene.path("checkpoints.jsonl")).unwrap();
     let text: String = checkpoints
         .lines()
-        .map(|line| format!("Nov 20 14:00:01 probe1 sshd[77]: Accepted key\n2026-11-20T14:00:00Z probe1 writ 5 {line}\r\n"))
+        .map(|line| {
+            format!("Nov 20 14:00:01 probe1 sshd[77]: Accepted key\n2026-11-20T14:00:00Z probe1 writ 5 {line}\r\n")
+        })
         .collect();
     let folder = scene.path("witness");
     std::fs::create_dir(&folder).unwrap();
@@ -303,7 +305,7 @@ fn checkpoints_go_on_after_a_restart_and_a_power_cut() {
     let whole = std::fs::read(&path).unwrap();
     let identity = ProbeIdentity { operator: "ExampleNet".to_owned(), probe: "probe1".to_owned() };
     let open = || {
-        let key = ProbeKey::open(&scene.path("probe.key"), "probe1").unwrap();
+        let key = CheckpointKey::open(&scene.path("probe.key"), "probe1").unwrap();
         Checkpoints::open(&path, key, identity.clone()).unwrap()
     };
     std::fs::write(&path, [&whole[..], b"{\"format\":\"writ-check"].concat()).unwrap();
@@ -326,17 +328,17 @@ fn the_probes_key_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("probe.key");
-    let key = ProbeKey::open(&file, "probe1").unwrap();
+    let key = CheckpointKey::open(&file, "probe1").unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let line = key.public().to_string();
     assert!(line.starts_with("ssh-ed25519 ") && line.ends_with(" writ probe probe1"), "{line}");
-    assert_eq!(line.parse::<ProbePublicKey>().unwrap(), key.public());
+    assert_eq!(line.parse::<CheckpointPublicKey>().unwrap(), key.public());
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let error = ProbeKey::open(&file, "probe1").unwrap_err().to_string();
+    let error = CheckpointKey::open(&file, "probe1").unwrap_err().to_string();
     assert!(error.contains("chmod 600"), "{error}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(&file, "garbage").unwrap();
-    assert!(ProbeKey::open(&file, "probe1").unwrap_err().to_string().contains("restore the probe's key"));
+    assert!(CheckpointKey::open(&file, "probe1").unwrap_err().to_string().contains("restore the probe's key"));
 }
 
 proptest! {

@@ -35,9 +35,8 @@ pub(super) fn next_key<K: FromBytes + IntoBytes + Immutable>(
     };
     // SAFETY: the attributes outlive the call and are as long as said; both addresses in them are of a whole key of the
     // table's size, which any bytes that the kernel puts there are a value of.
-    let done = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_MAP_GET_NEXT_KEY, &raw const attributes, size_of::<Attributes>())
-    };
+    let done =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_GET_NEXT_KEY, &raw const attributes, size_of::<Attributes>()) };
     if done == 0 {
         return Ok(Some(next));
     }

@@ -89,7 +89,8 @@ mod tests {
     fn lines_are_appended_to_a_file_of_their_day() {
         let folder = tempfile::tempdir().unwrap();
         let witness = Folder::new(folder.path(), "pop/3 probe");
-        let lines = [line(1, "2026-11-20T23:59:59Z"), line(2, "2026-11-20T23:59:59.9Z"), line(3, "2026-11-21T00:00:00Z")];
+        let lines =
+            [line(1, "2026-11-20T23:59:59Z"), line(2, "2026-11-20T23:59:59.9Z"), line(3, "2026-11-21T00:00:00Z")];
         assert!(witness.take(&lines[..1]).is_ok());
         assert!(witness.take(&lines[1..]).is_ok());
         let read = |day: &str| std::fs::read_to_string(folder.path().join(format!("pop_3_probe-{day}.jsonl"))).unwrap();

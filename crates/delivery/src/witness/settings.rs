@@ -61,7 +61,11 @@ impl WitnessSettings {
             Err(ConfigError { field: format!("witness.{field}"), file: None, problem, remedy: remedy.to_owned() })
         };
         if !(1..=86_400).contains(&self.every_seconds) {
-            return refuse("every_seconds".into(), format!("{} is out of range", self.every_seconds), "choose 1 to 86400");
+            return refuse(
+                "every_seconds".into(),
+                format!("{} is out of range", self.every_seconds),
+                "choose 1 to 86400",
+            );
         }
         if self.alarm_after_seconds < self.every_seconds {
             let problem = format!("{} is less than every_seconds", self.alarm_after_seconds);

@@ -122,12 +122,7 @@ impl Syslog {
     }
 }
 
-fn open(
-    address: &Endpoint,
-    transport: &Transport,
-    wake: &Wake,
-    stopped: &impl Fn() -> bool,
-) -> Result<Link, NotTaken> {
+fn open(address: &Endpoint, transport: &Transport, wake: &Wake, stopped: &impl Fn() -> bool) -> Result<Link, NotTaken> {
     let begun = Instant::now();
     let mut link = Link::new(connect(address, begun + CONNECT, wake, stopped)?, transport)?;
     let mut shaken = None;
@@ -148,8 +143,7 @@ fn open(
         if stopped() {
             return Err(NotTaken::Stopped);
         }
-        wait_for(&link, link.is_blocked(), wake, LOOK)
-            .map_err(|error| Failure::from(std::io::Error::from(error)))?;
+        wait_for(&link, link.is_blocked(), wake, LOOK).map_err(|error| Failure::from(std::io::Error::from(error)))?;
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use writ_authority::{AuditError, Digest, Evidence, EvidenceError, Findings, ProbePublicKey};
+use writ_authority::{AuditError, CheckpointPublicKey, Digest, Evidence, EvidenceError, Findings};
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
@@ -110,7 +110,7 @@ fn evidence(args: &VerifyArgs) -> Result<Evidence, CommandError> {
     Ok(evidence)
 }
 
-fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<ProbePublicKey>> {
+fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<CheckpointPublicKey>> {
     let mut keys = Vec::new();
     for text in &args.key {
         keys.push(match text.parse() {
@@ -148,12 +148,18 @@ fn words(findings: &Findings) -> Vec<String> {
             reach.record, reach.time, reach.by, findings.heads
         )),
         None if findings.heads == 0 => {
-            lines.push("nothing was given that was kept outside: records cut off at the end would not be noticed".into());
+            lines.push(
+                "nothing was given that was kept outside: records cut off at the end would not be noticed".into(),
+            );
         }
         None => lines.push("nothing that was seen outside is in the log".into()),
     }
     if let Some(last) = last.filter(|_| head.number > proven) {
-        lines.push(format!("not proven: records {} to {}, up to {last}: nobody outside has seen them", proven + 1, head.number));
+        lines.push(format!(
+            "not proven: records {} to {}, up to {last}: nobody outside has seen them",
+            proven + 1,
+            head.number
+        ));
     }
     if let Some(first) = gaps.first() {
         lines.push(format!(

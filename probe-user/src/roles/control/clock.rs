@@ -60,7 +60,8 @@ impl ClockWatch {
             findings.push(doubt("the mark is missing"));
         }
         for seen in mark.iter().map(|mark| mark.head).chain(newest.map(Checkpoint::head)) {
-            let at_seen = hash_of_record(audit, seen.number).context("the audit log cannot be held against the mark")?;
+            let at_seen =
+                hash_of_record(audit, seen.number).context("the audit log cannot be held against the mark")?;
             if let Some(found) = writ_authority::judge_log(seen, head, at_seen) {
                 log_doubt.get_or_insert_with(|| found.to_string());
             }
@@ -91,7 +92,8 @@ impl ClockWatch {
 
     fn look(&mut self, now: Timestamp) {
         self.looked = Instant::now();
-        self.state = ClockState::measure().inspect_err(|error| tracing::warn!(%error, "the clock cannot be asked")).ok();
+        self.state =
+            ClockState::measure().inspect_err(|error| tracing::warn!(%error, "the clock cannot be asked")).ok();
         let behind = self.mark.clock_behind(now, TOLERANCE);
         match (self.behind, behind) {
             (None, Some(by)) => tracing::error!(

@@ -19,8 +19,8 @@ pub use witness::key_file;
 
 use crate::config::Config;
 use crate::ipc::{
-    Channel, ChannelError, DeliveryCounts, EndReason, ForeignEntries, FromCapture, FromDeliver, FromRole, InterceptCounts, Reply, Request,
-    SlotName, ToControl,
+    Channel, ChannelError, DeliveryCounts, EndReason, ForeignEntries, FromCapture, FromDeliver, FromRole,
+    InterceptCounts, Reply, Request, SlotName, ToControl,
 };
 use crate::roles::Inheritance;
 use anyhow::Context;
@@ -119,8 +119,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     let mut authority = Authority::open(&config)?;
     let audit = Files::of(&config).audit;
     let witnesses = Witnesses::open(&config, &audit, deliver.try_clone()?)?;
-    let (clock, findings) =
-        ClockWatch::open(&config, &audit, authority.head(), witnesses.newest(), Timestamp::now())?;
+    let (clock, findings) = ClockWatch::open(&config, &audit, authority.head(), witnesses.newest(), Timestamp::now())?;
     for finding in findings {
         authority.record(finding)?;
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use writ_authority::{
-    Checkpoint, Checkpoints, Digest, Head, KeptCheckpoint, ProbeIdentity, ProbeKey, hash_of_record,
+    Checkpoint, CheckpointKey, Checkpoints, Digest, Head, KeptCheckpoint, ProbeIdentity, hash_of_record,
 };
 
 /// Most checkpoints that are under way to one witness.
@@ -70,7 +70,7 @@ impl Witnesses {
     pub(super) fn open(config: &Config, audit: &Path, channel: Channel) -> anyhow::Result<Self> {
         let state = &config.probe.state;
         let identity = ProbeIdentity { operator: config.probe.operator.clone(), probe: config.probe.id.clone() };
-        let key = ProbeKey::open(&key_file(config), &config.probe.id)?;
+        let key = CheckpointKey::open(&key_file(config), &config.probe.id)?;
         let mut checkpoints = Checkpoints::open(&state.join("checkpoints.jsonl"), key, identity)?;
         let places_file = state.join("witnesses.json");
         let known: BTreeMap<String, u64> = match std::fs::read(&places_file) {
@@ -149,7 +149,11 @@ impl Witnesses {
             let late = waited(place, now) > self.alarm_after;
             if late && !place.alarm {
                 let witness = &place.name;
-                tracing::error!(witness, waiting = place.waiting, "ALARM: a witness has taken no checkpoint for too long");
+                tracing::error!(
+                    witness,
+                    waiting = place.waiting,
+                    "ALARM: a witness has taken no checkpoint for too long"
+                );
             }
             place.alarm = late;
         }

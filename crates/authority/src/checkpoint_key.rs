@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 /// Why the probe's key cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ProbeKeyError {
+pub enum CheckpointKeyError {
     /// It cannot be read or made.
     #[error("{}: {source}; check owner and mode of the state directory", file.display())]
     Io {
@@ -47,30 +47,30 @@ pub enum ProbeKeyError {
 
 /// The private half.
 #[derive(Debug)]
-pub struct ProbeKey(PrivateKey);
+pub struct CheckpointKey(PrivateKey);
 
-impl ProbeKey {
+impl CheckpointKey {
     /// The key in `file`, which is made if it is not there. `probe` becomes the key's comment.
-    pub fn open(file: &Path, probe: &str) -> Result<Self, ProbeKeyError> {
-        let io = |source| ProbeKeyError::Io { file: file.to_owned(), source };
+    pub fn open(file: &Path, probe: &str) -> Result<Self, CheckpointKeyError> {
+        let io = |source| CheckpointKeyError::Io { file: file.to_owned(), source };
         if !file.try_exists().map_err(io)? {
             Self::make(file, probe)?;
         }
         let mode = std::fs::metadata(file).map_err(io)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(ProbeKeyError::Exposed { file: file.to_owned(), mode });
+            return Err(CheckpointKeyError::Exposed { file: file.to_owned(), mode });
         }
         let text = std::fs::read(file).map_err(io)?;
         match PrivateKey::from_openssh(text) {
             Ok(key) if key.key_data().ed25519().is_some() => Ok(Self(key)),
-            _ => Err(ProbeKeyError::Unreadable(file.to_owned())),
+            _ => Err(CheckpointKeyError::Unreadable(file.to_owned())),
         }
     }
 
-    fn make(file: &Path, probe: &str) -> Result<(), ProbeKeyError> {
-        let io = |source| ProbeKeyError::Io { file: file.to_owned(), source };
+    fn make(file: &Path, probe: &str) -> Result<(), CheckpointKeyError> {
+        let io = |source| CheckpointKeyError::Io { file: file.to_owned(), source };
         let mut seed = [0; 32];
-        SystemRandom::new().fill(&mut seed).map_err(|_| ProbeKeyError::NoRandomness)?;
+        SystemRandom::new().fill(&mut seed).map_err(|_| CheckpointKeyError::NoRandomness)?;
         let pair = KeypairData::from(Ed25519Keypair::from_seed(&seed));
         let text = PrivateKey::new(pair, format!("writ probe {probe}"))
             .and_then(|key| key.to_openssh(LineEnding::LF))
@@ -93,8 +93,8 @@ impl ProbeKey {
     }
 
     /// The public half.
-    pub fn public(&self) -> ProbePublicKey {
-        ProbePublicKey(self.0.public_key().clone())
+    pub fn public(&self) -> CheckpointPublicKey {
+        CheckpointPublicKey(self.0.public_key().clone())
     }
 
     /// SSHSIG over `bytes`.
@@ -105,9 +105,9 @@ impl ProbeKey {
 
 /// The public half, as `writ audit key` prints it and as the roster has it: `ssh-ed25519 AAAA... comment`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbePublicKey(PublicKey);
+pub struct CheckpointPublicKey(PublicKey);
 
-impl ProbePublicKey {
+impl CheckpointPublicKey {
     /// `SHA256:...`, as `ssh-keygen -l` prints it.
     pub fn fingerprint(&self) -> String {
         self.0.fingerprint(HashAlg::Sha256).to_string()
@@ -121,18 +121,18 @@ impl ProbePublicKey {
 /// A text that is no probe's public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a probe's public key; give the line `ssh-ed25519 AAAA...` that `writ audit key` printed")]
-pub struct NotAProbeKey;
+pub struct NotACheckpointKey;
 
-impl FromStr for ProbePublicKey {
-    type Err = NotAProbeKey;
+impl FromStr for CheckpointPublicKey {
+    type Err = NotACheckpointKey;
 
-    fn from_str(text: &str) -> Result<Self, NotAProbeKey> {
-        let key = PublicKey::from_openssh(text.trim()).map_err(|_| NotAProbeKey)?;
-        if key.key_data().ed25519().is_some() { Ok(Self(key)) } else { Err(NotAProbeKey) }
+    fn from_str(text: &str) -> Result<Self, NotACheckpointKey> {
+        let key = PublicKey::from_openssh(text.trim()).map_err(|_| NotACheckpointKey)?;
+        if key.key_data().ed25519().is_some() { Ok(Self(key)) } else { Err(NotACheckpointKey) }
     }
 }
 
-impl std::fmt::Display for ProbePublicKey {
+impl std::fmt::Display for CheckpointPublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.to_openssh().map_err(|_| std::fmt::Error)?)
     }
