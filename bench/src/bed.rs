@@ -377,7 +377,7 @@ fn books(status: &Value) -> Books {
 fn configuration_text(subject: &Subject, directory: &Path, layout: Layout, sinks: &[Sink]) -> String {
     let (state, runtime) = (directory.join("state"), directory.join("run"));
     let mut text = format!(
-        "[probe]\nid = \"{}\"\noperator = \"{}\"\nstate = {state:?}\nruntime = {runtime:?}\n",
+        "[probe]\nid = \"{}\"\noperator = \"{}\"\nstate = {state:?}\nruntime = {runtime:?}\n\n[clock]\nrequire_sync = false\n",
         documents::PROBE,
         documents::OPERATOR,
     );

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use writ_capture::{KernelSettings, PortSettings};
-use writ_delivery::{Destination, Route};
+use writ_capture::{ClockSettings, KernelSettings, PortSettings};
+use writ_delivery::{Destination, Route, WitnessSettings};
 use writ_identity::Room;
 
 /// Where `writ` looks for its configuration unless told otherwise.
@@ -41,6 +41,12 @@ pub struct Config {
     /// What is logged, and where.
     #[serde(default)]
     pub log: Log,
+    /// Who keeps the audit log's checkpoints.
+    #[serde(default)]
+    pub witness: WitnessSettings,
+    /// When the clock is good enough.
+    #[serde(default)]
+    pub clock: ClockSettings,
 }
 
 /// `[probe]`: the probe's name in warrants and in handover records.
@@ -200,18 +206,22 @@ impl Config {
     /// # Errors
     /// Names the configuration's fields and the files that they name.
     pub fn check_credentials(&self, file: &Path) -> Result<Vec<[Route; 2]>, ConfigError> {
-        let (mut routes, mut faults) = (Vec::new(), Vec::new());
+        let (mut routes, mut errors) = (Vec::new(), Vec::new());
         for (index, destination) in self.destination.iter().enumerate() {
             match destination.load(&format!("destination[{index}]")) {
                 Ok(both) => routes.push(both),
-                Err(error) => {
-                    let named = error.file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default();
-                    let field = format!("{}{named}", error.field);
-                    faults.push(ConfigFault { field, what: error.problem, remedy: error.remedy });
-                }
+                Err(error) => errors.push(error),
             }
         }
-        if faults.is_empty() { Ok(routes) } else { Err(ConfigError::Faults { file: file.to_owned(), faults }) }
+        errors.extend(self.witness.load(&self.probe.id).err());
+        if errors.is_empty() {
+            return Ok(routes);
+        }
+        let fault = |error: writ_delivery::ConfigError| {
+            let named = error.file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default();
+            ConfigFault { field: format!("{}{named}", error.field), what: error.problem, remedy: error.remedy }
+        };
+        Err(ConfigError::Faults { file: file.to_owned(), faults: errors.into_iter().map(fault).collect() })
     }
 
     /// Finds what the configuration asks of the kernel and this one does not have, before anything starts. What cannot be
@@ -308,6 +318,16 @@ impl Config {
                 "use at most 60: a probe for more agencies is a probe for several",
             );
         }
+        if let Err(error) = self.witness.check() {
+            fault(error.field, error.problem, &error.remedy);
+        }
+        if !(1..=10_000).contains(&self.clock.max_doubt_ms) {
+            fault(
+                "clock.max_doubt_ms".into(),
+                format!("{} is out of range", self.clock.max_doubt_ms),
+                "choose 1 to 10000",
+            );
+        }
         if let Err(error) = self.tables.validate() {
             fault(format!("tables.{}", error.field), error.problem, error.remedy);
         }
@@ -397,6 +417,8 @@ mod tests {
             ("mode = \"driver\"", "mode = \"fast\"", "capture[0].mode (line", "driver"),
             ("level = \"info\"", "level = \"info\"\ncolour = 1", "colour", "see the example"),
             ("plain = {", "plane = {", "plane", "see the example"),
+            ("every_seconds = 60", "every_seconds = 0", "witness.every_seconds", "1 to 86400"),
+            ("max_doubt_ms = 200", "max_doubt_ms = 0", "clock.max_doubt_ms", "1 to 10000"),
             ("format = \"t1-ias\"", "format = \"t1-ias", "line", "see the example"),
         ] {
             let text = EXAMPLE.replacen(from, to, 1);

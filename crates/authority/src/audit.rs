@@ -5,7 +5,7 @@
 //! A line is on disk before [`AuditLog::append`] returns. One process writes, and holds a lock while it does.
 //!
 //! The chain shows any change inside the log. That its end was cut off, or that all of it was written anew, shows only
-//! against a head that was noted elsewhere: see [`verify`].
+//! against a head that was noted elsewhere: see [`Evidence`](crate::Evidence).
 
 use crate::digest::Digest;
 use crate::durable;
@@ -63,6 +63,10 @@ acts! {
     StoreDamaged = "store-damaged",
     /// The clock was stepped, or is in doubt.
     ClockDoubt = "clock-doubt",
+    /// The log is not the one that the mark or the last checkpoint saw, or not all of it.
+    LogDoubt = "log-doubt",
+    /// Entries in the kernel's tables were not what the probe had written: found, counted and put right.
+    TablesForeign = "tables-foreign",
     /// A line that a power cut had left unfinished was put aside.
     LogRecover = "log-recover",
 }
@@ -148,7 +152,8 @@ pub struct Head {
 }
 
 impl Head {
-    const EMPTY: Self = Self { number: 0, hash: Digest::ZERO };
+    /// Of an empty log.
+    pub const EMPTY: Self = Self { number: 0, hash: Digest::ZERO };
 }
 
 /// What [`verify`] found in a log that is whole.
@@ -378,6 +383,18 @@ pub fn verify(path: &Path, head: Option<Digest>) -> Result<AuditSummary, AuditEr
     Ok(summary)
 }
 
+/// The hash of a log's record of this number, if it has one. Of record 1 it says which log this is.
+pub fn hash_of_record(path: &Path, number: u64) -> Result<Option<Digest>, AuditError> {
+    let mut file = File::open(path).map_err(|source| AuditError::Io { file: path.to_owned(), source })?;
+    let mut lines = Lines::new(path, &mut file);
+    while let Some(record) = lines.next_record()? {
+        if record.number == number {
+            return Ok(Some(lines.head.hash));
+        }
+    }
+    Ok(None)
+}
+
 /// All records of a log that is whole.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, AuditError> {
     let mut records = Vec::new();
@@ -385,7 +402,7 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, AuditError> {
     Ok(records)
 }
 
-fn each_record(path: &Path, mut visit: impl FnMut(Digest, Record)) -> Result<Head, AuditError> {
+pub(crate) fn each_record(path: &Path, mut visit: impl FnMut(Digest, Record)) -> Result<Head, AuditError> {
     let mut file = File::open(path).map_err(|source| AuditError::Io { file: path.to_owned(), source })?;
     let mut lines = Lines::new(path, &mut file);
     while let Some(record) = lines.next_record()? {

@@ -17,15 +17,19 @@ mod audit;
 mod calendar;
 mod certification;
 mod change;
+mod checkpoint;
+mod checkpoint_key;
 mod digest;
 mod document;
 mod draft;
 mod durable;
 mod error;
+mod evidence;
 mod grant;
 mod heading;
 mod limit;
 mod link;
+mod mark;
 mod missing;
 mod order;
 mod overlap;
@@ -48,16 +52,23 @@ pub use approval::{Approval, ApprovedWarrant, Basis, ProbeIdentity, Refusal, Sta
 pub use audit::{
     Act, Actor, AuditError, AuditFault, AuditLog, AuditSummary, Entry, Head, Outcome, Record, Subject, Tampering,
 };
-pub use audit::{read_records, verify};
+pub use audit::{hash_of_record, read_records, verify};
 pub use certification::{Certification, Measured};
 pub use change::Change;
+pub use checkpoint::{
+    Checkpoint, CheckpointError, CheckpointFault, CheckpointFormat, Checkpoints, KeptCheckpoint, LONGEST_CHECKPOINT,
+    SignedCheckpoint,
+};
+pub use checkpoint_key::{CheckpointKey, CheckpointKeyError, CheckpointPublicKey, NotACheckpointKey};
 pub use digest::{Digest, NotADigest};
 pub use draft::Draft;
 pub use error::{DocumentError, Fault};
+pub use evidence::{Evidence, EvidenceError, EvidenceFault, Findings, Reach, Source};
 pub use grant::{Authority, Directions, Grant, GrantError, PenTrap, Scope, Surveillance};
 pub use heading::Heading;
 pub use limit::Limit;
 pub use link::{MacAddress, Vlan, VlanId};
+pub use mark::{LogDoubt, Mark, MarkError, MarkFile, judge_log};
 pub use missing::Missing;
 pub use order::{Order, Receipt};
 pub use paper::Paper;
@@ -66,7 +77,7 @@ pub use quorum::{Quorum, Roles};
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, RosterStore, TrustedRoster};
-pub use signature::{AMEND, APPROVE, CERTIFY, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault};
+pub use signature::{AMEND, APPROVE, CERTIFY, CHECKPOINT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault};
 pub use store::{Damaged, Ending, Phase, StoreError, StoredWarrant, WarrantStore};
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;

@@ -4,8 +4,10 @@
 
 mod card;
 mod change;
+mod clock;
 
 pub use change::{Change, Outcome, Step, Way};
+pub use clock::clock;
 
 use crate::interface::{Interface, UP};
 use crate::jumbo;
@@ -89,7 +91,7 @@ const XDP_DRIVERS: &[&str] = &[
 
 /// Checks the machine.
 pub fn machine() -> Vec<Check> {
-    vec![kernel(), btf(), capabilities(), af_xdp(), locked_memory(), clock(), balancer(), frequency()]
+    vec![kernel(), btf(), capabilities(), af_xdp(), locked_memory(), balancer(), frequency()]
 }
 
 /// What [`fix`] would change about one interface, in the order in which it would. Changes nothing.
@@ -283,21 +285,6 @@ fn locked_memory() -> Check {
             format!("{bytes} bytes"),
             "a queue's frames take 16 MiB: LimitMEMLOCK=infinity in the unit",
         ),
-    }
-}
-
-fn clock() -> Check {
-    // SAFETY: integers only, for which zero is a value; mode 0 asks and changes nothing.
-    let mut state: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: `state` is valid for reading and writing.
-    let status = unsafe { libc::adjtimex(&raw mut state) };
-    let remedy = "run an NTP or PTP client (chrony, systemd-timesyncd) and wait until it has locked";
-    if status < 0 {
-        Check::warn("clock", "the kernel does not say whether it is synchronised", remedy)
-    } else if status == libc::TIME_ERROR || state.status & libc::STA_UNSYNC != 0 {
-        Check::warn("clock", "not synchronised", remedy)
-    } else {
-        Check::ok("clock", format!("synchronised, within {} µs", state.maxerror))
     }
 }
 

@@ -20,6 +20,7 @@ mod settings;
 mod shared;
 mod source;
 mod survey;
+mod synchronisation;
 mod tables;
 mod target;
 mod verify;
@@ -46,6 +47,7 @@ pub use settings::{
 };
 pub use source::{Batch, Frame, FrameTime, Source, SourceError, SourceStatistics};
 pub use survey::{Finding, Survey, SurveyCounts, SurveyedPort, findings};
-pub use tables::{TableError, Tables};
+pub use synchronisation::{ClockSettings, ClockState};
+pub use tables::{Foreign, TableError, Tables, Tampering, Watch, Written};
 pub use target::{Target, TargetView};
 pub use verify::{Direction, Hit, Verified, verify};

@@ -8,7 +8,11 @@ mod conditions;
 mod entries;
 mod filter;
 mod link;
+mod next_key;
 mod prefixes;
+mod watch;
+
+pub use watch::{Foreign, Tampering, Watch, Written};
 
 use crate::shared::{Access, SharedWords};
 use aya::Ebpf;
@@ -92,6 +96,8 @@ pub struct Tables {
     slots: SharedWords,
     /// A port is bound in zero-copy mode: content reaches the memory of user space before the kernel can cut it off.
     exposed: bool,
+    /// How often something was bound or unbound.
+    changes: u64,
 }
 
 impl Tables {
@@ -102,7 +108,7 @@ impl Tables {
         let filter = Filter::new(words, map_array(ebpf, maps::PREFIX_LENGTHS, size_of::<Front>())?);
         let conditions = Conditions::take(ebpf)?;
         let slots = map_array(ebpf, maps::SLOTS, size_of::<SlotPolicy>())?;
-        Ok(Self { prefixes, link, filter, conditions, slots, exposed: false })
+        Ok(Self { prefixes, link, filter, conditions, slots, exposed: false, changes: 0 })
     }
 
     /// How many slots there are.
@@ -172,6 +178,7 @@ impl Tables {
         if claims.is_empty() {
             return self.unbind(selector);
         }
+        self.changes += 1;
         let intercepts = self.conditions.enter(claims)?;
         let put = match selector {
             Selector::Prefix(prefix) => self.prefixes.put(prefix, intercepts, &mut self.filter),
@@ -189,6 +196,7 @@ impl Tables {
     /// Removes a selector: what it found is left to the shorter prefixes or to the outer VLAN from now on. One that is not
     /// there is no error.
     pub fn unbind(&mut self, selector: Selector) -> Result<(), TableError> {
+        self.changes += 1;
         let before = match selector {
             Selector::Prefix(prefix) => self.prefixes.remove(prefix, &mut self.filter)?,
             Selector::Mac(address) => self.link.remove_mac(address, &mut self.filter)?,

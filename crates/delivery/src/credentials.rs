@@ -1,6 +1,6 @@
 //! From the configured files to what a connection needs. Everything is read and checked before anything starts.
 
-use crate::destination::{ConfigError, Destination, Endpoint, Tls};
+use crate::destination::{ConfigError, Destination, Endpoint};
 use crate::files::{Folder, check_folder};
 use crate::route::Route;
 use rustls::client::Resumption;
@@ -55,16 +55,10 @@ impl Destination {
                 endpoints.map(|endpoint| Route::Endpoint { endpoint: endpoint.clone(), transport: Transport::Plain })
             );
         };
-        let config = Arc::new(client_config(tls, &format!("{place}.tls"))?);
+        let config = Arc::new(client_config(&tls.ca, Some((&tls.cert, &tls.key)), &format!("{place}.tls"))?);
         let route = |endpoint: &Endpoint| {
             let name = tls.server_name.as_deref().unwrap_or(&endpoint.host);
-            let server_name = ServerName::try_from(name.to_owned()).map_err(|_| {
-                refuse(
-                    "tls.server_name",
-                    &format!("`{name}` cannot be the name in a certificate"),
-                    "set it to the DNS name or address that the agency's certificate bears",
-                )
-            })?;
+            let server_name = server_name(name, &format!("{place}.tls"))?;
             let transport = Transport::Tls { config: config.clone(), server_name };
             Ok(Route::Endpoint { endpoint: endpoint.clone(), transport })
         };
@@ -73,37 +67,55 @@ impl Destination {
     }
 }
 
-fn client_config(tls: &Tls, place: &str) -> Result<ClientConfig, ConfigError> {
-    let setting = |name: &'static str, file: &'_ Path| Setting { field: format!("{place}.{name}"), file: file.into() };
-    let (ca, cert, key) = (setting("ca", &tls.ca), setting("cert", &tls.cert), setting("key", &tls.key));
+/// The name that a peer's certificate must bear.
+pub(crate) fn server_name(name: &str, place: &str) -> Result<ServerName<'static>, ConfigError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| ConfigError {
+        field: format!("{place}.server_name"),
+        file: None,
+        problem: format!("`{name}` cannot be the name in a certificate"),
+        remedy: "set it to the DNS name or address that the other side's certificate bears".to_owned(),
+    })
+}
 
+/// TLS 1.3 towards a peer whose certificate comes from `ca`; `identity` is our own certificate and its key, where the
+/// peer asks for one.
+pub(crate) fn client_config(
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+    place: &str,
+) -> Result<ClientConfig, ConfigError> {
+    let setting = |name: &'static str, file: &'_ Path| Setting { field: format!("{place}.{name}"), file: file.into() };
+    let ca = setting("ca", ca);
     let mut roots = RootCertStore::empty();
     for authority in ca.certificates()? {
         roots.add(authority).map_err(|error| {
             ca.refuse(format!("holds a certificate that cannot be an authority ({error})"), "get the CA file again")
         })?;
     }
-    let chain = cert.certificates()?;
-    let key_der = key.private_key()?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| key.refuse(format!("TLS 1.3 is not available ({error})"), "rebuild with rustls and ring"))?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key_der)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => key.refuse(
-                format!("is not the key of the certificate in {}", tls.cert.display()),
-                "name the key that the certificate was made for",
-            ),
-            rustls::Error::InvalidCertificate(_) => {
-                cert.refuse(format!("holds a certificate that cannot be used ({error})"), "have it issued again")
-            }
-            _ => key.refuse(
-                format!("holds a key that cannot be used ({error})"),
-                "use an ECDSA (P-256, P-384), Ed25519 or RSA key of at least 2048 bits",
-            ),
-        })?;
+        .map_err(|error| ca.refuse(format!("TLS 1.3 is not available ({error})"), "rebuild with rustls and ring"))?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((cert_file, key_file)) => {
+            let (cert, key) = (setting("cert", cert_file), setting("key", key_file));
+            builder.with_client_auth_cert(cert.certificates()?, key.private_key()?).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => key.refuse(
+                    format!("is not the key of the certificate in {}", cert_file.display()),
+                    "name the key that the certificate was made for",
+                ),
+                rustls::Error::InvalidCertificate(_) => {
+                    cert.refuse(format!("holds a certificate that cannot be used ({error})"), "have it issued again")
+                }
+                _ => key.refuse(
+                    format!("holds a key that cannot be used ({error})"),
+                    "use an ECDSA (P-256, P-384), Ed25519 or RSA key of at least 2048 bits",
+                ),
+            })?
+        }
+    };
     // A resumed session would not show certificates again, on either side.
     config.resumption = Resumption::disabled();
     Ok(config)

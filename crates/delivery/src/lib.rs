@@ -6,6 +6,8 @@
 //! after anything that goes wrong starts again at the first PDU that is not released. It never discards: when an agency
 //! is away for too long, the stream's memory fills and capture counts the loss. A [`Trial`] sends made-up packets the same
 //! way, before the day on which it is needed.
+//!
+//! Beside them, a thread for each [`Witness`] of the audit log: checkpoints to a folder or to a syslog server.
 #![forbid(unsafe_code)]
 
 mod acknowledgement;
@@ -19,6 +21,7 @@ mod peer;
 mod route;
 mod session;
 mod trial;
+mod witness;
 
 pub use credentials::Transport;
 pub use destination::{ConfigError, Destination, Endpoint, Format, Plain, Tls};
@@ -28,3 +31,4 @@ pub use peer::{Peer, TlsPeer};
 pub use route::Route;
 pub use session::{Ended, Notice, Session, SessionHandle, SessionSetup, Timing};
 pub use trial::{MOST_PACKETS, StreamTrial, TRIAL_LIMIT, Trial, TrialError, TrialFailure};
+pub use witness::{SyslogSettings, Witness, WitnessHandle, WitnessLine, WitnessNews, WitnessSettings};

@@ -57,6 +57,8 @@ pub fn probe_configuration(
     let (state, runtime) = (directory.join("state"), directory.join("run"));
     let mut text =
         format!("[probe]\nid = \"{PROBE}\"\noperator = \"{OPERATOR}\"\nstate = {state:?}\nruntime = {runtime:?}\n");
+    // A lab's clock need not be kept.
+    text.push_str("\n[clock]\nrequire_sync = false\n");
     for tap in taps {
         text.push_str(&format!(
             "\n[[capture]]\ninterface = \"{tap}\"\nmode = \"driver\"\nbind = \"copy\"\non_miss = \"drop\"\n"

@@ -1,20 +1,25 @@
-//! `writ audit ...`: offline, from the file alone.
+//! `writ audit ...`: offline, from files alone.
 
-use super::{CommandError, ConfigArgs, Outcome, output};
+mod verify;
+
+use super::{CommandError, ConfigArgs, Outcome, ReportArgs, output};
 use crate::config::Config;
-use crate::roles::control::Files;
+use crate::roles::control::{Files, key_file};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use writ_authority::{AuditError, Digest, read_records, verify};
+use verify::VerifyArgs;
+use writ_authority::{CheckpointKey, read_records};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Find any record that was changed, removed, added or put elsewhere.
+    /// Find any record that was changed, removed, added or put elsewhere, as far as somebody outside has seen the log.
     Verify(VerifyArgs),
     /// Print the records.
     Show(FileArgs),
     /// Print number and hash of the last record, to be kept outside this machine.
     Head(FileArgs),
+    /// Print the public half of the key that signs checkpoints, for the roster; make the key if there is none yet.
+    Key(ReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -28,15 +33,6 @@ pub(super) struct FileArgs {
     json: bool,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct VerifyArgs {
-    #[command(flatten)]
-    file: FileArgs,
-    /// A head that was kept outside: proves that nothing up to it is missing.
-    #[arg(long)]
-    head: Option<String>,
-}
-
 impl FileArgs {
     fn path(&self) -> Result<PathBuf, CommandError> {
         match &self.file {
@@ -48,45 +44,7 @@ impl FileArgs {
 
 pub(super) fn run(command: &AuditCommand) -> Result<Outcome, CommandError> {
     match command {
-        AuditCommand::Verify(args) => {
-            let head = match &args.head {
-                None => None,
-                Some(text) => Some(text.parse::<Digest>().map_err(|error| {
-                    CommandError::Input(anyhow::anyhow!(
-                        "--head: {error}; give the hash that `writ audit head` printed"
-                    ))
-                })?),
-            };
-            match verify(&args.file.path()?, head) {
-                Ok(summary) => {
-                    if args.file.json {
-                        output::json(&serde_json::json!({
-                            "ok": true,
-                            "records": summary.head.number,
-                            "head": summary.head.hash.to_string(),
-                            "proven_to": summary.proven_to,
-                        }));
-                    } else {
-                        output::line(&format!("good: {} records, head {}", summary.head.number, summary.head.hash));
-                        output::line(&match summary.proven_to {
-                            Some(number) => format!("nothing is missing up to record {number}, whose head was given"),
-                            None => "no head was given: records cut off at the end would not be noticed".to_owned(),
-                        });
-                    }
-                    Ok(Outcome::Done)
-                }
-                Err(AuditError::Fault(fault)) => {
-                    if args.file.json {
-                        output::json(&serde_json::json!({
-                            "ok": false, "record": fault.number, "fault": fault.to_string(),
-                        }));
-                    }
-                    output::complain(&fault.to_string());
-                    Ok(Outcome::Negative)
-                }
-                Err(error) => Err(CommandError::failed(error)),
-            }
-        }
+        AuditCommand::Verify(args) => verify::run(args),
         AuditCommand::Show(args) => {
             let records = read_records(&args.path()?).map_err(CommandError::failed)?;
             if args.json {
@@ -113,13 +71,26 @@ pub(super) fn run(command: &AuditCommand) -> Result<Outcome, CommandError> {
             Ok(Outcome::Done)
         }
         AuditCommand::Head(args) => {
-            let summary = verify(&args.path()?, None).map_err(CommandError::failed)?;
+            let summary = writ_authority::verify(&args.path()?, None).map_err(CommandError::failed)?;
             if args.json {
                 output::json(&serde_json::json!({
                     "number": summary.head.number, "hash": summary.head.hash.to_string(),
                 }));
             } else {
                 output::line(&format!("{} {}", summary.head.number, summary.head.hash));
+            }
+            Ok(Outcome::Done)
+        }
+        AuditCommand::Key(args) => {
+            let config = Config::load(&args.config.config).map_err(CommandError::input)?;
+            let public =
+                CheckpointKey::open(&key_file(&config), &config.probe.id).map_err(CommandError::failed)?.public();
+            if args.json {
+                output::json(&serde_json::json!({
+                    "key": public.to_string(), "fingerprint": public.fingerprint(),
+                }));
+            } else {
+                output::line(&public.to_string());
             }
             Ok(Outcome::Done)
         }

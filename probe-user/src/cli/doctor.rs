@@ -79,6 +79,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<Outcome, CommandError> {
         }
     }
     let mut checks = doctor::machine();
+    checks.push(doctor::clock(&config.clock));
     for settings in &config.capture {
         checks.extend(doctor::port(settings));
         if !args.fix {

@@ -2,7 +2,7 @@
 
 use super::{CommandError, Outcome, SocketArgs, output};
 use crate::config::Config;
-use crate::ipc::{InterceptStatus, Reply, Request, StatusReport, ask};
+use crate::ipc::{ClockStatus, InterceptStatus, Reply, Request, StatusReport, WitnessStatus, ask};
 use crate::roles::capture::program_file;
 use clap::Args;
 use serde::Serialize;
@@ -123,6 +123,14 @@ fn print(report: &StatusReport) {
     if report.capture.isolation_violations > 0 {
         output::line(&format!("  ALARM: {} isolation violations", report.capture.isolation_violations));
     }
+    if report.capture.foreign_entries > 0 {
+        let count = report.capture.foreign_entries;
+        output::line(&format!("  ALARM: {count} entries in the kernel's tables were written by somebody else"));
+    }
+    for why in &report.held {
+        output::line(&format!("ALARM: nothing new is armed: {why}"));
+    }
+    output::line(&clock(&report.clock));
     let queues: Vec<_> = report
         .capture
         .queues
@@ -203,12 +211,45 @@ fn print(report: &StatusReport) {
         })
         .collect();
     output::table(&["destination", "stream", "waiting", "delivered", "resent", "session"], &sessions);
+    let covered = format!("audit log: {} records, checkpoint up to {}", report.audit_number, report.checkpoint_number);
+    output::line(&covered);
+    if !report.witnesses.is_empty() {
+        let rows: Vec<_> = report.witnesses.iter().map(witness).collect();
+        output::table(&["witness", "has up to", "made at", "waiting", "for", "state"], &rows);
+    }
     for (role, restarts) in &report.restarts {
         output::line(&format!("role {role} was started again {restarts} times"));
     }
     if report.damaged > 0 {
         output::line(&format!("{} warrant files are damaged: see the audit log", report.damaged));
     }
+}
+
+fn clock(clock: &ClockStatus) -> String {
+    let ms = |us: u64| us.div_ceil(1000);
+    if clock.synchronised {
+        let (within, narrowed) = (ms(clock.maximum_error_us), ms(clock.doubt_us));
+        format!("clock: kept, within {within} ms; windows are narrowed by {narrowed} ms")
+    } else {
+        format!("clock: nothing keeps it; windows are narrowed by {} ms", ms(clock.doubt_us))
+    }
+}
+
+fn witness(witness: &WitnessStatus) -> Vec<String> {
+    let state = match (&witness.problem, witness.alarm) {
+        (Some(problem), true) => format!("ALARM: {problem}"),
+        (Some(problem), false) => problem.clone(),
+        (None, true) => "ALARM: takes nothing".to_owned(),
+        (None, false) => "ok".to_owned(),
+    };
+    vec![
+        witness.name.clone(),
+        witness.number.to_string(),
+        witness.at.clone().unwrap_or_else(|| "-".to_owned()),
+        witness.waiting.to_string(),
+        format!("{} s", witness.waiting_seconds),
+        state,
+    ]
 }
 
 /// A target's packets that were not what the order wants; none if there were none.

@@ -3,6 +3,7 @@
 //! control role that has lost its memory finds the kernel's tables again.
 
 use super::target::{ArmedTarget, BoundSelector};
+use super::witness::WitnessWord;
 use crate::roles::Role;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -276,8 +277,22 @@ pub enum FromCapture {
         /// By how much, nanoseconds; positive: forward.
         by_ns: i64,
     },
+    /// Entries in the kernel's tables were not what this role had written, and were put right.
+    Foreign(Vec<ForeignEntries>),
     /// How the sockets do; sent every second.
     Report(CaptureReport),
+}
+
+/// Entries of one table that somebody else had written, by what had been done to them. Never which ones: they are keys
+/// by which targets are found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignEntries {
+    /// The table.
+    pub table: String,
+    /// `added`, `changed` or `removed`.
+    pub done: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// Figures of the capture role.
@@ -290,6 +305,9 @@ pub struct CaptureReport {
     pub read_until_ns: u64,
     /// Hits whose frame did not bear out what the kernel claimed: destroyed. Must be 0.
     pub isolation_violations: u64,
+    /// Entries of the kernel's tables that somebody else had written. Must be 0.
+    #[serde(default)]
+    pub foreign_entries: u64,
 }
 
 /// Figures of one AF_XDP socket.
@@ -336,6 +354,17 @@ pub enum ToDeliver {
         /// How many packets.
         packets: u32,
     },
+    /// A checkpoint of the audit log for a witness. It names the probe and its operator, and nobody else.
+    Checkpoint {
+        /// Which of the configuration's witnesses: the folder first, then the syslog servers.
+        witness: usize,
+        /// Its place among all checkpoints, to be given back.
+        place: u64,
+        /// When it was made, as RFC 5424 has it.
+        time: String,
+        /// The line.
+        line: String,
+    },
 }
 
 /// From deliver to control.
@@ -349,6 +378,8 @@ pub enum FromDeliver {
         /// Of each stream; or why there was none.
         outcome: Result<[StreamTrial; 2], String>,
     },
+    /// How the witnesses of the audit log do.
+    Witness(WitnessWord),
 }
 
 /// From the supervisor to control.

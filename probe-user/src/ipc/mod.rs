@@ -6,11 +6,13 @@ mod message;
 mod outbox;
 mod request;
 mod target;
+mod witness;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
-    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, FoundSlot, FromCapture, FromDeliver, FromRole,
-    Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl, ToDeliver,
+    ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromDeliver,
+    FromRole, Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
+    ToDeliver,
 };
 pub use outbox::Outbox;
 pub use request::{
@@ -20,3 +22,4 @@ pub use request::{
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;
 pub use target::{ArmedTarget, BoundSelector, SlotClaim};
+pub use witness::{ClockStatus, WitnessStatus, WitnessWord};

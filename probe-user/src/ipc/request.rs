@@ -2,6 +2,7 @@
 //! of mode 0600; the kernel says who is at the other end, and the audit log keeps it.
 
 use super::message::{CaptureReport, SlotName};
+use super::witness::{ClockStatus, WitnessStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -272,6 +273,18 @@ pub struct StatusReport {
     pub damaged: usize,
     /// Number of the audit log's last record.
     pub audit_number: u64,
+    /// Number of the last record that the newest checkpoint covers; 0: there is none.
+    #[serde(default)]
+    pub checkpoint_number: u64,
+    /// Who keeps the checkpoints outside this machine.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessStatus>,
+    /// How good the clock is.
+    #[serde(default)]
+    pub clock: ClockStatus,
+    /// Why nothing new is armed: a clock or an audit log in doubt.
+    #[serde(default)]
+    pub held: Vec<String>,
 }
 
 /// An intercept in `writ status`.

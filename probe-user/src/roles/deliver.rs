@@ -1,18 +1,22 @@
 //! The deliver role: reads keys and certificates, gives up every capability, and runs one session for each stream of
 //! each destination, to an agency's endpoint or into files of this machine. PDUs come from shared memory; what the agency
-//! acknowledged is released there. It knows no target, no order and no kernel table. Beside its sessions it tries
-//! destinations with made-up packets when the control role asks for it.
+//! acknowledged is released there. It knows no target, no order and no kernel table. Beside its sessions, and at the word of
+//! the control role, it tries destinations with made-up packets and hands checkpoints of the audit log to witnesses.
+
+mod trials;
+mod witnesses;
 
 use crate::config::Config;
-use crate::ipc::{Channel, ChannelError, FromDeliver, FromRole, ToDeliver};
+use crate::ipc::{ChannelError, FromRole, ToDeliver};
 use crate::roles::Inheritance;
 use anyhow::Context;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use trials::Trials;
+use witnesses::Witnesses;
 use writ_capture::privileges;
-use writ_delivery::{Ended, Predecessor, Route, Session, SessionHandle, SessionSetup, StreamKind, Timing, Trial};
-use writ_encoder::t1_ias::{CaseId, IapSystemId};
+use writ_delivery::{Ended, Predecessor, Session, SessionHandle, SessionSetup, StreamKind, Timing, WitnessLine};
 use writ_spool::{Consumer, Ledger, Wake};
 
 /// How often the role looks whether it is to end.
@@ -47,8 +51,10 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         }
         ways.push((destination.name.clone(), routes));
     }
-    let trials = Trials { ways, iap: IapSystemId::new(&*config.probe.id)?, control };
+    let trials = Trials::new(ways, &config.probe.id, control.try_clone()?)?;
+    let witnesses = config.witness.load(&config.probe.id)?;
     privileges::drop_all()?;
+    let mut witnesses = Witnesses::start(witnesses, control.try_clone()?)?;
     let sessions = setups.into_iter().map(Session::spawn).collect::<Result<Vec<_>, _>>()?;
     supervisor.send(&FromRole::Ready, &[])?;
 
@@ -56,7 +62,18 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         if sessions.iter().any(SessionHandle::is_finished) {
             anyhow::bail!("a session ended: the memory of its stream is damaged");
         }
-        trials.listen(TICK)?;
+        match control.receive(TICK) {
+            Ok(Some((ToDeliver::Try { destination, case_id, packets }, _))) => {
+                trials.begin(destination, case_id, packets);
+            }
+            Ok(Some((ToDeliver::Checkpoint { witness, place, time, line }, _))) => {
+                witnesses.give(witness, WitnessLine { place, time, line });
+            }
+            Ok(None) => {}
+            Err(error @ ChannelError::Unreadable(_)) => tracing::error!(%error, "a message of control is left"),
+            Err(error) => return Err(error.into()),
+        }
+        witnesses.pass_on();
     }
     let limit = Duration::from_secs(config.spool.drain_seconds.into());
     for session in &sessions {
@@ -70,50 +87,6 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
             Err(_) => tracing::error!("a session panicked"),
         }
     }
+    witnesses.finish();
     Ok(())
-}
-
-/// What trials of destinations take.
-struct Trials {
-    /// Name and routes, in the order of the configuration.
-    ways: Vec<(String, [Route; 2])>,
-    iap: IapSystemId,
-    control: Channel,
-}
-
-impl Trials {
-    /// Waits for a wish of the control role, and begins to carry it out.
-    fn listen(&self, wait: Duration) -> Result<(), ChannelError> {
-        let ToDeliver::Try { destination, case_id, packets } = match self.control.receive(wait) {
-            Ok(Some((message, _))) => message,
-            Ok(None) => return Ok(()),
-            Err(ChannelError::Unreadable(error)) => {
-                tracing::error!(%error, "a message is in no form that this version knows");
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        if let Err(error) = self.begin(destination, &case_id, packets) {
-            tell(&self.control, case_id, Err(format!("{error:#}")));
-        }
-        Ok(())
-    }
-
-    /// Makes a trial in a thread of its own.
-    fn begin(&self, destination: usize, case_id: &str, packets: u32) -> anyhow::Result<()> {
-        let (destination, routes) = self.ways.get(destination).context("there is no such destination")?.clone();
-        let trial = Trial { destination, routes, case_id: CaseId::new(case_id)?, iap: self.iap.clone(), packets };
-        let (control, case_id) = (self.control.try_clone()?, case_id.to_owned());
-        std::thread::Builder::new().name("trial".into()).spawn(move || {
-            let outcome = trial.run().map_err(|error| error.to_string());
-            tell(&control, case_id, outcome);
-        })?;
-        Ok(())
-    }
-}
-
-fn tell(control: &Channel, case_id: String, outcome: Result<[writ_delivery::StreamTrial; 2], String>) {
-    if let Err(error) = control.send(&FromDeliver::Tried { case_id, outcome }, &[]) {
-        tracing::error!(%error, "the control role does not hear what became of a trial");
-    }
 }

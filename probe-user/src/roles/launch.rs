@@ -72,8 +72,8 @@ pub struct StreamDescriptors {
 pub struct Inheritance {
     /// To the supervisor. Closed when the supervisor is gone.
     pub supervisor: Channel,
-    /// To other roles: capture and deliver have one to control, control has one to capture and one to deliver. Deliver's is
-    /// for trials of destinations alone: all else it has to say stands in the ledger.
+    /// To other roles: capture and deliver have one to control, control one to capture and one to deliver behind it. Deliver's
+    /// is for trials of destinations and for witnesses: all it has to say of its sessions stands in the ledger.
     pub channels: Vec<Channel>,
     /// The ledger's shared memory.
     pub ledger: OwnedFd,

@@ -54,10 +54,14 @@ fn what_a_wrong_entry_lets_through_is_destroyed_counted_and_an_alarm() {
     let number = |name: &str| u16::try_from(slot[name].as_u64().unwrap()).unwrap();
     let slot = SlotRef { slot: number("slot"), generation: number("generation") };
     let program = scene.probe().kernel_status().unwrap()["program_id"].as_u64().unwrap();
-    make_a_target_of(bystander, slot, program);
     let violations =
         || -> Result<Option<u64>, LabError> { Ok(scene.probe().status()?["capture"]["isolation_violations"].as_u64()) };
-    until("violations", PATIENCE, || Ok(violations()?.filter(|count| *count > 100))).unwrap();
+    // The probe takes a foreign entry out again within seconds, so it is put there again and again.
+    let enough = until("violations", PATIENCE, || {
+        make_a_target_of(bystander, slot, program);
+        Ok(violations()?.filter(|count| *count > 100))
+    });
+    enough.unwrap();
     let sent = traffic.stop();
 
     let counts = scene.probe().settled(&content).unwrap();

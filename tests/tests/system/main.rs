@@ -17,6 +17,7 @@
 //! | [`hostile`] | damaged frames at full speed move counters, and nothing else |
 //! | [`isolation`] | a bystander's packet that the kernel hands over by mistake is destroyed, counted, and an alarm |
 //! | [`mixed`] | real programs' traffic: the agencies have what the reference model says, and tshark agrees |
+//! | [`witnesses`] | what root does to the log, the clock and the kernel's tables is found out |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
@@ -39,3 +40,4 @@ mod targets;
 mod traffic;
 mod tuning;
 mod warrants;
+mod witnesses;

@@ -39,7 +39,7 @@ pub(crate) struct Scene {
     pub(crate) officers: [Officer; 3],
     pub(crate) far: Namespace,
     pub(crate) host: Namespace,
-    _office: Namespace,
+    pub(crate) office: Namespace,
     pub(crate) certificates: Certificates,
     pub(crate) binaries: Binaries,
     evidence: Evidence,
@@ -78,8 +78,7 @@ impl Scene {
         let names: Vec<&str> = taps.iter().map(|(tap, _)| *tap).collect();
         let text = documents::probe_configuration(&directory, &names, &certificates, &[FIRST, SECOND], address());
         fs::write(directory.join("writ.toml"), text).unwrap();
-        let scene =
-            Self { probe: None, agencies, officers, far, host, _office: office, certificates, binaries, evidence };
+        let scene = Self { probe: None, agencies, officers, far, host, office, certificates, binaries, evidence };
         let roster = scene.path("roster.toml");
         fs::write(&roster, documents::roster(&scene.officers)).unwrap();
         let installed = scene.install_roster(&roster);

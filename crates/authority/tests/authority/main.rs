@@ -3,6 +3,7 @@
 mod approval;
 mod audit;
 mod change;
+mod evidence;
 mod officers;
 mod papers;
 mod quorum;

@@ -51,6 +51,33 @@ impl Conditions {
         Ok(Intercepts::new(slots, rows))
     }
 
+    /// What [`Conditions::enter`] made of claims that are in the tables, without counting them again. None if a condition
+    /// has no row, which those in the tables have.
+    pub(super) fn entered(&self, claims: &[Claim]) -> Option<Intercepts> {
+        let mut slots = [SlotRef::NONE; SLOTS_PER_ADDRESS];
+        let mut rows = [0; SLOTS_PER_ADDRESS];
+        for ((slot, row), claim) in slots.iter_mut().zip(&mut rows).zip(claims) {
+            *slot = claim.slot;
+            if let Some(condition) = &claim.condition {
+                *row = *self.rows.get(condition)?;
+            }
+        }
+        Some(Intercepts::new(slots, rows))
+    }
+
+    /// Writes rows anew that do not say what was written. How many there were.
+    pub(super) fn put_right(&mut self) -> Result<usize, TableError> {
+        let mut changed = 0;
+        for (condition, row) in &self.rows {
+            let holds = self.map.get(&u32::from(*row), 0).map_err(refused(maps::CONDITIONS))?;
+            if holds != *condition {
+                self.map.set(u32::from(*row), *condition, 0).map_err(refused(maps::CONDITIONS))?;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+
     /// Takes back what [`Conditions::enter`] counted.
     pub(super) fn release(&mut self, rows: &[u16; SLOTS_PER_ADDRESS]) {
         for number in rows {

@@ -53,6 +53,12 @@ impl Filter {
         }
     }
 
+    /// Sets what is missing of a mark that was added. Whether anything was.
+    pub(super) fn put_right(&self, mark: FilterMark) -> bool {
+        let Some(word) = self.words.word(mark.word(self.last) as usize, 0) else { return false };
+        word.fetch_or(mark.bits(), Ordering::SeqCst) & mark.bits() != mark.bits()
+    }
+
     /// Takes back an [`Filter::add`].
     pub(super) fn remove(&mut self, mark: FilterMark) {
         let Entry::Occupied(mut times) = self.marks.entry(mark) else { return };

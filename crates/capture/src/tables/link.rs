@@ -27,6 +27,19 @@ impl LinkTables {
         })
     }
 
+    pub(super) fn macs(&mut self) -> &mut Entries<MacEntry> {
+        &mut self.macs
+    }
+
+    pub(super) fn vlans(&mut self) -> &mut Entries<VlanEntry> {
+        &mut self.vlans
+    }
+
+    /// How many entries were put into both.
+    pub(super) fn held(&self) -> usize {
+        self.held.iter().sum()
+    }
+
     pub(super) fn put_mac(
         &mut self,
         address: MacAddress,

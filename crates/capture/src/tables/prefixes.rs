@@ -30,6 +30,19 @@ impl Prefixes {
         })
     }
 
+    pub(super) fn v4(&mut self) -> &mut Entries<PrefixEntry4> {
+        &mut self.v4
+    }
+
+    pub(super) fn v6(&mut self) -> &mut Entries<PrefixEntry6> {
+        &mut self.v6
+    }
+
+    /// How many prefixes were put here.
+    pub(super) fn held(&self) -> usize {
+        self.lengths.v4.iter().chain(&self.lengths.v6).map(|count| *count as usize).sum()
+    }
+
     /// What the prefix had before.
     pub(super) fn put(
         &mut self,
@@ -93,11 +106,11 @@ impl Prefixes {
     }
 }
 
-fn key_v4(prefix: Ipv4Net) -> PrefixKey4 {
+pub(super) fn key_v4(prefix: Ipv4Net) -> PrefixKey4 {
     PrefixKey4::new(prefix.addr().octets(), prefix.prefix_len())
 }
 
-fn key_v6(prefix: Ipv6Net) -> PrefixKey6 {
+pub(super) fn key_v6(prefix: Ipv6Net) -> PrefixKey6 {
     PrefixKey6::new(prefix.addr().octets(), prefix.prefix_len())
 }
 

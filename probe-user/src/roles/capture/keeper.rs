@@ -1,6 +1,7 @@
 //! The keeper of the capture role: carries out control's instructions on the kernel's tables and on the workers'
 //! snapshot, watches starts, stops and the clock, and tells control what happened.
 
+use super::guard::{Book, Guard};
 use super::worker::{Common, WorkerThread};
 use crate::ipc::{
     ArmedIntercept, ArmedTarget, BoundSelector, CaptureReport, Channel, ChannelError, EndReason, FoundSlot,
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use writ_abi::{Claim, Selector, SlotPolicy};
-use writ_capture::{ClockOffset, boot_now_ns, start_boot_ns, stop_boot_ns};
+use writ_capture::{ClockOffset, ClockSettings, ClockState, boot_now_ns, start_boot_ns, stop_boot_ns};
 use writ_capture::{CounterFds, CounterView};
 use writ_capture::{Kernel, Polling};
 use writ_spool::Ledger;
@@ -40,7 +41,7 @@ enum Phase {
     Draining { since_ns: u64, at_utc_ns: u64, reason: EndReason },
 }
 
-struct Armed {
+pub(super) struct Armed {
     intercept: Arc<Intercept>,
     order: ArmedIntercept,
     /// As it stands in the kernel.
@@ -51,6 +52,13 @@ struct Armed {
     whole: bool,
     /// Where the slot's counters stood before.
     baseline: SlotFigures,
+}
+
+impl Armed {
+    /// The policy that the kernel ought to hold; none once the slot is stopped.
+    pub(super) fn in_force(&self) -> Option<SlotPolicy> {
+        matches!(self.phase, Phase::Armed).then_some(self.policy)
+    }
 }
 
 /// What the keeper is made of.
@@ -65,6 +73,7 @@ pub(super) struct Parts {
     pub(super) common: Arc<Common>,
     pub(super) workers: Vec<WorkerThread>,
     pub(super) control: Channel,
+    pub(super) clock: ClockSettings,
 }
 
 /// See the module.
@@ -77,6 +86,7 @@ pub(super) struct Keeper {
     coming: HashMap<SlotName, Vec<ArmedTarget>>,
     /// The clock by which the windows in the kernel were reckoned.
     reckoned: ClockOffset,
+    guard: Guard,
     /// Messages that control has not taken yet.
     unsent: Outbox<FromCapture>,
 }
@@ -90,6 +100,7 @@ impl Keeper {
             bound: HashMap::new(),
             coming: HashMap::new(),
             reckoned,
+            guard: Guard::new(),
             unsent: Outbox::new(),
         }
     }
@@ -113,8 +124,13 @@ impl Keeper {
             self.watch_clock();
             self.watch_windows();
             self.end_drained(self.read_until_ns());
+            self.guard.look(self.parts.kernel.tables(), &Book { bound: &self.bound, armed: &self.armed });
             if reported.elapsed() >= REPORT_EVERY {
                 reported = Instant::now();
+                let foreign = self.guard.news();
+                if !foreign.is_empty() {
+                    self.tell(FromCapture::Foreign(foreign));
+                }
                 // Figures are worth nothing when they are old: one that cannot be sent now is not kept.
                 let report = FromCapture::Report(self.report());
                 self.flush();
@@ -300,9 +316,10 @@ impl Keeper {
             account.set_owner(order.warrant.as_u128());
         }
         let clock = self.parts.common.clock.load();
+        let doubt_ns = self.clock_doubt_ns();
         let policy = SlotPolicy {
-            start_ns: start_boot_ns(clock, order.start_utc_ns, 0),
-            stop_ns: account.stop_no_later(stop_boot_ns(clock, order.stop_utc_ns, 0, None)),
+            start_ns: start_boot_ns(clock, order.start_utc_ns, doubt_ns),
+            stop_ns: account.stop_no_later(stop_boot_ns(clock, order.stop_utc_ns, doubt_ns, None)),
             flags: order.policy_flags(),
             generation: order.slot.generation,
             reserved: 0,
@@ -333,6 +350,11 @@ impl Keeper {
         Ok(())
     }
 
+    /// How far the clock may be from UTC: windows are narrowed by it.
+    fn clock_doubt_ns(&self) -> u64 {
+        self.parts.clock.doubt_ns(ClockState::measure().ok())
+    }
+
     /// Looks whether somebody set the wall clock. A start that has not come is computed anew; a stop only gets earlier.
     fn watch_clock(&mut self) {
         let now = ClockOffset::sample();
@@ -345,14 +367,15 @@ impl Keeper {
         self.reckoned = now;
         tracing::warn!(by_ns, "the wall clock was set");
         let boot_now = boot_now_ns();
+        let doubt_ns = self.clock_doubt_ns();
         for armed in self.armed.values_mut().filter(|armed| matches!(armed.phase, Phase::Armed)) {
             let slot = armed.order.slot.slot;
-            armed.policy.stop_ns = stop_boot_ns(now, armed.order.stop_utc_ns, 0, Some(armed.policy.stop_ns));
+            armed.policy.stop_ns = stop_boot_ns(now, armed.order.stop_utc_ns, doubt_ns, Some(armed.policy.stop_ns));
             if let Some(account) = self.parts.ledger.slot(slot) {
                 account.stop_no_later(armed.policy.stop_ns);
             }
             let adjusted = if armed.policy.start_ns > boot_now {
-                armed.policy.start_ns = start_boot_ns(now, armed.order.start_utc_ns, 0);
+                armed.policy.start_ns = start_boot_ns(now, armed.order.start_utc_ns, doubt_ns);
                 self.parts.kernel.tables().arm(slot, &armed.policy)
             } else {
                 // One that has begun is not written anew: not a packet is missed.
@@ -452,7 +475,12 @@ impl Keeper {
             .collect();
         let isolation_violations =
             self.parts.workers.iter().map(|worker| worker.progress.violations.load(Ordering::Relaxed)).sum();
-        CaptureReport { queues, read_until_ns: self.read_until_ns(), isolation_violations }
+        CaptureReport {
+            queues,
+            read_until_ns: self.read_until_ns(),
+            isolation_violations,
+            foreign_entries: self.guard.count(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! then runs a worker for each queue and the keeper. Frames come from the kernel and leave as PDUs in shared memory;
 //! instructions come from the control role.
 
+mod guard;
 mod keeper;
 mod worker;
 
@@ -81,7 +82,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     supervisor.send(&FromRole::Ready, &[])?;
 
     let probe_id = config.probe.id.clone();
-    let parts = Parts { probe_id, life, kernel, counters, view, ledger, outlets, common, workers, control };
+    let clock = config.clock;
+    let parts = Parts { probe_id, life, kernel, counters, view, ledger, outlets, common, workers, control, clock };
     let mut keeper = Keeper::new(parts);
     let result = keeper.run(stop);
     keeper.finish();

@@ -3,6 +3,7 @@
 //! sockets and pass on what they read.
 
 mod authority;
+mod clock;
 mod counts;
 mod intercepts;
 mod order;
@@ -10,20 +11,23 @@ mod outgoing;
 mod socket;
 mod status;
 mod trials;
+mod witness;
 
 pub use authority::{AuthorityError, Files, approve_replay, install_roster};
 pub use order::order;
 pub use socket::{caller, socket_path};
 pub use trials::test_alone;
+pub use witness::key_file;
 
 use crate::config::Config;
 use crate::ipc::{
-    Channel, ChannelError, DeliveryCounts, EndReason, FromCapture, FromDeliver, FromRole, InterceptCounts, Reply,
-    Request, SlotName, ToControl,
+    Channel, ChannelError, DeliveryCounts, EndReason, ForeignEntries, FromCapture, FromDeliver, FromRole,
+    InterceptCounts, Reply, Request, SlotName, ToControl,
 };
 use crate::roles::Inheritance;
 use anyhow::Context;
 use authority::{Authority, entry, own_actor};
+use clock::ClockWatch;
 use crossbeam::channel::{RecvTimeoutError, Sender, unbounded};
 use intercepts::{Intercepts, Progress, Tenancy};
 use jiff::Timestamp;
@@ -36,6 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use trials::Trials;
 use uuid::Uuid;
+use witness::Witnesses;
 use writ_authority::{Act, Ending, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
@@ -100,6 +105,8 @@ struct Control {
     intercepts: Intercepts,
     ledger: Arc<Ledger>,
     observed: Observed,
+    clock: ClockWatch,
+    witnesses: Witnesses,
     pending: Vec<Pending>,
     trials: Trials,
     /// When ends of warrants are looked for next: put off while the disk does not take them.
@@ -113,7 +120,13 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         <[_; 2]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channels to capture and deliver are missing"))?;
     privileges::drop_all()?;
     let ledger = Arc::new(Ledger::open(&ledger).context("the ledger's memory cannot be used")?);
-    let authority = Authority::open(&config)?;
+    let mut authority = Authority::open(&config)?;
+    let audit = Files::of(&config).audit;
+    let witnesses = Witnesses::open(&config, &audit, deliver.try_clone()?)?;
+    let (clock, findings) = ClockWatch::open(&config, &audit, authority.head(), witnesses.newest(), Timestamp::now())?;
+    for finding in findings {
+        authority.record(finding)?;
+    }
 
     let (sender, events) = unbounded();
     socket::listen(&config, sender.clone())
@@ -128,6 +141,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         authority,
         ledger,
         observed: Observed::default(),
+        clock,
+        witnesses,
         pending: Vec::new(),
         trials: Trials::new(deliver),
         next_expiry: Instant::now(),
@@ -190,6 +205,13 @@ impl Control {
         Ok(())
     }
 
+    fn hear_deliver(&mut self, message: FromDeliver) {
+        match message {
+            FromDeliver::Tried { case_id, outcome } => self.tried(&case_id, outcome),
+            FromDeliver::Witness(word) => self.witnesses.hear(word),
+        }
+    }
+
     fn hear_supervisor(&mut self, message: ToControl) {
         match message {
             ToControl::RoleStarted { role, pid, life } => {
@@ -222,7 +244,9 @@ impl Control {
             FromCapture::Armed { slot } => {
                 if let Some(step) = self.intercepts.advance(slot, Progress::Armed, &self.ledger) {
                     if step.is_new {
-                        self.authority.record_of(Act::WarrantArm, step.warrant, [("slot", name(slot))]);
+                        let details = self.clock.details().into_iter().chain([("slot", name(slot))]);
+                        self.authority.record_of(Act::WarrantArm, step.warrant, details);
+                        self.witnesses.hurry();
                     }
                     let armed =
                         |pending: &mut Pending| pending.warrant == step.warrant && pending.until == Progress::Armed;
@@ -235,7 +259,9 @@ impl Control {
                 if let Some(step) = self.intercepts.advance(slot, Progress::Begun, &self.ledger).filter(|it| it.is_new)
                 {
                     let details = [("slot", name(slot)), ("at", time(at_utc_ns))];
+                    let details = self.clock.details().into_iter().chain(details);
                     self.authority.record_of(Act::InterceptStart, step.warrant, details);
+                    self.witnesses.hurry();
                 }
             }
             FromCapture::Disarmed { slot } => {
@@ -264,6 +290,13 @@ impl Control {
                 let details = [("stepped_by_ns", by_ns.to_string())];
                 self.authority.record_or_log(entry(Act::ClockDoubt, Outcome::Done, own_actor(), None, details));
             }
+            FromCapture::Foreign(found) => {
+                for ForeignEntries { table, done, count } in found {
+                    let details = [("table", table), ("done", done), ("entries", count.to_string())];
+                    self.authority.record_or_log(entry(Act::TablesForeign, Outcome::Done, own_actor(), None, details));
+                }
+                self.witnesses.hurry();
+            }
             FromCapture::Report(report) => {
                 self.intercepts.settle(&report, &self.ledger);
                 self.observed.report(report);
@@ -273,7 +306,7 @@ impl Control {
 
     fn tick(&mut self) {
         if Instant::now() >= self.next_expiry {
-            match self.authority.expire(Timestamp::now()) {
+            match self.authority.expire(self.clock.no_earlier(Timestamp::now())) {
                 Ok(expired) if expired.is_empty() => {}
                 Ok(_) => self.reconcile(),
                 Err(error) => {
@@ -287,6 +320,7 @@ impl Control {
             let reason = format!("{:?}", last.reason).to_lowercase();
             self.authority.record_of(Act::InterceptStop, last.warrant, final_figures(last.slot, reason, &last.counts));
             self.observed.ended.insert(last.warrant, last.counts);
+            self.witnesses.hurry();
         }
         let now = Instant::now();
         for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
@@ -294,6 +328,11 @@ impl Control {
         }
         self.give_up_trial(now);
         self.intercepts.flush();
+        let (head, now) = (self.authority.head(), Timestamp::now());
+        if self.clock.tick(head, now) {
+            self.reconcile();
+        }
+        self.witnesses.tick(head, now);
     }
 
     fn reconcile(&mut self) {
@@ -302,7 +341,11 @@ impl Control {
             Some(Ending::Revoked { .. }) => EndReason::Revoked,
             _ => EndReason::Expired,
         };
-        let in_force = store.in_force(Timestamp::now());
+        let mut in_force = store.in_force(self.clock.no_earlier(Timestamp::now()));
+        if self.clock.is_held() {
+            // Nothing new is armed; what is stays.
+            in_force.retain(|stored| self.intercepts.of_warrant(stored.warrant().uuid()).is_some());
+        }
         self.intercepts.reconcile(&in_force, reason, &self.config);
     }
 
@@ -336,6 +379,7 @@ impl Control {
                 Ok(reply) => {
                     self.pending.push(Pending::new(uuid, Progress::Disarmed, to, reply));
                     self.reconcile();
+                    self.witnesses.hurry();
                     self.confirm_stops();
                     return;
                 }
@@ -367,14 +411,13 @@ impl Control {
         actor: writ_authority::Actor,
     ) -> Result<(Uuid, Reply), Reply> {
         let approved = self.authority.judge(file, document, signatures, &actor, &self.config)?;
-        let in_force = self.authority.store().in_force(Timestamp::now());
-        if let Err(reason) = self.intercepts.has_room(&approved, &in_force, &self.config) {
-            return Err(self.authority.refuse_submission(
-                document,
-                Some(approved.warrant().uuid()),
-                vec![reason],
-                actor,
-            ));
+        let in_force = self.authority.store().in_force(self.clock.no_earlier(Timestamp::now()));
+        let mut reasons: Vec<String> =
+            self.clock.held().into_iter().map(|why| format!("nothing new is armed: {why}")).collect();
+        reasons.extend(self.intercepts.has_room(&approved, &in_force, &self.config).err());
+        if !reasons.is_empty() {
+            let uuid = Some(approved.warrant().uuid());
+            return Err(self.authority.refuse_submission(document, uuid, reasons, actor));
         }
         self.authority.keep(approved, actor)
     }
@@ -388,7 +431,9 @@ impl Control {
                 "isolation",
                 format!("{:?}", self.config.capture.iter().map(|it| it.isolation).collect::<Vec<_>>()).to_lowercase(),
             ),
+            ("key", self.witnesses.fingerprint()),
         ];
+        let details = details.into_iter().chain(self.clock.details());
         self.authority.record(entry(Act::ProbeStart, Outcome::Done, own_actor(), None, details))?;
         Ok(())
     }
@@ -412,6 +457,9 @@ impl Control {
             None,
             [] as [(&str, String); 0],
         ));
+        let (head, now) = (self.authority.head(), Timestamp::now());
+        self.clock.tick(head, now);
+        self.witnesses.finish(head, now);
     }
 }
 

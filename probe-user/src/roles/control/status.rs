@@ -24,6 +24,8 @@ pub(super) struct Observed {
     life: Option<u32>,
     /// Isolation violations that capture processes before that one counted: an alarm does not go out with its process.
     former_violations: u64,
+    /// Foreign entries of the kernel's tables, likewise.
+    former_foreign: u64,
     /// How often roles were started again.
     pub(super) restarts: BTreeMap<String, u32>,
     /// Final figures of intercepts that ended in this run.
@@ -34,22 +36,29 @@ impl Observed {
     /// A capture role has said which process it is. What the one before it reported is its last word.
     pub(super) fn meet(&mut self, life: u32) {
         if self.life.replace(life).is_some_and(|before| before != life) {
-            self.former_violations = self.violations();
+            (self.former_violations, self.former_foreign) = (self.violations(), self.foreign());
             self.capture = None;
         }
     }
 
     /// A report of the capture role.
     pub(super) fn report(&mut self, report: CaptureReport) {
-        let before = self.violations();
+        let before = (self.violations(), self.foreign());
         self.capture = Some((report, Instant::now()));
-        let violations = self.violations();
-        if violations > before {
+        let (violations, foreign) = (self.violations(), self.foreign());
+        if foreign > before.1 {
+            tracing::error!(foreign, "ALARM: somebody else has written into the kernel's tables; that was put right");
+        }
+        if violations > before.0 {
             tracing::error!(
                 violations,
                 "ALARM: frames that the kernel handed over were no target's; they were destroyed"
             );
         }
+    }
+
+    fn foreign(&self) -> u64 {
+        self.former_foreign + self.capture.as_ref().map_or(0, |(report, _)| report.foreign_entries)
     }
 
     fn violations(&self) -> u64 {
@@ -89,6 +98,7 @@ impl Control {
             program,
             capture: CaptureReport {
                 isolation_violations: self.observed.violations(),
+                foreign_entries: self.observed.foreign(),
                 ..self.observed.capture.as_ref().map(|(report, _)| report.clone()).unwrap_or_default()
             },
             capture_age_ms: self
@@ -101,6 +111,10 @@ impl Control {
             restarts: self.observed.restarts.clone(),
             damaged: self.authority.damaged(),
             audit_number: self.authority.head().number,
+            checkpoint_number: self.witnesses.newest().map_or(0, |newest| newest.number),
+            witnesses: self.witnesses.status(now),
+            clock: self.clock.status(),
+            held: self.clock.held(),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::Control;
 use super::authority::{Files, entry};
 use crate::config::Config;
-use crate::ipc::{Channel, FromDeliver, Reply, ToDeliver, TrialReport};
+use crate::ipc::{Channel, Reply, ToDeliver, TrialReport};
 use crossbeam::channel::Sender;
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
@@ -137,8 +137,8 @@ impl Control {
         Ok(())
     }
 
-    pub(super) fn hear_deliver(&mut self, message: FromDeliver) {
-        let FromDeliver::Tried { case_id, outcome } = message;
+    /// A trial has come to its end.
+    pub(super) fn tried(&mut self, case_id: &str, outcome: Result<[StreamTrial; 2], String>) {
         match self.trials.running.take_if(|running| running.order.case_id == case_id) {
             Some(running) => self.end_trial(running, outcome),
             None => tracing::warn!("the result of a destination's test came too late and is not kept"),

@@ -1,0 +1,178 @@
+//! What the control role knows of time and of the log's past: the mark in the state directory, the measured doubt of the
+//! clock, and whether anything new may be armed in view of both. Orders in force run on in any case: their stops lie in
+//! the kernel, by a clock that nobody can set.
+
+use super::authority::{entry, own_actor};
+use crate::config::Config;
+use crate::ipc::ClockStatus;
+use anyhow::Context;
+use jiff::{SignedDuration, Timestamp};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use writ_authority::{Act, Checkpoint, Entry, Head, Mark, MarkError, MarkFile, Outcome, hash_of_record};
+use writ_capture::{ClockSettings, ClockState};
+
+/// How often the clock is measured, and how old the mark may get while nothing happens.
+const EVERY: Duration = Duration::from_secs(10);
+/// A clock that is behind the mark by no more was slewed or stepped by its keeper.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
+
+/// See the module.
+pub(super) struct ClockWatch {
+    file: MarkFile,
+    mark: Mark,
+    settings: ClockSettings,
+    state: Option<ClockState>,
+    looked: Instant,
+    /// The clock is behind the mark, by so much when last looked.
+    behind: Option<SignedDuration>,
+    /// The log is not what it was. Stays for the life of the probe, and the mark with it.
+    log_doubt: Option<String>,
+    /// Whether anything was in the way when last asked.
+    was_held: bool,
+}
+
+impl ClockWatch {
+    /// Reads the mark and holds clock and log against it, and the log against the newest of the probe's own checkpoints.
+    /// Gives what is to be recorded.
+    pub(super) fn open(
+        config: &Config,
+        audit: &Path,
+        head: Head,
+        newest: Option<&Checkpoint>,
+        now: Timestamp,
+    ) -> anyhow::Result<(Self, Vec<Entry>)> {
+        let path = config.probe.state.join("mark");
+        let file = MarkFile::new(&path);
+        let mut findings = Vec::new();
+        let doubt = |what: &str| entry(Act::LogDoubt, Outcome::Done, own_actor(), None, [("what", what.to_owned())]);
+        let mut log_doubt = None;
+        let mark = match file.read() {
+            Ok(mark) => mark,
+            Err(error @ MarkError::Unreadable(_)) => {
+                log_doubt = Some(error.to_string());
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if mark.is_none() && log_doubt.is_none() && newest.is_some() {
+            tracing::warn!("the mark of the clock and the audit log is missing: a new one is made");
+            findings.push(doubt("the mark is missing"));
+        }
+        for seen in mark.iter().map(|mark| mark.head).chain(newest.map(Checkpoint::head)) {
+            let at_seen =
+                hash_of_record(audit, seen.number).context("the audit log cannot be held against the mark")?;
+            if let Some(found) = writ_authority::judge_log(seen, head, at_seen) {
+                log_doubt.get_or_insert_with(|| found.to_string());
+            }
+        }
+        if let Some(what) = &log_doubt {
+            tracing::error!(what, "ALARM: the audit log is in doubt: nothing new is armed");
+            findings.push(doubt(what));
+        }
+        let mark = mark.unwrap_or(Mark { time: now, head });
+        let mut watch = Self {
+            file,
+            mark,
+            settings: config.clock,
+            state: None,
+            looked: Instant::now(),
+            behind: None,
+            log_doubt,
+            was_held: false,
+        };
+        watch.look(now);
+        if let Some(behind) = watch.behind {
+            let details = [("behind_the_mark_seconds", behind.as_secs().to_string())];
+            findings.push(entry(Act::ClockDoubt, Outcome::Done, own_actor(), None, details));
+        }
+        watch.was_held = watch.is_held();
+        Ok((watch, findings))
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        self.looked = Instant::now();
+        self.state =
+            ClockState::measure().inspect_err(|error| tracing::warn!(%error, "the clock cannot be asked")).ok();
+        let behind = self.mark.clock_behind(now, TOLERANCE);
+        match (self.behind, behind) {
+            (None, Some(by)) => tracing::error!(
+                seconds = by.as_secs(),
+                "ALARM: the clock is behind what it was: nothing new is armed until it has caught up"
+            ),
+            (Some(_), None) => tracing::info!("the clock has caught up"),
+            _ => {}
+        }
+        self.behind = behind;
+    }
+
+    /// Keeps the mark. True when what was in the way of arming is gone.
+    pub(super) fn tick(&mut self, head: Head, now: Timestamp) -> bool {
+        let due = self.looked.elapsed() >= EVERY;
+        if due || self.behind.is_some() {
+            self.look(now);
+        }
+        if due || head != self.mark.head {
+            // A log in doubt stays in doubt at the next start: the head that was seen is kept.
+            let head = if self.log_doubt.is_some() { self.mark.head } else { head };
+            let mark = Mark { time: self.mark.no_earlier(now), head };
+            if mark != self.mark {
+                match self.file.write(&mark) {
+                    Ok(()) => self.mark = mark,
+                    Err(error) if due => tracing::error!(%error, "the mark cannot be written"),
+                    Err(_) => {}
+                }
+            }
+        }
+        let is_held = self.is_held();
+        std::mem::replace(&mut self.was_held, is_held) && !is_held
+    }
+
+    /// The earliest that it can be: by this moment is judged what has run out.
+    pub(super) fn no_earlier(&self, now: Timestamp) -> Timestamp {
+        self.mark.no_earlier(now)
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.log_doubt.is_some() || self.behind.is_some() || self.settings.objection(self.state).is_some()
+    }
+
+    /// Why nothing new is armed; nothing, if it is. For everybody: no case is named.
+    pub(super) fn held(&self) -> Vec<String> {
+        let behind = self.behind.map(|by| {
+            format!(
+                "the clock is {} s behind what it was once; set it right, or wait until it has caught up (see `The clock` \
+                 in the operator's manual)",
+                by.as_secs()
+            )
+        });
+        let log = self.log_doubt.as_ref().map(|what| {
+            format!("{what}; put the newest copy of the log back (see `Witnesses` in the operator's manual)")
+        });
+        log.into_iter().chain(behind).chain(self.settings.objection(self.state)).collect()
+    }
+
+    /// For the audit record of an act that rests on the clock.
+    pub(super) fn details(&mut self) -> Vec<(&'static str, String)> {
+        self.look(Timestamp::now());
+        let status = self.status();
+        vec![
+            ("clock_synchronised", status.synchronised.to_string()),
+            ("clock_offset_us", status.offset_us.to_string()),
+            ("clock_estimated_error_us", status.estimated_error_us.to_string()),
+            ("clock_maximum_error_us", status.maximum_error_us.to_string()),
+            ("clock_doubt_us", status.doubt_us.to_string()),
+        ]
+    }
+
+    pub(super) fn status(&self) -> ClockStatus {
+        let state = self.state.unwrap_or_default();
+        ClockStatus {
+            synchronised: state.synchronised,
+            offset_us: state.offset_us,
+            estimated_error_us: state.estimated_error_us,
+            maximum_error_us: state.maximum_error_us,
+            doubt_us: self.settings.doubt_ns(self.state) / 1000,
+        }
+    }
+}
