@@ -16,7 +16,7 @@ use crate::slots::Fate;
 pub fn port(ctx: &XdpContext, scratch: &mut Scratch, counters: Counters) -> Option<u32> {
     let interface = ctx.ingress_ifindex() as u32;
     if scratch.interface != interface {
-        // SAFETY: ports are entered before the program is attached and stay as they are.
+        // SAFETY: a port is entered once, by `Kernel::capture`, and stays as it is.
         let Some(port) = (unsafe { WRIT_PORTS.get(interface) }) else {
             counters.count(ProbeCounter::NoPort);
             return None;

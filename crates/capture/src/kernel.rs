@@ -239,7 +239,7 @@ impl Kernel {
     }
 
     /// Attaches the program to a port, in the configured mode and no other, and opens its queues. One source for each
-    /// queue, from queue 0 on, ready to receive.
+    /// queue, from queue 0 on, ready to receive. Each port once: the program remembers where its sockets are.
     pub fn capture(&mut self, port: &Port, settings: &PortSettings) -> Result<Vec<RingSource>, KernelError> {
         let free = self.sockets_most - self.sockets_used;
         if port.queues() > free {

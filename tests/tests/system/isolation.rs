@@ -33,7 +33,7 @@ fn make_a_target_of(address: Ipv4Addr, slot: SlotRef, program: u64) {
     let mut front = Array::<_, Front>::try_from(Map::Array(map_of(program, maps::PREFIX_LENGTHS))).unwrap();
     let mut words = front.get(&0, 0).unwrap();
     let last = words[PrefixLengths::FILTER_LAST];
-    assert_eq!(last, PrefixLengths::FILTER_WORDS as u64 - 1, "of few targets the filter is here");
+    assert_eq!(last, PrefixLengths::FILTER_WORDS as u64 - 1, "for few targets the filter is in this map");
     let word = key.mark().word(u32::try_from(last).unwrap());
     words[PrefixLengths::PLACES + word as usize] |= key.mark().bits();
     front.set(0, words, 0).unwrap();
