@@ -140,7 +140,13 @@ pub(super) const FIELDS: &[Field] = &[
     text("order.signed_by", "signed-by", Asked::Always, "Who signed the authorisation", "Hon. A. Judge"),
     text("order.agency", "agency", Asked::Always, "The agency", "FBI"),
     text("order.reference", "reference", Asked::Offered, "Where the scanned order is kept", "Legal, safe 2, folder 14"),
-    text("order.sha256", Asked::Never, "SHA-256 of the scanned order; --scan computes it", "64 hexadecimal digits"),
+    text(
+        "order.sha256",
+        "sha256",
+        Asked::Never,
+        "SHA-256 of the scanned order; --scan computes it",
+        "64 hexadecimal digits",
+    ),
     text(
         "window.zone",
         "zone",
