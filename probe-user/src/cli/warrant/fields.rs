@@ -303,7 +303,11 @@ fn with_flag(file: &Path, fault: &Fault) -> String {
     let said = format!("{}: {fault}", file.display());
     match FIELDS.iter().find(|field| field.path == fault.field) {
         Some(field) => format!("{said} (--{}: {})", field.flag, field.says),
-        None if fault.field.starts_with("target") => format!("{said} (--target \"address=192.0.2.7\")"),
+        None if fault.field.starts_with("target") => {
+            format!(
+                "{said} (in --target \"address=192.0.2.7; ...\", or of all: --confirmed-by, --confirmed-on, --subscriber)"
+            )
+        }
         None if fault.field.starts_with("delivery") => {
             format!("{said} (--deliver \"destination=fbi-lab; case_id=FBI-2026-0117; streams=cmii,cmc\")")
         }
