@@ -125,6 +125,9 @@ pub enum TrialError {
     Packet(String),
 }
 
+/// The PDUs of one stream, in order.
+type Records = Vec<(RecordKind, Vec<u8>)>;
+
 /// A stream of a trial that runs.
 struct Course {
     report: StreamTrial,
@@ -170,7 +173,7 @@ impl Trial {
     }
 
     /// The records of both streams.
-    fn records(&self) -> Result<[Vec<(RecordKind, Vec<u8>)>; 2], TrialError> {
+    fn records(&self) -> Result<[Records; 2], TrialError> {
         let encoder = Intercept::new(
             &self.case_id,
             &self.iap,
