@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use writ_authority::{AuditError, CheckpointPublicKey, Digest, Evidence, EvidenceError, Findings};
 
 #[derive(Debug, Args)]
-pub(super) struct VerifyArgs {
+pub(in crate::cli) struct VerifyArgs {
     #[command(flatten)]
     file: FileArgs,
     /// A head that was kept outside, as `writ audit head` printed it.

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::ipc::{Channel, Outbox, ToDeliver, WitnessStatus, WitnessWord};
 use anyhow::Context;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,6 +22,16 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// The probe's private key.
 pub fn key_file(config: &Config) -> PathBuf {
     config.probe.state.join("probe.key")
+}
+
+/// Up to where a witness has everything, as it is written down.
+#[derive(Serialize, Deserialize)]
+struct Taken {
+    place: u64,
+    /// The checkpoint that ends there: the number that it covers.
+    number: u64,
+    /// When it was made.
+    time: Timestamp,
 }
 
 /// Where one witness stands.
@@ -63,6 +74,8 @@ pub(super) struct Witnesses {
     due: Instant,
     /// Not before this moment: the disk took none.
     not_before: Instant,
+    /// Before that no witness could take anything.
+    opened: Instant,
 }
 
 impl Witnesses {
@@ -73,7 +86,7 @@ impl Witnesses {
         let key = CheckpointKey::open(&key_file(config), &config.probe.id)?;
         let mut checkpoints = Checkpoints::open(&state.join("checkpoints.jsonl"), key, identity)?;
         let places_file = state.join("witnesses.json");
-        let known: BTreeMap<String, u64> = match std::fs::read(&places_file) {
+        let known: BTreeMap<String, Taken> = match std::fs::read(&places_file) {
             // What is lost here is only handed over again.
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
@@ -81,7 +94,8 @@ impl Witnesses {
         };
         let mut places = Vec::new();
         for name in config.witness.names() {
-            let taken = known.get(&name).copied().filter(|taken| *taken <= checkpoints.end()).unwrap_or(0);
+            let known = known.get(&name).filter(|known| known.place <= checkpoints.end());
+            let (taken, last) = known.map_or((0, None), |known| (known.place, Some((known.number, known.time))));
             let (mut waiting, mut end) = (0, taken);
             while let Some(last) = {
                 let some = checkpoints.since(end, 1000)?;
@@ -91,7 +105,7 @@ impl Witnesses {
                 end = last.end;
             }
             let under_way = VecDeque::new();
-            places.push(Place { name, taken, last: None, under_way, waiting, problem: None, alarm: false });
+            places.push(Place { name, taken, last, under_way, waiting, problem: None, alarm: false });
         }
         let now = Instant::now();
         Ok(Self {
@@ -108,6 +122,7 @@ impl Witnesses {
             outbox: Outbox::new(),
             due: now,
             not_before: now,
+            opened: now,
         })
     }
 
@@ -146,7 +161,7 @@ impl Witnesses {
                     Err(error) => tracing::error!(%error, "checkpoints that wait cannot be read"),
                 }
             }
-            let late = waited(place, now) > self.alarm_after;
+            let late = waited(place, now).min(self.opened.elapsed()) > self.alarm_after;
             if late && !place.alarm {
                 let witness = &place.name;
                 tracing::error!(
@@ -237,7 +252,11 @@ impl Witnesses {
 
     fn save(&mut self) {
         self.saved = Instant::now();
-        let places: BTreeMap<&str, u64> = self.places.iter().map(|place| (place.name.as_str(), place.taken)).collect();
+        let taken = |place: &Place| {
+            let (number, time) = place.last?;
+            Some((place.name.clone(), Taken { place: place.taken, number, time }))
+        };
+        let places: BTreeMap<String, Taken> = self.places.iter().filter_map(taken).collect();
         let unfinished = self.places_file.with_extension("new");
         let written = serde_json::to_vec(&places)
             .map_err(std::io::Error::from)
