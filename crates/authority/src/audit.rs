@@ -55,6 +55,8 @@ acts! {
     WarrantRevoke = "warrant-revoke",
     /// Somebody looked at a warrant or the list of them.
     WarrantView = "warrant-view",
+    /// Somebody asked for what is not for them: refused before it was looked at.
+    AccessRefuse = "access-refuse",
     /// A capture file was put through a warrant, outside any interception.
     Replay = "replay",
     /// A file of the store could not be used.

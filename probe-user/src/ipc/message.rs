@@ -3,6 +3,7 @@
 //! control role that has lost its memory finds the kernel's tables again.
 
 use super::target::{ArmedTarget, BoundSelector};
+use super::trace::Inspection;
 use crate::roles::Role;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -157,6 +158,11 @@ pub enum ToCapture {
         /// The steps.
         steps: Vec<Instruction>,
     },
+    /// Say what the kernel holds of a slot, in numbers.
+    Inspect {
+        /// The slot, whoever has it.
+        slot: u16,
+    },
 }
 
 /// A slot in use, as a capture role reports it to a control role that may know nothing yet.
@@ -277,6 +283,8 @@ pub enum FromCapture {
     },
     /// How the sockets do; sent every second.
     Report(CaptureReport),
+    /// To `Inspect`.
+    Inspected(Inspection),
 }
 
 /// Figures of the capture role.

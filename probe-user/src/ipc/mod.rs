@@ -4,8 +4,10 @@
 mod channel;
 mod message;
 mod outbox;
+mod overview;
 mod request;
 mod target;
+mod trace;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
 pub use message::{
@@ -13,6 +15,7 @@ pub use message::{
     KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
 };
 pub use outbox::Outbox;
+pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth};
 pub use request::{
     DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
     SessionStatus, StatusReport, WarrantDetail, WarrantLine, ask,
@@ -20,3 +23,4 @@ pub use request::{
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;
 pub use target::{ArmedTarget, BoundSelector, SlotClaim};
+pub use trace::{Inspection, KernelPolicy, SlotTrace, Stage, StageState};

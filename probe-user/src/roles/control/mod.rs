@@ -2,14 +2,18 @@
 //! the kernel in step with them by way of the capture role. Writes the audit log. One thread decides; others only read
 //! sockets and pass on what they read.
 
+mod access;
 mod authority;
 mod counts;
 mod intercepts;
 mod order;
 mod outgoing;
+mod overview;
 mod socket;
 mod status;
+mod trace;
 
+pub use access::{AccessFault, AccessSettings};
 pub use authority::{AuthorityError, Files, approve_replay, install_roster};
 pub use order::order;
 pub use socket::{caller, socket_path};
@@ -20,6 +24,7 @@ use crate::ipc::{
     ToControl,
 };
 use crate::roles::Inheritance;
+use access::{Access, Denials, Role};
 use anyhow::Context;
 use authority::{Authority, entry, own_actor};
 use crossbeam::channel::{RecvTimeoutError, Sender, unbounded};
@@ -32,8 +37,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use trace::Inquiry;
 use uuid::Uuid;
-use writ_authority::{Act, Ending, Outcome};
+use writ_authority::{Act, Actor, Ending, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
 
@@ -97,6 +103,9 @@ struct Control {
     ledger: Arc<Ledger>,
     observed: Observed,
     pending: Vec<Pending>,
+    /// Those who wait for the trace of a slot.
+    inquiries: Vec<Inquiry>,
+    denials: Denials,
     /// When ends of warrants are looked for next: put off while the disk does not take them.
     next_expiry: Instant,
 }
@@ -110,7 +119,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     let authority = Authority::open(&config)?;
 
     let (sender, events) = unbounded();
-    socket::listen(&config, sender.clone())
+    let access = Access::of(&config).map_err(|faults| anyhow::anyhow!(words(&faults)))?;
+    socket::listen(&config, access, sender.clone())
         .with_context(|| format!("{}: the control socket cannot be made", socket_path(&config).display()))?;
     hear(capture.try_clone()?, sender.clone(), |message, beside| Event::Capture(Box::new(message), beside))?;
     hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
@@ -122,6 +132,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         ledger,
         observed: Observed::default(),
         pending: Vec::new(),
+        inquiries: Vec::new(),
+        denials: Denials::default(),
         next_expiry: Instant::now(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
@@ -259,6 +271,7 @@ impl Control {
                 self.intercepts.settle(&report, &self.ledger);
                 self.observed.report(report);
             }
+            FromCapture::Inspected(inspection) => self.inspected(&inspection),
         }
     }
 
@@ -283,6 +296,8 @@ impl Control {
         for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
             pending.unconfirmed("the capture role has not confirmed it");
         }
+        self.give_up_inquiries();
+        self.record_counted_denials();
         self.intercepts.flush();
     }
 
@@ -307,9 +322,22 @@ impl Control {
     }
 
     fn answer(&mut self, asked: Asked) {
-        let Asked { request, actor, answer: to } = asked;
+        let Asked { request, asker, answer: to } = asked;
+        let store = self.authority.store();
+        let is_theirs = |uuid| store.get(uuid).is_some_and(|stored| asker.may_see(stored.warrant()));
+        let request = match access::judge(&asker, request, is_theirs) {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => return answer(&to, Reply::Failed { error }),
+            Err(denial) => {
+                self.record_denial(&asker, &denial);
+                return answer(&to, Reply::Refused { reasons: vec![denial.reason] });
+            }
+        };
+        let actor = asker.actor.clone();
         let reply = match request {
-            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Status if asker.has(Role::Admin) => Reply::Status(Box::new(self.status())),
+            Request::Status => Reply::Overview(Box::new(self.status().into())),
+            Request::SlotTrace { slot } => return self.inquire(slot, to),
             Request::WarrantSubmit { file, document, signatures } => {
                 match self.submit(&file, &document, &signatures, actor) {
                     Ok((warrant, reply)) => {
@@ -320,7 +348,7 @@ impl Control {
                     Err(reply) => reply,
                 }
             }
-            Request::WarrantList => self.list(actor),
+            Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::WarrantRevoke { uuid, reason } => match self.authority.revoke(uuid, &reason, actor) {
                 Ok(reply) => {
@@ -348,7 +376,7 @@ impl Control {
         file: &str,
         document: &str,
         signatures: &[crate::ipc::NamedSignature],
-        actor: writ_authority::Actor,
+        actor: Actor,
     ) -> Result<(Uuid, Reply), Reply> {
         let approved = self.authority.judge(file, document, signatures, &actor, &self.config)?;
         let in_force = self.authority.store().in_force(Timestamp::now());
@@ -378,6 +406,7 @@ impl Control {
     }
 
     fn note_stop(&mut self) {
+        self.record_last_denials();
         let figures: Vec<_> = self
             .intercepts
             .iter()
@@ -397,6 +426,11 @@ impl Control {
             [] as [(&str, String); 0],
         ));
     }
+}
+
+/// All faults of the accounts in one text.
+fn words(faults: &[AccessFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn answer(to: &Sender<Reply>, reply: Reply) {
