@@ -21,9 +21,6 @@ use std::path::Path;
 use uuid::Uuid;
 use writ_authority::{Actor, Warrant};
 
-/// The compartment of a case whose warrant names none.
-const GENERAL: &str = "general";
-
 /// A role at run time. One person can have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -164,24 +161,15 @@ impl Asker {
 
     /// Whether the case of a warrant is one of the asker's.
     pub(super) fn may_see(&self, warrant: &Warrant) -> bool {
-        self.has_compartment(compartment(warrant))
-    }
-
-    fn has_compartment(&self, name: &str) -> bool {
         match &self.rights.li {
             Compartments::All => true,
-            Compartments::These(names) => names.contains(name),
+            Compartments::These(names) => names.contains(warrant.compartment().as_str()),
         }
     }
 
     fn roles(&self) -> Vec<&'static str> {
         Role::ALL.into_iter().filter(|role| self.has(*role)).map(Role::name).collect()
     }
-}
-
-/// The compartment that a warrant's case is in.
-fn compartment(_warrant: &Warrant) -> &str {
-    GENERAL
 }
 
 /// What a request needs.
@@ -280,7 +268,7 @@ fn judge_request(asker: &Asker, request: &Request, is_theirs: impl FnOnce(Uuid) 
         }
         Need::Document { file, document } => match Warrant::parse(document.as_bytes(), Path::new(file)) {
             Ok(warrant) if !asker.may_see(&warrant) => {
-                let name = compartment(&warrant);
+                let name = warrant.compartment().as_str();
                 let reason = format!(
                     "{file}: compartment: {name:?} is none of yours; have it handed in by somebody who deals with it"
                 );
@@ -290,5 +278,138 @@ fn judge_request(asker: &Asker, request: &Request, is_theirs: impl FnOnce(Uuid) 
             Ok(_) | Err(_) => Ok(()),
         },
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hashbrown::HashMap;
+
+    const WARRANT: &str = include_str!("../../../../docs/examples/warrant.toml");
+    const OWN: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2201);
+    const OTHER: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2202);
+    const UNKNOWN: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2203);
+
+    fn document(uuid: Uuid, compartment: &str) -> String {
+        let named = format!("uuid = \"{uuid}\"\ncompartment = \"{compartment}\"\n");
+        let rest: Vec<_> = WARRANT.lines().filter(|line| !line.starts_with("uuid =")).collect();
+        format!("{named}{}\n", rest.join("\n"))
+    }
+
+    /// The probe has a case of the asker's compartment and one of another.
+    fn cases() -> HashMap<Uuid, Warrant> {
+        let case = |uuid, compartment| {
+            (uuid, Warrant::parse(document(uuid, compartment).as_bytes(), Path::new("w.toml")).unwrap())
+        };
+        [case(OWN, "gangs"), case(OTHER, "sealed")].into()
+    }
+
+    fn asker(uid: u32, group: u32) -> Asker {
+        let text = "viewer = { users = [1] }\nadmin = { groups = [22] }\n\
+                    [[li]]\nusers = [3, 4]\ncompartments = [\"gangs\"]\n[[li]]\nusers = [4]";
+        let access = toml::from_str::<AccessSettings>(text).unwrap().look_up().unwrap();
+        let actor = Actor { who: uid.to_string(), uid, pid: 1 };
+        access.asker(Peer { actor, group: 100, more_groups: vec![group] })
+    }
+
+    fn ask(asker: &Asker, request: Request) -> Result<(), Denial> {
+        let cases = cases();
+        judge(asker, Ok(request), |uuid| cases.get(&uuid).is_some_and(|it| asker.may_see(it))).map(drop)
+    }
+
+    fn submit(document: String) -> Request {
+        Request::WarrantSubmit { file: "w.toml".to_owned(), document, signatures: Vec::new() }
+    }
+
+    /// Every request about a case.
+    fn about(uuid: Uuid) -> [Request; 2] {
+        [Request::WarrantShow { uuid }, Request::WarrantRevoke { uuid, reason: "r".to_owned() }]
+    }
+
+    #[test]
+    fn each_request_is_for_the_roles_that_the_table_names() {
+        let roster = || Request::RosterInstall { file: String::new(), document: String::new(), signatures: Vec::new() };
+        let askers = [("nobody", asker(9, 9)), ("viewer", asker(1, 9)), ("li", asker(3, 9)), ("admin", asker(9, 22))];
+        let [show, revoke] = about(OWN);
+        for (request, takers) in [
+            (Request::Status, &["viewer", "admin"][..]),
+            (Request::SlotTrace { slot: 0 }, &["admin"]),
+            (Request::WarrantList, &["li"]),
+            (show, &["li"]),
+            (revoke, &["li"]),
+            (submit(document(UNKNOWN, "gangs")), &["li"]),
+            (submit("not a warrant".to_owned()), &["li"]),
+            (Request::AuditHead, &["li", "admin"]),
+            (roster(), &["li"]),
+            (Request::RosterShow, &["li"]),
+        ] {
+            for (role, asker) in &askers {
+                let answer = ask(asker, request.clone());
+                assert_eq!(answer.is_ok(), takers.contains(role), "{role}: {request:?}");
+                let Err(denial) = answer else { continue };
+                match *role {
+                    "nobody" => assert_eq!(denial.reason, "not for you", "{request:?}"),
+                    _ => assert!(denial.reason.contains(&takers.join(" or ")), "{role}: {}", denial.reason),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_case_of_another_compartment_is_to_every_role_as_one_that_there_is_none_of() {
+        for (uid, group) in [(9, 9), (1, 9), (3, 9), (4, 9), (9, 22)] {
+            let asker = asker(uid, group);
+            for (other, unknown) in about(OTHER).into_iter().zip(about(UNKNOWN)) {
+                let [other, unknown] = [(other, OTHER), (unknown, UNKNOWN)].map(|(request, uuid)| {
+                    let denial = ask(&asker, request).expect_err("it is not theirs");
+                    assert_eq!(denial.case, Some(uuid), "what was asked for is on record");
+                    (denial.request, denial.reason.replace(&uuid.to_string(), "UUID"))
+                });
+                assert_eq!(other, unknown, "user {uid}, group {group}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_of_another_compartment_is_not_taken_whatever_its_uuid_is() {
+        for uuid in [OWN, OTHER, UNKNOWN] {
+            let denial = ask(&asker(3, 9), submit(document(uuid, "sealed"))).expect_err("it is not theirs");
+            assert!(denial.reason.starts_with("w.toml: compartment: \"sealed\" is none of yours"), "{}", denial.reason);
+            assert!(ask(&asker(3, 9), submit(document(uuid, "gangs"))).is_ok(), "{uuid}");
+        }
+    }
+
+    #[test]
+    fn compartments_of_one_person_add_up_and_general_goes_without_saying() {
+        for (uid, compartment, may) in
+            [(3, "gangs", true), (3, "general", false), (4, "gangs", true), (4, "general", true), (4, "sealed", false)]
+        {
+            assert_eq!(
+                ask(&asker(uid, 9), submit(document(UNKNOWN, compartment))).is_ok(),
+                may,
+                "{uid}: {compartment}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_tells_a_stranger_nothing_either() {
+        let faulty = || Err("not a request of this version".to_owned());
+        let denial = judge(&asker(9, 9), faulty(), |_| true).expect_err("a stranger");
+        assert_eq!(denial.reason, "not for you");
+        assert_eq!(judge(&asker(1, 9), faulty(), |_| true).unwrap().unwrap_err(), faulty().unwrap_err());
+    }
+
+    #[test]
+    fn without_the_section_root_has_every_role_and_with_it_none_that_is_not_given() {
+        let root = |access: &Access| {
+            let actor = Actor { who: "root".to_owned(), uid: 0, pid: 1 };
+            access.asker(Peer { actor, group: 0, more_groups: Vec::new() }).roles()
+        };
+        assert_eq!(root(&Access::Owner), ["viewer", "li", "admin"]);
+        let access = |text| toml::from_str::<AccessSettings>(text).unwrap().look_up().unwrap();
+        assert_eq!(root(&access("viewer = { users = [1] }")), ["admin"]);
+        assert!(root(&access("admin = { users = [7] }")).is_empty());
     }
 }

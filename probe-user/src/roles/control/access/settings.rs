@@ -6,6 +6,7 @@ use nix::unistd::{Group, User};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
+use writ_authority::Compartment;
 
 /// `[access]`. Left out as a whole: root, and the user whom the probe runs as, have every role.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -41,7 +42,7 @@ struct LiAccounts {
 }
 
 fn general() -> BTreeSet<String> {
-    BTreeSet::from([super::GENERAL.to_owned()])
+    BTreeSet::from([Compartment::default().to_string()])
 }
 
 /// A user or a group: by its name, or by its number where the machine has no name for it.

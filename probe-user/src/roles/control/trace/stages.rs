@@ -6,6 +6,7 @@ use crate::ipc::{
     DeliveryCounts, Inspection, InterceptCounts, InterceptStatus, KernelPolicy, SessionStatus, Stage, StageState,
     StatusReport,
 };
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 use writ_spool::LossReason;
@@ -75,7 +76,7 @@ pub(super) fn verdict(stages: &[Stage]) -> (Option<String>, String) {
 }
 
 fn stage(name: impl Into<String>, state: StageState, says: impl Into<String>) -> Stage {
-    Stage { name: name.into(), state, says: says.into(), remedy: None, figures: std::collections::BTreeMap::new() }
+    Stage { name: name.into(), state, says: says.into(), remedy: None, figures: BTreeMap::new() }
 }
 
 impl Stage {
@@ -85,7 +86,12 @@ impl Stage {
     }
 
     fn with<const COUNT: usize>(mut self, figures: [(&str, u64); COUNT]) -> Self {
-        self.figures = figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect();
+        self.figures.extend(figures.map(|(name, figure)| (name.to_owned(), figure)));
+        self
+    }
+
+    fn with_losses(mut self, lost: &BTreeMap<String, u64>) -> Self {
+        self.figures.extend(lost.iter().map(|(reason, packets)| (format!("lost, {reason}"), *packets)));
         self
     }
 }
@@ -204,74 +210,55 @@ fn matching(counts: &InterceptCounts) -> Stage {
 }
 
 fn ring(counts: &InterceptCounts) -> Stage {
-    let lost = |reason: LossReason| counts.lost.get(reason.label()).copied().unwrap_or(0);
-    let (full, no_socket) = (lost(LossReason::RingFull), lost(LossReason::NoSocket));
-    let (cut, violations) = (lost(LossReason::CutFailed), lost(LossReason::IsolationViolation));
-    let all = full + no_socket + cut + violations;
-    let see = if no_socket > 0 {
+    let name = "ring and worker";
+    let has_lost = |reason: LossReason| counts.lost.contains_key(reason.label());
+    let all: u64 = counts.lost.values().sum();
+    let see = if has_lost(LossReason::NoSocket) {
         "packets come on a queue that has no socket: `writ doctor` compares the card's queues with the configuration"
-    } else if violations > 0 {
+    } else if has_lost(LossReason::IsolationViolation) {
         "an isolation violation: the packets were destroyed; report it"
-    } else if cut > 0 {
+    } else if has_lost(LossReason::CutFailed) {
         "the cut to headers failed in the kernel: report it"
     } else {
         "the workers are too slow for the ring: look at `ring full` and `fill empty` in `writ status`, and give them CPUs \
          or larger rings"
     };
     let found = match (counts.matched, counts.received, all) {
-        (0, _, _) => stage("ring and worker", StageState::Waiting, "nothing was sent on its way yet"),
-        (_, 0, 0) => {
-            stage("ring and worker", StageState::Waiting, format!("{} packets are on the way", counts.in_flight))
-        }
-        (_, 0, _) => {
-            stage("ring and worker", StageState::Stopped, format!("{all} packets were lost and none came")).see(see)
-        }
-        (_, received, 0) => stage("ring and worker", StageState::Good, format!("{received} packets came")),
+        (0, ..) => stage(name, StageState::Waiting, "nothing was sent on its way yet"),
+        (_, 0, 0) => stage(name, StageState::Waiting, format!("{} packets are on the way", counts.in_flight)),
+        (_, 0, _) => stage(name, StageState::Stopped, format!("{all} packets were lost and none came")).see(see),
+        (_, received, 0) => stage(name, StageState::Good, format!("{received} packets came")),
         (_, received, _) => {
-            stage("ring and worker", StageState::Losing, format!("{received} packets came, {all} were lost")).see(see)
+            stage(name, StageState::Losing, format!("{received} packets came, {all} were lost")).see(see)
         }
     };
-    found.with([
-        ("received", counts.received),
-        ("in_flight", counts.in_flight),
-        ("duplicates", counts.duplicates),
-        ("ring_full", full),
-        ("no_socket", no_socket),
-        ("cut_failed", cut),
-        ("isolation_violation", violations),
-    ])
+    let figures = [("received", counts.received), ("in_flight", counts.in_flight), ("duplicates", counts.duplicates)];
+    found.with(figures).with_losses(&counts.lost)
 }
 
 fn encoder(counts: &InterceptCounts, delivery: &DeliveryCounts) -> Stage {
     let name = format!("encoder, {}", delivery.destination);
-    let lost = |reason: LossReason| delivery.lost.get(reason.label()).copied().unwrap_or(0);
+    let has_lost = |reason: LossReason| delivery.lost.contains_key(reason.label());
     let made = delivery.delivered + delivery.waiting;
-    let (full, failed) = (lost(LossReason::SpoolFull), lost(LossReason::EncodeFailed));
-    let elsewhere = lost(LossReason::CaptureRestarted) + lost(LossReason::Stale);
-    let all = full + failed + elsewhere;
-    let see = if full > 0 {
+    // What the agency has already is missing to nobody.
+    let missing = delivery.lost.iter().filter(|(reason, _)| *reason != LossReason::Duplicate.label());
+    let all: u64 = missing.map(|(_, packets)| packets).sum();
+    let see = if has_lost(LossReason::SpoolFull) {
         "the memory for this agency is full: look at its session below, or raise `segments` in [spool]"
-    } else if failed > 0 {
-        "the log of the capture role says what could not be encoded"
+    } else if has_lost(LossReason::EncodeFailed) {
+        "the log for the capture role says what could not be encoded"
     } else {
         "a role ended while it had them: look at `restarts` in `writ status`"
     };
     let found = match (counts.received, made, all) {
-        (0, _, _) => stage(name, StageState::Waiting, "nothing has come to be encoded"),
+        (0, ..) => stage(name, StageState::Waiting, "nothing has come to be encoded"),
         (_, 0, 1..) => {
             stage(name, StageState::Stopped, format!("{all} packets were lost and none was queued")).see(see)
         }
         (_, _, 1..) => stage(name, StageState::Losing, format!("{made} packets were queued, {all} were lost")).see(see),
         _ => stage(name, StageState::Good, format!("{made} packets were queued")),
     };
-    let duplicates = lost(LossReason::Duplicate);
-    found.with([
-        ("queued", made),
-        ("spool_full", full),
-        ("encode_failed", failed),
-        ("role_ended", elsewhere),
-        ("duplicate", duplicates),
-    ])
+    found.with([("queued", made)]).with_losses(&delivery.lost)
 }
 
 fn session(session: &SessionStatus, waiting: u64) -> Stage {
@@ -321,5 +308,169 @@ fn span(ns: u64) -> String {
         (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
         (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::{CaptureReport, SlotName};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// An intercept of which all is well: ten packets were taken, eight delivered, and two wait.
+    struct Scene {
+        status: StatusReport,
+        inspection: Option<Inspection>,
+        progress: Progress,
+        utc_ns: u64,
+    }
+
+    impl Scene {
+        fn good() -> Self {
+            let delivery = DeliveryCounts {
+                destination: "agency".to_owned(),
+                delivered: 8,
+                waiting: 2,
+                waiting_cmc: 2,
+                ..DeliveryCounts::default()
+            };
+            let counts =
+                InterceptCounts { matched: 10, received: 10, deliveries: vec![delivery], ..InterceptCounts::default() };
+            let slot = SlotName { slot: 3, generation: 2 };
+            let session = |stream: &str| SessionStatus {
+                destination: "agency".to_owned(),
+                stream: stream.to_owned(),
+                state: "connected".to_owned(),
+                connected: true,
+                waiting: 2,
+                delivered: 8,
+                resent: 0,
+                sessions: 1,
+            };
+            let status = StatusReport {
+                probe: "p".to_owned(),
+                version: "v".to_owned(),
+                at_utc_ns: 0,
+                program: BTreeMap::from([("frames".to_owned(), 1000), ("hits".to_owned(), 10)]),
+                capture: CaptureReport::default(),
+                capture_age_ms: Some(100),
+                intercepts: vec![InterceptStatus {
+                    slot,
+                    phase: "active".to_owned(),
+                    scope: "content".to_owned(),
+                    counts,
+                }],
+                sessions: vec![session("cmii"), session("cmc")],
+                restarts: BTreeMap::new(),
+                damaged: 0,
+                audit_number: 0,
+            };
+            let policy = KernelPolicy { generation: 2, start_ns: SECOND, stop_ns: 9000 * SECOND };
+            let inspection = Inspection { slot: 3, policy: Some(policy), entries: 2, targets: 2 };
+            Self { status, inspection: Some(inspection), progress: Progress::Begun, utc_ns: 500 * SECOND }
+        }
+
+        fn counts(&mut self) -> &mut InterceptCounts {
+            &mut self.status.intercepts[0].counts
+        }
+
+        fn delivery(&mut self) -> &mut DeliveryCounts {
+            &mut self.counts().deliveries[0]
+        }
+
+        fn policy(&mut self) -> &mut KernelPolicy {
+            self.inspection.as_mut().unwrap().policy.as_mut().unwrap()
+        }
+
+        fn verdict(&self) -> (Option<String>, String) {
+            verdict(&of(&Evidence {
+                status: &self.status,
+                intercept: &self.status.intercepts[0],
+                progress: self.progress,
+                window_utc_ns: 100 * SECOND..9000 * SECOND,
+                streams: vec![(true, true)],
+                utc_ns: self.utc_ns,
+                boot_ns: 300 * SECOND,
+                inspection: self.inspection.as_ref(),
+            }))
+        }
+    }
+
+    #[test]
+    fn where_all_is_well_packets_pass() {
+        assert_eq!(Scene::good().verdict(), (None, "packets pass every stage".to_owned()));
+    }
+
+    #[test]
+    fn the_stage_is_named_at_which_packets_stop() {
+        let nothing_matched = |scene: &mut Scene| {
+            let delivery = DeliveryCounts { destination: "agency".to_owned(), ..DeliveryCounts::default() };
+            *scene.counts() = InterceptCounts { deliveries: vec![delivery], ..InterceptCounts::default() };
+        };
+        type Harm<'a> = &'a dyn Fn(&mut Scene);
+        let cases: [(&str, &str, Harm<'_>); 17] = [
+            ("order", "its window ended 16 min 40 s ago", &|it| it.utc_ns = 10_000 * SECOND),
+            ("order", "its window begins in 1 min 40 s", &|it| it.utc_ns = 0),
+            ("capture", "silent for 60 s", &|it| it.status.capture_age_ms = Some(60_000)),
+            ("capture", "has not confirmed", &|it| it.progress = Progress::Told),
+            ("kernel policy", "did not say", &|it| it.inspection = None),
+            ("kernel policy", "another owner", &|it| it.policy().generation = 1),
+            ("kernel policy", "out of force", &|it| it.policy().stop_ns = 0),
+            ("kernel policy", "begins in 5 min 0 s", &|it| it.policy().start_ns = 600 * SECOND),
+            ("kernel entries", "nothing in the kernel", &|it| it.inspection.as_mut().unwrap().entries = 0),
+            ("tap", "mirror port", &|it| it.status.program.clear()),
+            ("match", "no packet of a target", &nothing_matched),
+            ("match", "7 packets of targets were seen", &|it| {
+                nothing_matched(it);
+                it.counts().other_direction = 7;
+            }),
+            ("ring and worker", "too slow for the ring", &|it| {
+                it.counts().lost.insert("ring_full".to_owned(), 3);
+            }),
+            ("ring and worker", "queue that has no socket", &|it| {
+                it.counts().received = 0;
+                it.counts().lost.insert("no_socket".to_owned(), 10);
+            }),
+            ("encoder, agency", "memory for this agency is full", &|it| {
+                it.delivery().lost.insert("spool_full".to_owned(), 3);
+            }),
+            ("session, agency cmc", "backing_off; 2 records", &|it| {
+                let session = &mut it.status.sessions[1];
+                (session.connected, session.state) = (false, "backing_off".to_owned());
+            }),
+            ("session, agency cmc", "acknowledged nothing", &|it| it.status.sessions[1].delivered = 0),
+        ];
+        for (stage, words, harm) in cases {
+            let mut scene = Scene::good();
+            harm(&mut scene);
+            let (stops_at, verdict) = scene.verdict();
+            assert_eq!(stops_at.as_deref(), Some(stage), "{verdict}");
+            assert!(verdict.contains(words), "{words:?} in {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_a_delivery_does_not_take_is_no_stage_of_its_way() {
+        let mut scene = Scene::good();
+        scene.status.sessions[1].connected = false;
+        let evidence = Evidence {
+            status: &scene.status,
+            intercept: &scene.status.intercepts[0],
+            progress: scene.progress,
+            window_utc_ns: 0..u64::MAX,
+            streams: vec![(true, false)],
+            utc_ns: scene.utc_ns,
+            boot_ns: 300 * SECOND,
+            inspection: scene.inspection.as_ref(),
+        };
+        assert_eq!(verdict(&of(&evidence)).0, None);
+    }
+
+    #[test]
+    fn a_span_is_said_in_its_two_largest_units() {
+        for (seconds, said) in [(0, "0 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90_000, "1 d 1 h")] {
+            assert_eq!(span(seconds * SECOND), said);
+        }
     }
 }
