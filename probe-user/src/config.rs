@@ -4,6 +4,7 @@
 //!
 //! Each section belongs to the crate that acts on it; this module joins them and checks what no section can know alone.
 
+use crate::roles::control::{AccessFault, AccessSettings};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ pub struct Config {
     /// When the clock is good enough.
     #[serde(default)]
     pub clock: ClockSettings,
+    /// Who of this machine may ask the running probe what. Left out: root alone, everything.
+    pub access: Option<AccessSettings>,
 }
 
 /// `[probe]`: the probe's name in warrants and in handover records.
@@ -246,6 +249,19 @@ impl Config {
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults { file: file.to_owned(), faults }) }
     }
 
+    /// Looks up the accounts that the configuration gives roles to, to find those that are not there before anything
+    /// starts.
+    ///
+    /// # Errors
+    /// Names the configuration's fields.
+    pub fn check_accounts(&self, file: &Path) -> Result<(), ConfigError> {
+        let unknown = self.access.as_ref().and_then(|access| access.check_accounts().err()).unwrap_or_default();
+        let fault =
+            |AccessFault { field, problem, remedy }| ConfigFault { field, what: problem, remedy: remedy.to_owned() };
+        let faults: Vec<_> = unknown.into_iter().map(fault).collect();
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults { file: file.to_owned(), faults }) }
+    }
+
     /// Reads and checks a configuration document.
     ///
     /// # Errors
@@ -330,6 +346,9 @@ impl Config {
         }
         if let Err(error) = self.tables.validate() {
             fault(format!("tables.{}", error.field), error.problem, error.remedy);
+        }
+        for error in self.access.iter().flat_map(AccessSettings::faults) {
+            fault(error.field, error.problem, error.remedy);
         }
         let within = |value: u32, least: u32, most: u32| (least..=most).contains(&value);
         if !within(self.spool.segments, 2, 4096) {
@@ -416,6 +435,8 @@ mod tests {
             ("slots = 1024", "slots = 0", "tables.slots", "at least 1"),
             ("mode = \"driver\"", "mode = \"fast\"", "capture[0].mode (line", "driver"),
             ("level = \"info\"", "level = \"info\"\ncolour = 1", "colour", "see the example"),
+            ("[log]", "[access]\nviewer = {}\n[log]", "access.viewer", "name somebody"),
+            ("[log]", "[access]\nowner = {}\n[log]", "access", "see the example"),
             ("plain = {", "plane = {", "plane", "see the example"),
             ("every_seconds = 60", "every_seconds = 0", "witness.every_seconds", "1 to 86400"),
             ("max_doubt_ms = 200", "max_doubt_ms = 0", "clock.max_doubt_ms", "1 to 10000"),

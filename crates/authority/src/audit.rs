@@ -57,6 +57,8 @@ acts! {
     WarrantView = "warrant-view",
     /// A destination was tried with made-up packets: once before, once with what became of it.
     DestinationTest = "destination-test",
+    /// Somebody asked for what is not for them: refused before it was looked at.
+    AccessRefuse = "access-refuse",
     /// A capture file was put through a warrant, outside any interception.
     Replay = "replay",
     /// A file of the store could not be used.

@@ -16,6 +16,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
     let checked = Config::load(file).and_then(|config| {
         let routes = config.check_credentials(file)?;
         config.check_kernel(file)?;
+        config.check_accounts(file)?;
         Ok((config, routes))
     });
     let (config, routes) = match checked {

@@ -4,6 +4,7 @@ mod audit;
 mod check_config;
 mod destination;
 mod doctor;
+mod explain;
 mod output;
 mod replay;
 mod reply;
@@ -37,6 +38,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// What the running probe does, in numbers.
     Status(status::StatusArgs),
+    /// Where the packets of one slot stop on their way to the agency.
+    Explain(explain::ExplainArgs),
     /// Put a capture file through the same program and the same pipeline, without a network card.
     Replay(replay::ReplayArgs),
     /// The tap itself: what it shows, before anything is captured.
@@ -83,8 +86,9 @@ struct ReportArgs {
 /// Where the running probe listens.
 #[derive(Debug, Args)]
 struct SocketArgs {
-    /// The control socket; by default `control.sock` in the configuration's runtime directory.
-    #[arg(long)]
+    /// The control socket; by default `control.sock` in the configuration's runtime directory. For those who may not read
+    /// the configuration.
+    #[arg(long, env = "WRIT_SOCKET")]
     socket: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -160,6 +164,7 @@ pub fn run(cli: Cli) -> Result<Outcome, CommandError> {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Tap(command) => tap::run(&command),
         Command::Destination(command) => destination::run(&command),

@@ -8,6 +8,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<Outcome, CommandError> {
     let (config, text) = Config::read(&args.config).map_err(CommandError::input)?;
     config.check_credentials(&args.config).map_err(CommandError::input)?;
     config.check_kernel(&args.config).map_err(CommandError::input)?;
+    config.check_accounts(&args.config).map_err(CommandError::input)?;
     telemetry::start(&config.log);
     match roles::supervise(&config, text) {
         Ok(()) => Ok(Outcome::Done),

@@ -1,8 +1,11 @@
 //! `writ status`: from the control role, or with `--kernel` past all roles from the kernel's own counters.
 
-use super::{CommandError, Outcome, SocketArgs, output};
+use super::{CommandError, Outcome, SocketArgs, output, reply};
 use crate::config::Config;
-use crate::ipc::{ClockStatus, InterceptStatus, Reply, Request, StatusReport, WitnessStatus, ask};
+use crate::ipc::{
+    ClockStatus, InterceptHealth, InterceptStatus, Overview, QueueHealth, Reply, Request, SessionHealth, StatusReport,
+    WitnessStatus, ask,
+};
 use crate::roles::capture::program_file;
 use clap::Args;
 use serde::Serialize;
@@ -28,10 +31,54 @@ pub(super) fn run(args: &StatusArgs) -> Result<Outcome, CommandError> {
     match reply {
         Reply::Status(report) if args.socket.json => output::json(&report),
         Reply::Status(report) => print(&report),
-        Reply::Failed { error } => return Err(CommandError::Failed(anyhow::anyhow!("{error}"))),
-        other => output::json(&other),
+        other => {
+            return reply::show(other, args.socket.json, |other| match other {
+                Reply::Overview(overview) => print_overview(&overview),
+                other => output::json(&other),
+            });
+        }
     }
     Ok(Outcome::Done)
+}
+
+fn print_overview(overview: &Overview) {
+    output::line(&format!("probe {}, version {}", overview.probe, overview.version));
+    print_capture(overview.capture_age_ms);
+    print_counters(overview.program.iter().map(|(name, count)| (name.as_str(), *count)));
+    print_violations(overview.isolation_violations);
+    let queue =
+        |it: &QueueHealth| vec![it.interface.clone(), it.queue.to_string(), it.mode.clone(), it.ring_lost.to_string()];
+    output::table(&["interface", "queue", "mode", "lost"], &overview.queues.iter().map(queue).collect::<Vec<_>>());
+    let intercept = |it: &InterceptHealth| vec![it.slot.to_string(), it.phase.clone(), it.lost.to_string()];
+    output::table(&["slot", "phase", "lost"], &overview.intercepts.iter().map(intercept).collect::<Vec<_>>());
+    let session =
+        |it: &SessionHealth| vec![it.destination.clone(), it.stream.clone(), it.backlog.to_string(), it.state.clone()];
+    let sessions: Vec<_> = overview.sessions.iter().map(session).collect();
+    output::table(&["destination", "stream", "backlog", "session"], &sessions);
+    print_restarts(&overview.restarts, overview.damaged);
+}
+
+fn print_capture(age_ms: Option<u64>) {
+    match age_ms {
+        None => output::line("capture: no word yet"),
+        Some(age) if age > 5000 => output::line(&format!("capture: silent for {} s", age / 1000)),
+        Some(_) => output::line("capture: running"),
+    }
+}
+
+fn print_violations(violations: u64) {
+    if violations > 0 {
+        output::line(&format!("  ALARM: {violations} isolation violations"));
+    }
+}
+
+fn print_restarts(restarts: &BTreeMap<String, u32>, damaged: usize) {
+    for (role, restarts) in restarts {
+        output::line(&format!("role {role} was started again {restarts} times"));
+    }
+    if damaged > 0 {
+        output::line(&format!("{damaged} warrant files are damaged: see the audit log"));
+    }
 }
 
 /// A program's counters as the kernel holds them.
@@ -114,15 +161,9 @@ fn print_counters<'a>(counters: impl Iterator<Item = (&'a str, u64)>) {
 
 fn print(report: &StatusReport) {
     output::line(&format!("probe {}, version {}", report.probe, report.version));
-    match report.capture_age_ms {
-        None => output::line("capture: no word yet"),
-        Some(age) if age > 5000 => output::line(&format!("capture: silent for {} s", age / 1000)),
-        Some(_) => output::line("capture: running"),
-    }
+    print_capture(report.capture_age_ms);
     print_counters(report.program.iter().map(|(name, count)| (name.as_str(), *count)));
-    if report.capture.isolation_violations > 0 {
-        output::line(&format!("  ALARM: {} isolation violations", report.capture.isolation_violations));
-    }
+    print_violations(report.capture.isolation_violations);
     if report.capture.foreign_entries > 0 {
         let count = report.capture.foreign_entries;
         output::line(&format!("  ALARM: {count} entries in the kernel's tables were written by somebody else"));
@@ -217,12 +258,7 @@ fn print(report: &StatusReport) {
         let rows: Vec<_> = report.witnesses.iter().map(witness).collect();
         output::table(&["witness", "has up to", "made at", "waiting", "for", "state"], &rows);
     }
-    for (role, restarts) in &report.restarts {
-        output::line(&format!("role {role} was started again {restarts} times"));
-    }
-    if report.damaged > 0 {
-        output::line(&format!("{} warrant files are damaged: see the audit log", report.damaged));
-    }
+    print_restarts(&report.restarts, report.damaged);
 }
 
 fn clock(clock: &ClockStatus) -> String {

@@ -3,6 +3,7 @@
 //! control role that has lost its memory finds the kernel's tables again.
 
 use super::target::{ArmedTarget, BoundSelector};
+use super::trace::Inspection;
 use super::witness::WitnessWord;
 use crate::roles::Role;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,11 @@ pub enum ToCapture {
         /// The steps.
         steps: Vec<Instruction>,
     },
+    /// Say what the kernel holds of a slot, in numbers.
+    Inspect {
+        /// The slot, whoever has it.
+        slot: u16,
+    },
 }
 
 /// A slot in use, as a capture role reports it to a control role that may know nothing yet.
@@ -281,6 +287,8 @@ pub enum FromCapture {
     Foreign(Vec<ForeignEntries>),
     /// How the sockets do; sent every second.
     Report(CaptureReport),
+    /// To `Inspect`.
+    Inspected(Inspection),
 }
 
 /// Entries of one table that somebody else had written, by what had been done to them. Never which ones: they are keys

@@ -4,8 +4,10 @@
 mod channel;
 mod message;
 mod outbox;
+mod overview;
 mod request;
 mod target;
+mod trace;
 mod witness;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
@@ -15,6 +17,7 @@ pub use message::{
     ToDeliver,
 };
 pub use outbox::Outbox;
+pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth};
 pub use request::{
     DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
     SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
@@ -22,4 +25,5 @@ pub use request::{
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;
 pub use target::{ArmedTarget, BoundSelector, SlotClaim};
+pub use trace::{Inspection, KernelPolicy, SlotTrace, Stage, StageState};
 pub use witness::{ClockStatus, WitnessStatus, WitnessWord};

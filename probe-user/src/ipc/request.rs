@@ -1,8 +1,10 @@
-//! What travels over the control socket: one JSON object a line, a request and its reply. The socket is a Unix socket
-//! of mode 0600; the kernel says who is at the other end, and the audit log keeps it.
+//! What travels over the control socket: one JSON object a line, a request and its reply. The kernel says who is at the
+//! other end; the control role holds that against `[access]`, and the audit log keeps it.
 
 use super::message::{CaptureReport, SlotName};
 use super::witness::{ClockStatus, WitnessStatus};
+use super::overview::Overview;
+use super::trace::SlotTrace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,6 +23,11 @@ pub const LINE_LIMIT: u64 = 16 << 20;
 pub enum Request {
     /// Counters and states, without identities.
     Status,
+    /// Where the packets of a slot stop, without an identity.
+    SlotTrace {
+        /// Which.
+        slot: u16,
+    },
     /// Hand in a warrant with its signatures.
     WarrantSubmit {
         /// The file's name, for messages.
@@ -80,8 +87,12 @@ pub struct NamedSignature {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// To `Status`.
+    /// To `Status`, from an admin.
     Status(Box<StatusReport>),
+    /// To `Status`, from a viewer.
+    Overview(Box<Overview>),
+    /// To `SlotTrace`.
+    SlotTrace(Box<SlotTrace>),
     /// To `WarrantSubmit`: accepted, and in the kernel with all its addresses.
     Submitted {
         /// Which.

@@ -18,11 +18,13 @@
 //! | [`isolation`] | a bystander's packet that the kernel hands over by mistake is destroyed, counted, and an alarm |
 //! | [`mixed`] | real programs' traffic: the agencies have what the reference model says, and tshark agrees |
 //! | [`witnesses`] | what root does to the log, the clock and the kernel's tables is found out |
+//! | [`access`] | each user of the machine learns what its role may know, and a stuck intercept is traced by its slot |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
 #![forbid(unsafe_code)]
 
+mod access;
 mod bad_input;
 mod destinations;
 mod hostile;

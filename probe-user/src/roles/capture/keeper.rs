@@ -1,6 +1,8 @@
 //! The keeper of the capture role: carries out control's instructions on the kernel's tables and on the workers'
 //! snapshot, watches starts, stops and the clock, and tells control what happened.
 
+mod inspect;
+
 use super::guard::{Book, Guard};
 use super::worker::{Common, WorkerThread};
 use crate::ipc::{
@@ -202,6 +204,10 @@ impl Keeper {
             }
             ToCapture::Apply { life, steps } if life == self.parts.life => self.apply(steps),
             ToCapture::Apply { life, .. } => tracing::info!(life, "instructions for a former capture role are left"),
+            ToCapture::Inspect { slot } => {
+                let inspection = self.inspect(slot);
+                self.tell(FromCapture::Inspected(inspection));
+            }
         }
     }
 

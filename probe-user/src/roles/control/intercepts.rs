@@ -154,6 +154,17 @@ impl Intercepts {
         self.tenancies.values().find(|tenancy| tenancy.order.warrant == warrant)
     }
 
+    /// The intercept that has a slot.
+    pub(super) fn of_slot(&self, slot: u16) -> Option<&Tenancy> {
+        self.tenancies.get(&slot)
+    }
+
+    /// Asks capture what the kernel holds of a slot.
+    pub(super) fn inspect(&mut self, slot: u16) {
+        self.outgoing.inspect(slot);
+        self.flush();
+    }
+
     /// Whether the kernel takes nothing for a warrant, by the word of a capture role that has said all it holds.
     pub(super) fn is_stopped(&self, warrant: Uuid) -> bool {
         self.met && self.of_warrant(warrant).is_none_or(|tenancy| tenancy.progress >= Progress::Disarmed)

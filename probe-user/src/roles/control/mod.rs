@@ -2,17 +2,21 @@
 //! the kernel in step with them by way of the capture role. Writes the audit log. One thread decides; others only read
 //! sockets and pass on what they read.
 
+mod access;
 mod authority;
 mod clock;
 mod counts;
 mod intercepts;
 mod order;
 mod outgoing;
+mod overview;
 mod socket;
 mod status;
+mod trace;
 mod trials;
 mod witness;
 
+pub use access::{AccessFault, AccessSettings};
 pub use authority::{AuthorityError, Files, approve_replay, install_roster};
 pub use order::order;
 pub use socket::{caller, socket_path};
@@ -25,6 +29,7 @@ use crate::ipc::{
     InterceptCounts, Reply, Request, SlotName, ToControl,
 };
 use crate::roles::Inheritance;
+use access::{Access, Denials, Role};
 use anyhow::Context;
 use authority::{Authority, entry, own_actor};
 use clock::ClockWatch;
@@ -38,10 +43,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use trace::Inquiry;
 use trials::Trials;
 use uuid::Uuid;
 use witness::Witnesses;
-use writ_authority::{Act, Ending, Outcome};
+use writ_authority::{Act, Actor, Ending, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
 
@@ -109,6 +115,9 @@ struct Control {
     witnesses: Witnesses,
     pending: Vec<Pending>,
     trials: Trials,
+    /// Those who wait for the trace of a slot.
+    inquiries: Vec<Inquiry>,
+    denials: Denials,
     /// When ends of warrants are looked for next: put off while the disk does not take them.
     next_expiry: Instant,
 }
@@ -129,7 +138,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     }
 
     let (sender, events) = unbounded();
-    socket::listen(&config, sender.clone())
+    let access = Access::of(&config).map_err(|faults| anyhow::anyhow!(words(&faults)))?;
+    socket::listen(&config, access, sender.clone())
         .with_context(|| format!("{}: the control socket cannot be made", socket_path(&config).display()))?;
     hear(capture.try_clone()?, sender.clone(), |message, beside| Event::Capture(Box::new(message), beside))?;
     hear(deliver.try_clone()?, sender.clone(), |message, _| Event::Deliver(Box::new(message)))?;
@@ -145,6 +155,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         witnesses,
         pending: Vec::new(),
         trials: Trials::new(deliver),
+        inquiries: Vec::new(),
+        denials: Denials::default(),
         next_expiry: Instant::now(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
@@ -301,6 +313,7 @@ impl Control {
                 self.intercepts.settle(&report, &self.ledger);
                 self.observed.report(report);
             }
+            FromCapture::Inspected(inspection) => self.inspected(&inspection),
         }
     }
 
@@ -327,6 +340,8 @@ impl Control {
             pending.unconfirmed("the capture role has not confirmed it");
         }
         self.give_up_trial(now);
+        self.give_up_inquiries();
+        self.record_counted_denials();
         self.intercepts.flush();
         let (head, now) = (self.authority.head(), Timestamp::now());
         if self.clock.tick(head, now) {
@@ -360,9 +375,22 @@ impl Control {
     }
 
     fn answer(&mut self, asked: Asked) {
-        let Asked { request, actor, answer: to } = asked;
+        let Asked { request, asker, answer: to } = asked;
+        let store = self.authority.store();
+        let is_theirs = |uuid| store.get(uuid).is_some_and(|stored| asker.may_see(stored.warrant()));
+        let request = match access::judge(&asker, request, is_theirs) {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => return answer(&to, Reply::Failed { error }),
+            Err(denial) => {
+                self.record_denial(&asker, &denial);
+                return answer(&to, Reply::Refused { reasons: vec![denial.reason] });
+            }
+        };
+        let actor = asker.actor.clone();
         let reply = match request {
-            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Status if asker.has(Role::Admin) => Reply::Status(Box::new(self.status())),
+            Request::Status => Reply::Overview(Box::new(self.status().into())),
+            Request::SlotTrace { slot } => return self.inquire(slot, to),
             Request::WarrantSubmit { file, document, signatures } => {
                 match self.submit(&file, &document, &signatures, actor) {
                     Ok((warrant, reply)) => {
@@ -373,7 +401,7 @@ impl Control {
                     Err(reply) => reply,
                 }
             }
-            Request::WarrantList => self.list(actor),
+            Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::WarrantRevoke { uuid, reason } => match self.authority.revoke(uuid, &reason, actor) {
                 Ok(reply) => {
@@ -408,7 +436,7 @@ impl Control {
         file: &str,
         document: &str,
         signatures: &[crate::ipc::NamedSignature],
-        actor: writ_authority::Actor,
+        actor: Actor,
     ) -> Result<(Uuid, Reply), Reply> {
         let approved = self.authority.judge(file, document, signatures, &actor, &self.config)?;
         let in_force = self.authority.store().in_force(self.clock.no_earlier(Timestamp::now()));
@@ -439,6 +467,7 @@ impl Control {
     }
 
     fn note_stop(&mut self) {
+        self.record_last_denials();
         let figures: Vec<_> = self
             .intercepts
             .iter()
@@ -461,6 +490,11 @@ impl Control {
         self.clock.tick(head, now);
         self.witnesses.finish(head, now);
     }
+}
+
+/// All faults of the accounts in one text.
+fn words(faults: &[AccessFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn answer(to: &Sender<Reply>, reply: Reply) {

@@ -30,6 +30,11 @@ impl Outgoing {
         }
     }
 
+    /// Notes a question about a slot.
+    pub(super) fn inspect(&mut self, slot: u16) {
+        self.messages.push(ToCapture::Inspect { slot });
+    }
+
     /// The capture process that they were meant for is gone.
     pub(super) fn forget_instructions(&mut self) {
         self.messages.retain(|message| matches!(message, ToCapture::Hello));

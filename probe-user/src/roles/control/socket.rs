@@ -1,28 +1,30 @@
 //! The control socket: takes connections, reads a request from each, hands it to the role's one thread of decision, and
-//! writes its answer. The kernel tells who is at the other end.
+//! writes its answer. The kernel tells who is at the other end, and `access` what that one may.
 
+use super::access::{self, Access, Asker, Peer};
 use crate::config::Config;
 use crate::ipc::{LINE_LIMIT, Reply, Request};
 use crossbeam::channel::{Sender, bounded};
+use hashbrown::HashMap;
 use rustix::net::sockopt::socket_peercred;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use writ_authority::Actor;
+use writ_capture::peer_groups;
 
-/// Conversations at once; one more is told to come back.
+/// Conversations of one user at once; one more is told to come back. Another user's are not in its way.
 const CONVERSATIONS: usize = 16;
 /// How long a conversation may take, for either side.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request with who asks and where the answer goes.
 pub(super) struct Asked {
-    pub(super) request: Request,
-    pub(super) actor: Actor,
+    /// Or why it is none.
+    pub(super) request: Result<Request, String>,
+    pub(super) asker: Asker,
     pub(super) answer: Sender<Reply>,
 }
 
@@ -35,7 +37,11 @@ pub fn socket_path(config: &Config) -> PathBuf {
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub(super) fn listen<E: From<Asked> + Send + 'static>(config: &Config, events: Sender<E>) -> std::io::Result<()> {
+pub(super) fn listen<E: From<Asked> + Send + 'static>(
+    config: &Config,
+    access: Access,
+    events: Sender<E>,
+) -> std::io::Result<()> {
     let path = socket_path(config);
     // What a killed predecessor left. Two probes with one runtime directory are kept apart by the supervisor's lock.
     match std::fs::remove_file(&path) {
@@ -43,57 +49,96 @@ pub(super) fn listen<E: From<Asked> + Send + 'static>(config: &Config, events: S
         _ => {}
     }
     let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    let busy = Arc::new(AtomicUsize::new(0));
+    access::open(&access, &config.probe.runtime, &path)?;
+    let (access, busy) = (Arc::new(access), Busy::default());
     std::thread::Builder::new().name("socket".into()).spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
-            if busy.fetch_add(1, Ordering::AcqRel) >= CONVERSATIONS {
-                busy.fetch_sub(1, Ordering::AcqRel);
+            let peer = match peer(&stream) {
+                Ok(peer) => peer,
+                Err(error) => {
+                    answer(&stream, &Reply::Failed { error: format!("who asks cannot be told: {error}") });
+                    continue;
+                }
+            };
+            let Some(turn) = busy.turn(peer.actor.uid) else {
                 answer(&stream, &Reply::Failed { error: "too many conversations at once; try again".into() });
                 continue;
-            }
-            let (events, done) = (events.clone(), Arc::clone(&busy));
+            };
+            let (events, access) = (events.clone(), Arc::clone(&access));
             let spawned = std::thread::Builder::new().name("conversation".into()).spawn(move || {
-                converse(&stream, &events);
-                done.fetch_sub(1, Ordering::AcqRel);
+                converse(&stream, access.asker(peer), &events);
+                drop(turn);
             });
-            if spawned.is_err() {
-                busy.fetch_sub(1, Ordering::AcqRel);
+            if let Err(error) = spawned {
+                tracing::error!(%error, "a conversation gets no thread");
             }
         }
     })?;
     Ok(())
 }
 
-fn converse<E: From<Asked>>(stream: &UnixStream, events: &Sender<E>) {
-    let reply = match read(stream) {
-        Ok((request, actor)) => {
-            let (sender, receiver) = bounded(1);
-            if events.send(Asked { request, actor, answer: sender }.into()).is_err() {
-                return;
+/// How many conversations each user has.
+#[derive(Clone, Default)]
+struct Busy(Arc<Mutex<HashMap<u32, usize>>>);
+
+/// A conversation, counted until it is dropped.
+struct Turn {
+    busy: Busy,
+    user: u32,
+}
+
+impl Busy {
+    /// One more of this user, if that is not too many.
+    fn turn(&self, user: u32) -> Option<Turn> {
+        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = users.entry(user).or_default();
+        (*count < CONVERSATIONS).then(|| {
+            *count += 1;
+            Turn { busy: self.clone(), user }
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut users = self.busy.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = users.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.user);
             }
-            receiver
-                .recv_timeout(PATIENCE)
-                .unwrap_or_else(|_| Reply::Failed { error: "the control role does not answer".into() })
         }
-        Err(error) => Reply::Failed { error },
-    };
+    }
+}
+
+fn converse<E: From<Asked>>(stream: &UnixStream, asker: Asker, events: &Sender<E>) {
+    let (sender, receiver) = bounded(1);
+    if events.send(Asked { request: read(stream), asker, answer: sender }.into()).is_err() {
+        return;
+    }
+    let reply = receiver
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| Reply::Failed { error: "the control role does not answer".into() });
     answer(stream, &reply);
 }
 
-fn read(stream: &UnixStream) -> Result<(Request, Actor), String> {
-    let peer = socket_peercred(stream).map_err(|error| format!("who asks cannot be told: {error}"))?;
+/// Who is at the other end, as the kernel noted it when the connection was made.
+fn peer(stream: &UnixStream) -> std::io::Result<Peer> {
+    let peer = socket_peercred(stream)?;
     let uid = peer.uid.as_raw();
     let actor = Actor { who: login_name(uid), uid, pid: peer.pid.as_raw_nonzero().get().cast_unsigned() };
+    Ok(Peer { actor, group: peer.gid.as_raw(), more_groups: peer_groups(stream)? })
+}
+
+fn read(stream: &UnixStream) -> Result<Request, String> {
     let mut line = String::new();
     stream
         .set_read_timeout(Some(PATIENCE))
         .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
         .and_then(|()| BufReader::new(stream.take(LINE_LIMIT)).read_line(&mut line))
         .map_err(|error| format!("the request cannot be read: {error}"))?;
-    let request = serde_json::from_str(&line).map_err(|error| format!("not a request of this version: {error}"))?;
-    Ok((request, actor))
+    serde_json::from_str(&line).map_err(|error| format!("not a request of this version: {error}"))
 }
 
 fn answer(mut stream: &UnixStream, reply: &Reply) {

@@ -1,6 +1,7 @@
 //! What the control role answers to questions: status without identities, warrants with them.
 
 use super::Control;
+use super::access::Asker;
 use crate::ipc::{
     CaptureReport, InterceptCounts, InterceptStatus, Reply, SessionStatus, StatusReport, WarrantDetail, WarrantLine,
 };
@@ -153,11 +154,12 @@ impl Control {
             .collect()
     }
 
-    pub(super) fn list(&mut self, actor: Actor) -> Reply {
-        if let Err(reply) = self.authority.viewed(None, actor) {
+    pub(super) fn list(&mut self, asker: &Asker) -> Reply {
+        if let Err(reply) = self.authority.viewed(None, asker.actor.clone()) {
             return reply;
         }
-        Reply::Warrants(self.authority.store().iter().map(|stored| self.line(stored)).collect())
+        let theirs = self.authority.store().iter().filter(|stored| asker.may_see(stored.warrant()));
+        Reply::Warrants(theirs.map(|stored| self.line(stored)).collect())
     }
 
     pub(super) fn show(&mut self, uuid: Uuid, actor: Actor) -> Reply {

@@ -1,0 +1,417 @@
+//! Who may ask what. The socket says who is at the other end ([`Access::asker`]); every request says in one table what
+//! it needs ([`need`]); [`judge`] holds one against the other before anything else looks at the request. What is judged
+//! here goes on to the role's handlers, or back as a [`Denial`], which the audit log keeps ([`Denials`]).
+//!
+//! The rule behind the words: a refusal tells the asker nothing that it could not know without asking. Whoever has no
+//! role hears the same three words to everything. A case of another compartment and a case that there is none of are one
+//! to the asker: the same look-up, the same record, the same answer.
+
+mod denials;
+mod door;
+mod settings;
+
+pub(super) use denials::Denials;
+pub(super) use door::open;
+pub use settings::{AccessFault, AccessSettings};
+
+use crate::config::Config;
+use crate::ipc::Request;
+use std::collections::BTreeSet;
+use std::path::Path;
+use uuid::Uuid;
+use writ_authority::{Actor, Warrant};
+
+/// A role at run time. One person can have several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Sees whether the machine does its work, and no figure that a target's packet moves while it does.
+    Viewer,
+    /// Deals with the cases of its compartments.
+    Li,
+    /// Looks after the machine: numbers and slots, no target, document or case id.
+    Admin,
+}
+
+impl Role {
+    const ALL: [Self; 3] = [Self::Viewer, Self::Li, Self::Admin];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Li => "li",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Whose cases somebody deals with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Compartments {
+    All,
+    /// None of them: no `li` at all.
+    These(BTreeSet<String>),
+}
+
+/// What somebody may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rights {
+    viewer: bool,
+    admin: bool,
+    li: Compartments,
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self { viewer: false, admin: false, li: Compartments::These(BTreeSet::new()) }
+    }
+}
+
+impl Rights {
+    fn everything() -> Self {
+        Self { viewer: true, admin: true, li: Compartments::All }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.viewer |= other.viewer;
+        self.admin |= other.admin;
+        match (&mut self.li, &other.li) {
+            (Compartments::These(mine), Compartments::These(more)) => mine.extend(more.iter().cloned()),
+            (mine, Compartments::All) => *mine = Compartments::All,
+            (Compartments::All, _) => {}
+        }
+    }
+}
+
+/// An entry of `[access]`, looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    users: BTreeSet<u32>,
+    groups: BTreeSet<u32>,
+    rights: Rights,
+}
+
+/// Who has which role on this machine.
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    /// The configuration does not say: root and the probe's own user have them all.
+    Owner,
+    /// Whoever is named, and nobody else. That goes for root, too: it could take what it is not given here, but not by
+    /// mistake, and not by way of the socket.
+    Named(Vec<Entry>),
+}
+
+/// Who is at the other end of the socket, as the kernel tells.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) actor: Actor,
+    /// Its own group.
+    pub(super) group: u32,
+    /// The supplementary ones.
+    pub(super) more_groups: Vec<u32>,
+}
+
+/// Somebody who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) actor: Actor,
+    /// Its own group, for the record.
+    pub(super) group: u32,
+    rights: Rights,
+}
+
+impl Access {
+    /// As the configuration says.
+    ///
+    /// # Errors
+    /// Names every account that this machine does not know.
+    pub(super) fn of(config: &Config) -> Result<Self, Vec<AccessFault>> {
+        config.access.as_ref().map_or(Ok(Self::Owner), AccessSettings::look_up)
+    }
+
+    /// What a peer may. By its groups at the moment of its connection.
+    pub(super) fn asker(&self, peer: Peer) -> Asker {
+        let uid = peer.actor.uid;
+        let mut rights = Rights::default();
+        match self {
+            Self::Owner => {
+                if uid == 0 || uid == rustix::process::getuid().as_raw() {
+                    rights = Rights::everything();
+                }
+            }
+            Self::Named(entries) => {
+                let is_named = |entry: &&Entry| {
+                    let mut groups = std::iter::once(&peer.group).chain(&peer.more_groups);
+                    entry.users.contains(&uid) || groups.any(|group| entry.groups.contains(group))
+                };
+                entries.iter().filter(is_named).for_each(|entry| rights.add(&entry.rights));
+            }
+        }
+        Asker { actor: peer.actor, group: peer.group, rights }
+    }
+}
+
+impl Asker {
+    pub(super) fn has(&self, role: Role) -> bool {
+        match role {
+            Role::Viewer => self.rights.viewer,
+            Role::Admin => self.rights.admin,
+            Role::Li => self.rights.li != Compartments::These(BTreeSet::new()),
+        }
+    }
+
+    /// Whether the case of a warrant is one of the asker's.
+    pub(super) fn may_see(&self, warrant: &Warrant) -> bool {
+        match &self.rights.li {
+            Compartments::All => true,
+            Compartments::These(names) => names.contains(warrant.compartment().as_str()),
+        }
+    }
+
+    fn roles(&self) -> Vec<&'static str> {
+        Role::ALL.into_iter().filter(|role| self.has(*role)).map(Role::name).collect()
+    }
+}
+
+/// What a request needs.
+enum Need<'a> {
+    /// One of these roles.
+    Role(&'static [Role]),
+    /// `li`. The answer is of the asker's compartments alone.
+    Cases,
+    /// `li` of the compartment of this case.
+    Case(Uuid),
+    /// `li` of the compartment that this document names.
+    Document { file: &'a str, document: &'a str },
+}
+
+/// The table: the name of each request in the audit log, and what it needs.
+fn need(request: &Request) -> (&'static str, Need<'_>) {
+    match request {
+        Request::Status => ("status", Need::Role(&[Role::Viewer, Role::Admin])),
+        Request::SlotTrace { .. } => ("explain", Need::Role(&[Role::Admin])),
+        Request::WarrantSubmit { file, document, .. } => ("warrant submit", Need::Document { file, document }),
+        Request::WarrantList => ("warrant list", Need::Cases),
+        Request::WarrantShow { uuid } => ("warrant show", Need::Case(*uuid)),
+        Request::WarrantRevoke { uuid, .. } => ("warrant revoke", Need::Case(*uuid)),
+        // Officers write it into what they sign; an admin keeps it elsewhere.
+        Request::AuditHead => ("audit head", Need::Role(&[Role::Li, Role::Admin])),
+        // It names officers and, where lines are tested, the lines.
+        Request::RosterInstall { .. } => ("roster install", Need::Role(&[Role::Li])),
+        // It names a destination, and no case; whoever answers for a case wants to know the way, too.
+        Request::DestinationTest { .. } => ("destination test", Need::Role(&[Role::Li, Role::Admin])),
+        Request::RosterShow => ("roster show", Need::Role(&[Role::Li])),
+    }
+}
+
+impl Need<'_> {
+    fn roles(&self) -> &'static [Role] {
+        match self {
+            Self::Role(roles) => roles,
+            Self::Cases | Self::Case(_) | Self::Document { .. } => &[Role::Li],
+        }
+    }
+}
+
+/// A request that is not for its asker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Denial {
+    /// The request's name.
+    pub(super) request: &'static str,
+    /// The case that the asker named.
+    pub(super) case: Option<Uuid>,
+    /// What it is told.
+    pub(super) reason: String,
+}
+
+impl Denial {
+    /// To whoever has no role, whatever it asks; also what is no request at all.
+    fn stranger(request: &'static str, case: Option<Uuid>) -> Self {
+        Self { request, case, reason: "not for you".to_owned() }
+    }
+}
+
+/// Holds what came over the socket against who sent it: a request, or why it is none. `is_theirs` tells whether there is
+/// such a case and it is in one of the asker's compartments. Gives back what came.
+pub(super) fn judge(
+    asker: &Asker,
+    came: Result<Request, String>,
+    is_theirs: impl FnOnce(Uuid) -> bool,
+) -> Result<Result<Request, String>, Denial> {
+    match &came {
+        Ok(request) => judge_request(asker, request, is_theirs)?,
+        Err(_) if asker.roles().is_empty() => return Err(Denial::stranger("unreadable", None)),
+        Err(_) => {}
+    }
+    Ok(came)
+}
+
+fn judge_request(asker: &Asker, request: &Request, is_theirs: impl FnOnce(Uuid) -> bool) -> Result<(), Denial> {
+    let (request, need) = need(request);
+    let case = match need {
+        Need::Case(uuid) => Some(uuid),
+        _ => None,
+    };
+    if asker.roles().is_empty() {
+        return Err(Denial::stranger(request, case));
+    }
+    if !need.roles().iter().any(|role| asker.has(*role)) {
+        let takers: Vec<_> = need.roles().iter().map(|role| role.name()).collect();
+        let reason = format!(
+            "this takes the role {}, and yours is {}; whoever keeps [access] of the probe's configuration can change that",
+            takers.join(" or "),
+            asker.roles().join(" and ")
+        );
+        return Err(Denial { request, case, reason });
+    }
+    match need {
+        Need::Case(uuid) if !is_theirs(uuid) => {
+            let reason = format!("there is no warrant {uuid} among your cases; see `writ warrant list`");
+            Err(Denial { request, case, reason })
+        }
+        Need::Document { file, document } => match Warrant::parse(document.as_bytes(), Path::new(file)) {
+            Ok(warrant) if !asker.may_see(&warrant) => {
+                let name = warrant.compartment().as_str();
+                let reason = format!(
+                    "{file}: compartment: {name:?} is none of yours; have it handed in by somebody who deals with it"
+                );
+                Err(Denial { request, case: Some(warrant.uuid()), reason })
+            }
+            // What is wrong with a document is said by whoever judges documents.
+            Ok(_) | Err(_) => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hashbrown::HashMap;
+
+    const WARRANT: &str = include_str!("../../../../docs/examples/warrant.toml");
+    const OWN: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2201);
+    const OTHER: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2202);
+    const UNKNOWN: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2203);
+
+    fn document(uuid: Uuid, compartment: &str) -> String {
+        let named = format!("uuid = \"{uuid}\"\ncompartment = \"{compartment}\"\n");
+        let rest: Vec<_> = WARRANT.lines().filter(|line| !line.starts_with("uuid =")).collect();
+        format!("{named}{}\n", rest.join("\n"))
+    }
+
+    /// The probe has a case of the asker's compartment and one of another.
+    fn cases() -> HashMap<Uuid, Warrant> {
+        let case = |uuid, compartment| {
+            (uuid, Warrant::parse(document(uuid, compartment).as_bytes(), Path::new("w.toml")).unwrap())
+        };
+        [case(OWN, "gangs"), case(OTHER, "sealed")].into()
+    }
+
+    fn asker(uid: u32, group: u32) -> Asker {
+        let text = "viewer = { users = [1] }\nadmin = { groups = [22] }\n\
+                    [[li]]\nusers = [3, 4]\ncompartments = [\"gangs\"]\n[[li]]\nusers = [4]";
+        let access = toml::from_str::<AccessSettings>(text).unwrap().look_up().unwrap();
+        let actor = Actor { who: uid.to_string(), uid, pid: 1 };
+        access.asker(Peer { actor, group: 100, more_groups: vec![group] })
+    }
+
+    fn ask(asker: &Asker, request: Request) -> Result<(), Denial> {
+        let cases = cases();
+        judge(asker, Ok(request), |uuid| cases.get(&uuid).is_some_and(|it| asker.may_see(it))).map(drop)
+    }
+
+    fn submit(document: String) -> Request {
+        Request::WarrantSubmit { file: "w.toml".to_owned(), document, signatures: Vec::new() }
+    }
+
+    /// Every request about a case.
+    fn about(uuid: Uuid) -> [Request; 2] {
+        [Request::WarrantShow { uuid }, Request::WarrantRevoke { uuid, reason: "r".to_owned() }]
+    }
+
+    #[test]
+    fn each_request_is_for_the_roles_that_the_table_names() {
+        let roster = || Request::RosterInstall { file: String::new(), document: String::new(), signatures: Vec::new() };
+        let askers = [("nobody", asker(9, 9)), ("viewer", asker(1, 9)), ("li", asker(3, 9)), ("admin", asker(9, 22))];
+        let [show, revoke] = about(OWN);
+        for (request, takers) in [
+            (Request::Status, &["viewer", "admin"][..]),
+            (Request::SlotTrace { slot: 0 }, &["admin"]),
+            (Request::WarrantList, &["li"]),
+            (show, &["li"]),
+            (revoke, &["li"]),
+            (submit(document(UNKNOWN, "gangs")), &["li"]),
+            (submit("not a warrant".to_owned()), &["li"]),
+            (Request::AuditHead, &["li", "admin"]),
+            (roster(), &["li"]),
+            (Request::RosterShow, &["li"]),
+        ] {
+            for (role, asker) in &askers {
+                let answer = ask(asker, request.clone());
+                assert_eq!(answer.is_ok(), takers.contains(role), "{role}: {request:?}");
+                let Err(denial) = answer else { continue };
+                match *role {
+                    "nobody" => assert_eq!(denial.reason, "not for you", "{request:?}"),
+                    _ => assert!(denial.reason.contains(&takers.join(" or ")), "{role}: {}", denial.reason),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_case_of_another_compartment_is_to_every_role_as_one_that_there_is_none_of() {
+        for (uid, group) in [(9, 9), (1, 9), (3, 9), (4, 9), (9, 22)] {
+            let asker = asker(uid, group);
+            for (other, unknown) in about(OTHER).into_iter().zip(about(UNKNOWN)) {
+                let [other, unknown] = [(other, OTHER), (unknown, UNKNOWN)].map(|(request, uuid)| {
+                    let denial = ask(&asker, request).expect_err("it is not theirs");
+                    assert_eq!(denial.case, Some(uuid), "what was asked for is on record");
+                    (denial.request, denial.reason.replace(&uuid.to_string(), "UUID"))
+                });
+                assert_eq!(other, unknown, "user {uid}, group {group}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_of_another_compartment_is_not_taken_whatever_its_uuid_is() {
+        for uuid in [OWN, OTHER, UNKNOWN] {
+            let denial = ask(&asker(3, 9), submit(document(uuid, "sealed"))).expect_err("it is not theirs");
+            assert!(denial.reason.starts_with("w.toml: compartment: \"sealed\" is none of yours"), "{}", denial.reason);
+            assert!(ask(&asker(3, 9), submit(document(uuid, "gangs"))).is_ok(), "{uuid}");
+        }
+    }
+
+    #[test]
+    fn compartments_of_one_person_add_up_and_general_goes_without_saying() {
+        for (uid, compartment, may) in
+            [(3, "gangs", true), (3, "general", false), (4, "gangs", true), (4, "general", true), (4, "sealed", false)]
+        {
+            assert_eq!(
+                ask(&asker(uid, 9), submit(document(UNKNOWN, compartment))).is_ok(),
+                may,
+                "{uid}: {compartment}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_tells_a_stranger_nothing_either() {
+        let faulty = || Err("not a request of this version".to_owned());
+        let denial = judge(&asker(9, 9), faulty(), |_| true).expect_err("a stranger");
+        assert_eq!(denial.reason, "not for you");
+        assert_eq!(judge(&asker(1, 9), faulty(), |_| true).unwrap().unwrap_err(), faulty().unwrap_err());
+    }
+
+    #[test]
+    fn without_the_section_root_has_every_role_and_with_it_none_that_is_not_given() {
+        let root = |access: &Access| {
+            let actor = Actor { who: "root".to_owned(), uid: 0, pid: 1 };
+            access.asker(Peer { actor, group: 0, more_groups: Vec::new() }).roles()
+        };
+        assert_eq!(root(&Access::Owner), ["viewer", "li", "admin"]);
+        let access = |text| toml::from_str::<AccessSettings>(text).unwrap().look_up().unwrap();
+        assert_eq!(root(&access("viewer = { users = [1] }")), ["admin"]);
+        assert!(root(&access("admin = { users = [7] }")).is_empty());
+    }
+}
