@@ -159,7 +159,7 @@ fn each_user_learns_what_its_role_may_know_and_nothing_else() {
         let is_it = |record: &&Value| {
             record["actor"]["uid"] == user
                 && record["details"]["request"] == request
-                && record["details"]["gid"] == user.to_string()
+                && record["details"]["gid"].as_str() == Some(user.to_string().as_str())
                 && record["subject"]["uuid"].as_str() == uuid
         };
         assert!(denied.iter().any(|record| is_it(&record)), "{user} {request}: {denied:#?}");

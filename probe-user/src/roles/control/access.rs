@@ -228,6 +228,12 @@ impl Denial {
     fn stranger(request: &'static str, case: Option<Uuid>) -> Self {
         Self { request, case, reason: "not for you".to_owned() }
     }
+
+    /// There is no such case, or it is in a compartment that is none of the asker's.
+    fn not_theirs(request: &'static str, case: Uuid) -> Self {
+        let reason = format!("there is no warrant {case} among your cases; see `writ warrant list`");
+        Self { request, case: Some(case), reason }
+    }
 }
 
 /// Holds what came over the socket against who sent it: a request, or why it is none. `is_theirs` tells whether there is
@@ -235,7 +241,7 @@ impl Denial {
 pub(super) fn judge(
     asker: &Asker,
     came: Result<Request, String>,
-    is_theirs: impl FnOnce(Uuid) -> bool,
+    is_theirs: impl Fn(Uuid) -> bool,
 ) -> Result<Result<Request, String>, Denial> {
     match &came {
         Ok(request) => judge_request(asker, request, is_theirs)?,
@@ -245,7 +251,7 @@ pub(super) fn judge(
     Ok(came)
 }
 
-fn judge_request(asker: &Asker, request: &Request, is_theirs: impl FnOnce(Uuid) -> bool) -> Result<(), Denial> {
+fn judge_request(asker: &Asker, request: &Request, is_theirs: impl Fn(Uuid) -> bool) -> Result<(), Denial> {
     let (request, need) = need(request);
     let case = match need {
         Need::Case(uuid) => Some(uuid),
@@ -264,10 +270,7 @@ fn judge_request(asker: &Asker, request: &Request, is_theirs: impl FnOnce(Uuid) 
         return Err(Denial { request, case, reason });
     }
     match need {
-        Need::Case(uuid) if !is_theirs(uuid) => {
-            let reason = format!("there is no warrant {uuid} among your cases; see `writ warrant list`");
-            Err(Denial { request, case, reason })
-        }
+        Need::Case(uuid) if !is_theirs(uuid) => Err(Denial::not_theirs(request, uuid)),
         Need::Document { file, document } => match Warrant::parse(document.as_bytes(), Path::new(file)) {
             Ok(warrant) if !asker.may_see(&warrant) => {
                 let name = warrant.compartment().as_str();
@@ -275,6 +278,10 @@ fn judge_request(asker: &Asker, request: &Request, is_theirs: impl FnOnce(Uuid) 
                     "{file}: compartment: {name:?} is none of yours; have it handed in by somebody who deals with it"
                 );
                 Err(Denial { request, case: Some(warrant.uuid()), reason })
+            }
+            // A revision goes on with a case, and whoever hands it in deals with that case.
+            Ok(warrant) if warrant.revision() > 1 && !is_theirs(warrant.uuid()) => {
+                Err(Denial::not_theirs(request, warrant.uuid()))
             }
             // What is wrong with a document is said by whoever judges documents.
             Ok(_) | Err(_) => Ok(()),
@@ -380,6 +387,21 @@ mod tests {
             assert!(denial.reason.starts_with("w.toml: compartment: \"sealed\" is none of yours"), "{}", denial.reason);
             assert!(ask(&asker(3, 9), submit(document(uuid, "gangs"))).is_ok(), "{uuid}");
         }
+    }
+
+    #[test]
+    fn a_revision_is_taken_of_a_case_that_is_theirs_and_of_no_other() {
+        let revision = |uuid| {
+            let previous = format!("revision = 2\nprevious = \"{}\"", "0".repeat(64));
+            submit(document(uuid, "gangs").replacen("revision = 1", &previous, 1))
+        };
+        assert!(ask(&asker(3, 9), revision(OWN)).is_ok());
+        let [other, unknown] = [OTHER, UNKNOWN].map(|uuid| {
+            let denial = ask(&asker(3, 9), revision(uuid)).expect_err("it is not theirs");
+            denial.reason.replace(&uuid.to_string(), "UUID")
+        });
+        assert_eq!(other, unknown);
+        assert_eq!(other, "there is no warrant UUID among your cases; see `writ warrant list`");
     }
 
     #[test]
