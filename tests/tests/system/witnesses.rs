@@ -9,7 +9,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use writ_abi::{PolicyFlags, SlotPolicy, maps};
-use writ_lab::{Order, Process, until};
+use writ_lab::documents::Order;
+use writ_lab::{Process, until};
 
 const PORT: u16 = 6514;
 
