@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stream::STREAM_WORDS;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"WRITLEDG");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const HEADER_BYTES: usize = 4096;
 const AT_MAGIC: usize = 0;
 const AT_VERSION: usize = 8;

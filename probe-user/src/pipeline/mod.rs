@@ -273,8 +273,8 @@ impl Appender<'_> {
         }
     }
 
-    /// Appends the PDUs of one delivery that follow each other; `frame_of` is asked for each in turn. Their numbers are
-    /// reserved together.
+    /// Appends the PDUs of one delivery that follow each other; `frame_of` is asked for each in turn. Numbers of content
+    /// are reserved together.
     fn append_run<'f>(
         &mut self,
         producer: &mut Producer,
@@ -285,7 +285,11 @@ impl Appender<'_> {
         let Some(account) = self.ledger.slot(first.hit.slot.slot) else { return };
         let intercept = self.intercepts.get(first.hit.slot);
         let delivery = intercept.and_then(|intercept| intercept.deliveries().get(usize::from(first.delivery)));
-        let numbers = account.reserve_sequence(first.delivery, run.len() as u64);
+        // Reports bear no number: those of content follow each other, whatever the scope was in between.
+        let numbers = delivery.and_then(|delivery| match delivery.packets() {
+            Packets::Content { .. } => account.reserve_sequence(first.delivery, run.len() as u64),
+            Packets::Reports { .. } => Some(0),
+        });
         let (Some(delivery), Some(numbers)) = (delivery, numbers) else {
             account.lost(first.delivery, LossReason::Stale, run.len() as u64);
             return;

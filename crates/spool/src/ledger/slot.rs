@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many destinations one intercept can have. Each delivery sends a kind of record to one stream, always the same.
 pub const MAX_DELIVERIES: usize = 4;
 
-pub(super) const SLOT_WORDS: usize = 136;
+pub(super) const SLOT_WORDS: usize = 144;
 const GENERATION: usize = 0;
 const DELIVERIES: usize = 1;
 const MARKS: usize = 2;
@@ -30,7 +30,12 @@ pub const FORMER_FIGURES: usize = 11;
 const DUPLICATES: usize = FORMER + FORMER_FIGURES;
 /// Packets destroyed by the second look.
 const VIOLATIONS: usize = DUPLICATES + 1;
-const _: () = assert!(VIOLATIONS < SLOT_WORDS);
+const TOLD_REVISION: usize = VIOLATIONS + 1;
+/// The stop as the order has it; [`STOP`] belongs to it.
+const ORDERED_STOP: usize = TOLD_REVISION + 1;
+/// As [`FORMER`], of the capture role that lives.
+const CURRENT: usize = ORDERED_STOP + 1;
+const _: () = assert!(CURRENT + FORMER_FIGURES <= SLOT_WORDS);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
 /// Marks a slot that nobody owns; generations are 16 bits.
@@ -94,10 +99,29 @@ impl<'a> SlotAccount<'a> {
         self.set_owner(0);
     }
 
-    /// Notes a stop (`CLOCK_BOOTTIME`, nanoseconds) of this owner's, and gives the earliest ever noted. It outlives the
-    /// capture role, so a clock that was set back does not lengthen an order when that role comes back.
-    pub fn stop_no_later(&self, stop_ns: u64) -> u64 {
-        self.words[STOP].fetch_min(stop_ns, Ordering::AcqRel).min(stop_ns)
+    /// Notes what the stop of this owner's order (`ordered`: UTC, nanoseconds) is by `CLOCK_BOOTTIME` (nanoseconds), and
+    /// gives the earliest ever noted for it. It outlives the capture role, so a clock that was set back does not lengthen an
+    /// order when that role comes back. Only an order with a later stop has a later one here.
+    pub fn stop_no_later(&self, ordered: u64, stop_ns: u64) -> u64 {
+        let before = if ordered > self.words[ORDERED_STOP].load(Ordering::Acquire) {
+            u64::MAX
+        } else {
+            self.words[STOP].load(Ordering::Acquire)
+        };
+        let stop_ns = stop_ns.min(before);
+        self.words[STOP].store(stop_ns, Ordering::Release);
+        self.words[ORDERED_STOP].store(ordered, Ordering::Release);
+        stop_ns
+    }
+
+    /// Notes the revision of the owner's order whose targets the agencies have been told.
+    pub fn set_told_revision(&self, revision: u32) {
+        self.words[TOLD_REVISION].store(revision.into(), Ordering::Release);
+    }
+
+    /// The revision of the owner's order whose targets the agencies have been told; 0 if none was noted.
+    pub fn told_revision(&self) -> u32 {
+        u32::try_from(self.words[TOLD_REVISION].load(Ordering::Acquire)).unwrap_or(0)
     }
 
     /// How many deliveries the owner has.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use writ_abi::{Claim, SlotRef};
 use writ_authority::{ApprovedWarrant, StoredWarrant, WarrantStore};
 use writ_capture::{CounterView, boot_now_ns};
-use writ_identity::{Change, Desired, FixedAddresses, SlotTable, Tenant, difference, reconcile};
+use writ_identity::{Change, Desired, FixedAddresses, LeftOut, SlotTable, Tenant, difference, reconcile};
 use writ_spool::{Ledger, SlotAccount};
 
 /// How long the last PDUs of an ended intercept may take before its final figures are recorded as they stand.
@@ -40,6 +40,8 @@ pub(super) enum Progress {
 pub(super) struct Tenancy {
     pub(super) order: ArmedIntercept,
     pub(super) progress: Progress,
+    /// The revision that capture has confirmed.
+    confirmed: Option<u32>,
     kernel: KernelCount,
     /// Why and since when it is over.
     ending: Option<(EndReason, Instant)>,
@@ -131,6 +133,7 @@ impl Intercepts {
         let tenancy = Tenancy {
             order: order(stored.warrant(), slot, config),
             progress: Progress::Told,
+            confirmed: None,
             kernel: KernelCount::resume(slot.slot, SlotFigures::default(), account.former(), None, account.seen()),
             ending: None,
             recorded: false,
@@ -159,7 +162,8 @@ impl Intercepts {
         self.met && self.of_warrant(warrant).is_none_or(|tenancy| tenancy.progress >= Progress::Disarmed)
     }
 
-    /// Whether one more warrant would find a slot, room in the tables and room at its addresses.
+    /// Whether one more warrant would find a slot, room in the tables and room at its addresses; or a revision of one that is
+    /// in force, which for a moment needs room for the targets of both.
     pub(super) fn has_room(
         &self,
         candidate: &ApprovedWarrant,
@@ -173,12 +177,22 @@ impl Intercepts {
                 tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses));
             }
         }
+        let before = reconcile(&tenants, config.room()).left_out;
         let slot = slots
             .allocate(candidate.warrant().uuid())
             .map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
-        tenants.push(Tenant::new(slot, candidate, &FixedAddresses));
-        let left_out = reconcile(&tenants, config.room()).left_out;
-        left_out.iter().find(|it| it.slot == slot).map_or(Ok(()), |it| Err(it.to_string()))
+        let mut candidate = Tenant::new(slot, candidate, &FixedAddresses);
+        match tenants.iter_mut().find(|tenant| tenant.slot() == slot) {
+            Some(revised) => {
+                candidate = candidate.beside(revised);
+                *revised = candidate;
+            }
+            None => tenants.push(candidate),
+        }
+        // A revision keeps its place before those that came later, and must not take theirs.
+        let after = reconcile(&tenants, config.room()).left_out;
+        let is_new = |left_out: &&LeftOut| left_out.slot == slot || !before.iter().any(|it| it.slot == left_out.slot);
+        after.iter().find(is_new).map_or(Ok(()), |it| Err(it.to_string()))
     }
 
     /// Computes what the kernel should hold and tells capture the difference.
@@ -211,10 +225,15 @@ impl Intercepts {
             let uuid = stored.warrant().uuid();
             match self.slots.allocate(uuid) {
                 Ok(slot) => {
-                    if !self.tenancies.contains_key(&slot.slot) {
+                    let order = order(stored.warrant(), slot, config);
+                    if let Some(tenancy) = self.tenancies.get_mut(&slot.slot) {
+                        // A revision takes the place of the one before: same slot, same account.
+                        tenancy.order = order;
+                    } else {
                         let tenancy = Tenancy {
-                            order: order(stored.warrant(), slot, config),
+                            order,
                             progress: Progress::Told,
+                            confirmed: None,
                             kernel: KernelCount::begin(slot.slot, self.view.as_ref()),
                             ending: None,
                             recorded: false,
@@ -238,14 +257,8 @@ impl Intercepts {
             let claims = |claims: Vec<SlotClaim>| claims.into_iter().map(Claim::from).collect();
             self.current = Desired::found(found.bound.into_iter().map(|it| (it.selector, claims(it.claims))).collect());
         }
-        let changes = difference(&self.current, &desired);
-        let armed = changes.iter().filter_map(|change| match change {
-            Change::Arm { slot, .. } => Some(Instruction::Confirm { slot: (*slot).into() }),
-            _ => None,
-        });
-        let confirmations: Vec<_> = armed.collect();
-        let changes = changes.into_iter().filter_map(|change| self.instruction(change));
-        let steps = stops.into_iter().chain(changes).chain(confirmations).collect();
+        let changes = difference(&self.current, &desired).into_iter().filter_map(|change| self.instruction(change));
+        let steps = stops.into_iter().chain(changes).collect();
         self.current = desired;
         self.queue(steps);
         self.flush();
@@ -277,6 +290,7 @@ impl Intercepts {
     fn instruction(&self, change: Change) -> Option<Instruction> {
         Some(match change {
             Change::Arm { slot, .. } => Instruction::Arm(Box::new(self.tenancies.get(&slot.slot)?.order.clone())),
+            Change::Complete(slot) => Instruction::Confirm { slot: slot.into() },
             Change::Stop(slot) => {
                 let reason = self.tenancies.get(&slot.slot)?.ending.map_or(EndReason::Superseded, |(reason, _)| reason);
                 Instruction::Disarm { slot: slot.into(), reason }
@@ -343,6 +357,7 @@ impl Intercepts {
                 let (slot, former, seen) = (found.slot.slot, account.former(), account.seen());
                 tenancy.kernel = KernelCount::resume(slot, found.baseline, former, self.view.as_ref(), seen);
                 tenancy.progress = tenancy.progress.max(Progress::Armed);
+                tenancy.confirmed = Some(found.revision);
             }
         }
         self.met = part.last;
@@ -353,6 +368,17 @@ impl Intercepts {
             }
             inventory => *inventory = Some(part),
         }
+    }
+
+    /// Capture confirms that a revision is in force whole. Nothing if it is not the latest that it was told.
+    pub(super) fn armed(&mut self, slot: SlotName, revision: u32, ledger: &Ledger) -> Option<Step> {
+        let tenancy = self.tenancies.get_mut(&slot.slot)?;
+        if tenancy.order.slot != slot || tenancy.order.revision != revision {
+            return None;
+        }
+        let is_another = tenancy.confirmed.replace(revision) != Some(revision);
+        let step = self.advance(slot, Progress::Armed, ledger)?;
+        Some(Step { is_new: step.is_new || is_another, ..step })
     }
 
     /// Capture confirms a step.
@@ -494,7 +520,7 @@ mod tests {
         let claims = vec![SlotClaim { slot, condition: None }];
         let entries = prefixes.map(|selector| BoundSelector { selector, claims: claims.clone() });
         let baseline = SlotFigures::default();
-        let found = FoundSlot { slot, warrant: Uuid::from_u128(9), baseline };
+        let found = FoundSlot { slot, warrant: Uuid::from_u128(9), revision: 1, baseline };
         let part = Inventory { life: 7, first: true, last: false, slots: vec![found], bound: vec![entries[1].clone()] };
         let rest = Inventory { life: 7, first: false, last: true, slots: vec![], bound: vec![entries[0].clone()] };
         for (part, told) in [(part, 0), (rest, 1)] {

@@ -210,10 +210,11 @@ impl Control {
                 self.reconcile();
                 self.confirm_stops();
             }
-            FromCapture::Armed { slot } => {
-                if let Some(step) = self.intercepts.advance(slot, Progress::Armed, &self.ledger) {
+            FromCapture::Armed { slot, revision } => {
+                if let Some(step) = self.intercepts.armed(slot, revision, &self.ledger) {
                     if step.is_new {
-                        self.authority.record_of(Act::WarrantArm, step.warrant, [("slot", name(slot))]);
+                        let details = [("slot", name(slot)), ("revision", revision.to_string())];
+                        self.authority.record_of(Act::WarrantArm, step.warrant, details);
                     }
                     let armed =
                         |pending: &mut Pending| pending.warrant == step.warrant && pending.until == Progress::Armed;

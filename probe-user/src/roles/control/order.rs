@@ -13,6 +13,7 @@ pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercep
     ArmedIntercept {
         slot: slot.into(),
         warrant: warrant.uuid(),
+        revision: warrant.revision(),
         start_utc_ns: warrant.window().start_utc_ns(),
         stop_utc_ns: warrant.window().stop_utc_ns(),
         headers_only: grant.scope() == Scope::Headers,
