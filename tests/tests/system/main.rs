@@ -4,6 +4,7 @@
 //! | module | what it proves |
 //! |---|---|
 //! | [`warrants`] | warrants begin, end and overlap under load, and none disturbs another |
+//! | [`restarts`] | the whole probe is killed, or stopped, and goes on in one run of numbers |
 //! | [`revisions`] | a warrant in force gets longer, wider and narrower, with no gap and in one run of numbers |
 //! | [`targets`] | overlapping prefixes, as many as can be, and one too many; ten thousand targets |
 //! | [`lines`] | lines told by VLAN and MAC address, kinds of traffic, and their fragments |
@@ -30,6 +31,7 @@ mod lines;
 mod mixed;
 mod ports;
 mod replay;
+mod restarts;
 mod revisions;
 mod roles;
 mod scene;

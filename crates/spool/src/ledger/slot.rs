@@ -41,6 +41,11 @@ const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 /// Marks a slot that nobody owns; generations are 16 bits.
 const NOBODY: u64 = u64::MAX;
 
+/// Whether a slot with these words is kept for somebody.
+pub(super) fn is_kept(words: &[u64; SLOT_WORDS]) -> bool {
+    words[OWNER] != 0 || words[OWNER + 1] != 0
+}
+
 /// The account of one slot.
 ///
 /// Received counts go up before the packet is appended or counted lost, so that the books are never ahead.
@@ -183,6 +188,69 @@ impl<'a> SlotAccount<'a> {
     /// What [`SlotAccount::keep_former`] kept for this owner; zeros if nothing.
     pub fn former(&self) -> [u64; FORMER_FIGURES] {
         std::array::from_fn(|figure| self.words[FORMER + figure].load(Ordering::Relaxed))
+    }
+
+    /// Keeps what the kernel counted so far for the capture role that lives, in the form of [`SlotAccount::keep_former`]: known
+    /// to the next run if this one is killed. By the control role alone.
+    pub fn keep_current(&self, figures: [u64; FORMER_FIGURES]) {
+        for (word, figure) in self.words[CURRENT..].iter().zip(figures) {
+            word.store(figure, Ordering::Relaxed);
+        }
+    }
+
+    /// The capture role that lived is one of the former ones.
+    pub(super) fn close_current(self) {
+        for (former, current) in self.words[FORMER..].iter().zip(&self.words[CURRENT..][..FORMER_FIGURES]) {
+            former.fetch_add(current.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// An account as a former run left it.
+    pub(super) fn restore(self, words: &[u64; SLOT_WORDS]) {
+        for (word, value) in self.words.iter().zip(words) {
+            word.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    /// What waited is gone with the memory that it waited in, and is lost. Events that did not arrive have not been told.
+    /// Gives how many PDUs that were.
+    pub(super) fn write_off_waiting(self, reason: LossReason) -> u64 {
+        let mut gone = 0;
+        for delivery in (0u8..).take(self.deliveries()) {
+            for kind in RecordKind::ALL {
+                let word = |first| self.delivery_word(delivery, first + kind as usize);
+                let (Some(appended), Some(delivered)) = (word(APPENDED), word(DELIVERED)) else { continue };
+                let delivered = delivered.load(Ordering::Relaxed);
+                let waited = appended.swap(delivered, Ordering::Relaxed).saturating_sub(delivered);
+                gone += waited;
+                match kind {
+                    RecordKind::Content | RecordKind::HeaderReport => self.lost(delivery, reason, waited),
+                    RecordKind::Event if waited > 0 => {
+                        self.words[MARKS].store(0, Ordering::Relaxed);
+                        self.set_told_revision(0);
+                    }
+                    RecordKind::Event => {}
+                }
+            }
+        }
+        gone
+    }
+
+    /// The stop that was noted is of a boot time that is over.
+    pub(super) fn forget_stop(self) {
+        self.words[STOP].store(u64::MAX, Ordering::Relaxed);
+        self.words[ORDERED_STOP].store(0, Ordering::Relaxed);
+    }
+
+    /// These figures may be old: every number goes on so much further, and none was counted that was not received.
+    pub(super) fn jump(self, numbers: u64) {
+        for delivery in (0u8..).take(self.deliveries()) {
+            if let Some(next) = self.delivery_word(delivery, NEXT_SEQUENCE) {
+                next.fetch_add(numbers, Ordering::Relaxed);
+            }
+            let accounted = self.delivery_snapshot(delivery).map_or(0, |snapshot| snapshot.accounted());
+            self.words[RECEIVED].fetch_max(accounted, Ordering::Relaxed);
+        }
     }
 
     /// Reserves `count` sequence numbers of one delivery and returns the first; none if there is no such delivery.

@@ -21,6 +21,10 @@ use writ_spool::{Ledger, SlotAccount};
 /// How long the last PDUs of an ended intercept may take before its final figures are recorded as they stand.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// Of a warrant in force.
+const NO_DESTINATION: &str =
+    "a warrant in force names a destination that the configuration does not have: it is not carried out";
+
 /// Where an intercept stands, as far as the capture role has confirmed it. It only ever goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Progress {
@@ -89,8 +93,15 @@ pub(super) struct Intercepts {
 }
 
 impl Intercepts {
-    /// Starts from what the ledger remembers: a control role before this one may have died.
-    pub(super) fn new(channel: Channel, ledger: &Ledger, store: &WarrantStore, config: &Config) -> Self {
+    /// Starts from what the ledger remembers: a control role before this one may have died, or the whole probe
+    /// (`is_first`: there was none before in this run), whose capture role is gone with all that was in its rings.
+    pub(super) fn new(
+        channel: Channel,
+        ledger: &Ledger,
+        store: &WarrantStore,
+        config: &Config,
+        is_first: bool,
+    ) -> Self {
         let mut intercepts = Self {
             slots: SlotTable::new(config.tables.slots),
             current: Desired::default(),
@@ -108,6 +119,10 @@ impl Intercepts {
             let recalled = account
                 .owner()
                 .is_some_and(|owner| intercepts.recall(found, Uuid::from_u128(owner), account, store, config));
+            if is_first && let Some(tenancy) = intercepts.tenancies.get_mut(&slot) {
+                tenancy.kernel.close_life(slot, None, account.seen());
+                account.keep_former(tenancy.kernel.former());
+            }
             // The next owner must not be taken for the last one.
             if !recalled && intercepts.slots.adopt(found, None).is_ok() {
                 intercepts.slots.drained(found);
@@ -130,8 +145,13 @@ impl Intercepts {
         if self.slots.adopt(slot, Some(warrant)).is_err() {
             return false;
         }
+        let Some(order) = order(stored.warrant(), slot, config) else {
+            // Its slot is kept for it.
+            tracing::error!(slot = slot.slot, "{NO_DESTINATION}");
+            return true;
+        };
         let tenancy = Tenancy {
-            order: order(stored.warrant(), slot, config),
+            order,
             progress: Progress::Told,
             confirmed: None,
             kernel: KernelCount::resume(slot.slot, SlotFigures::default(), account.former(), None, account.seen()),
@@ -225,7 +245,10 @@ impl Intercepts {
             let uuid = stored.warrant().uuid();
             match self.slots.allocate(uuid) {
                 Ok(slot) => {
-                    let order = order(stored.warrant(), slot, config);
+                    let Some(order) = order(stored.warrant(), slot, config) else {
+                        tracing::error!(slot = slot.slot, "{NO_DESTINATION}");
+                        continue;
+                    };
                     if let Some(tenancy) = self.tenancies.get_mut(&slot.slot) {
                         // A revision takes the place of the one before: same slot, same account.
                         tenancy.order = order;
@@ -329,6 +352,7 @@ impl Intercepts {
                 let Some(account) = ledger.slot(*slot) else { continue };
                 if is_another {
                     tenancy.kernel.close_life(*slot, self.view.as_ref(), account.seen());
+                    account.keep_current(Default::default());
                     account.keep_former(tenancy.kernel.former());
                     tenancy.recalled = false;
                 } else if tenancy.recalled && is_unknown {
@@ -409,7 +433,11 @@ impl Intercepts {
         let now = boot_now_ns();
         for (slot, tenancy) in &mut self.tenancies {
             if tenancy.progress != Progress::Ended {
-                let seen = ledger.slot(*slot).map_or(0, |account| account.seen());
+                let account = ledger.slot(*slot);
+                let seen = account.map_or(0, |account| account.seen());
+                if let Some(account) = account.filter(|it| it.is_owned_by(tenancy.order.slot.generation)) {
+                    account.keep_current(tenancy.kernel.current(*slot, self.view.as_ref()));
+                }
                 if report.read_until_ns == u64::MAX {
                     tenancy.kernel.finish(*slot, self.view.as_ref(), seen);
                 } else {
@@ -490,7 +518,7 @@ mod tests {
         }
 
         fn intercepts(&mut self) -> Intercepts {
-            Intercepts::new(self.control.take().unwrap(), &self.ledger, &self.store, &self.config)
+            Intercepts::new(self.control.take().unwrap(), &self.ledger, &self.store, &self.config, true)
         }
 
         fn told(&self) -> Vec<ToCapture> {

@@ -116,7 +116,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
 
     let mut control = Control {
-        intercepts: Intercepts::new(capture, &ledger, authority.store(), &config),
+        intercepts: Intercepts::new(capture, &ledger, authority.store(), &config, life == 0),
         config,
         authority,
         ledger,
@@ -365,6 +365,7 @@ impl Control {
     }
 
     fn note_start(&mut self) -> anyhow::Result<()> {
+        let restart = self.ledger.restart();
         let details = [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("probe", self.config.probe.id.clone()),
@@ -373,6 +374,9 @@ impl Control {
                 "isolation",
                 format!("{:?}", self.config.capture.iter().map(|it| it.isolation).collect::<Vec<_>>()).to_lowercase(),
             ),
+            ("ledger", restart.origin.label().to_owned()),
+            ("numbers_jumped_by", restart.jumped.to_string()),
+            ("undelivered_at_last_end", restart.undelivered.to_string()),
         ];
         self.authority.record(entry(Act::ProbeStart, Outcome::Done, own_actor(), None, details))?;
         Ok(())
