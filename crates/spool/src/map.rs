@@ -71,7 +71,7 @@ impl Map {
     /// cut it short, and so end the others. That is no more than it can do by writing nonsense.
     pub(crate) fn open_private(fd: impl AsFd) -> Result<Self, MapError> {
         let fd = fd.as_fd();
-        let about = rustix::fs::fstat(&fd)?;
+        let about = rustix::fs::fstat(fd)?;
         let mode = rustix::fs::Mode::from_raw_mode(about.st_mode);
         let is_private = !mode.intersects(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
         if !is_private || about.st_uid != rustix::process::geteuid().as_raw() {
