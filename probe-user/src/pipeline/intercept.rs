@@ -81,9 +81,6 @@ pub enum InterceptError {
     /// A target cannot be given a name for its session.
     #[error("a target cannot be named to the agency: {0}")]
     Unnamed(#[from] serde_json::Error),
-    /// The recipients of an intercept in force do not change.
-    #[error("the deliveries are not those of the intercept in force; another recipient is another warrant")]
-    OtherDeliveries,
 }
 
 /// One target, as the agencies know it.
