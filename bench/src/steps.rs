@@ -200,6 +200,7 @@ fn intercept(number: u16, scope: Scope) -> Result<Intercept> {
     let order = ArmedIntercept {
         slot: slot(number).into(),
         warrant: Uuid::nil(),
+        revision: 1,
         start_utc_ns: 0,
         stop_utc_ns: u64::MAX,
         headers_only: matches!(scope, Scope::Headers),

@@ -60,6 +60,7 @@ impl Rig {
             let order = ArmedIntercept {
                 slot: slot.into(),
                 warrant: Default::default(),
+                revision: 1,
                 start_utc_ns: 0,
                 stop_utc_ns: u64::MAX,
                 headers_only: slot == SLOTS[1],

@@ -87,6 +87,8 @@ fn carry_out(tables: &mut Tables, changes: Vec<Change>) {
                 let policy = SlotPolicy { start_ns: 0, stop_ns: u64::MAX, flags, generation, reserved: 0 };
                 tables.arm(slot.slot, &policy).unwrap();
             }
+            // No slot here ever gets other terms.
+            Change::Complete(_) => {}
             Change::Bind { selector, claims } => tables.bind(selector, &claims.iter().collect::<Vec<_>>()).unwrap(),
             Change::Unbind(selector) => tables.unbind(selector).unwrap(),
         }

@@ -226,3 +226,43 @@ fn no_update_hides_another_target_and_each_is_seen_by_the_next_frame() {
     steady.sort();
     assert_eq!(held, steady.map(|selector| (selector, claims(&[STEADY]))), "everything else is gone again");
 }
+
+/// Terms of the intercept under test: over what the target sends, so that frames to it are counted and stay as they are.
+const SHORT: SlotPolicy = SlotPolicy { stop_ns: u64::MAX / 4, ..SENT };
+const LONG: SlotPolicy = SlotPolicy { flags: PolicyFlags::SOURCE | PolicyFlags::HEADERS_ONLY, ..SENT };
+
+#[test]
+#[expect(clippy::print_stdout, reason = "how many frames it was is worth reading")]
+fn an_intercept_gets_other_terms_with_no_moment_out_of_force() {
+    let settings = KernelSettings { slots: 1, sockets: 4, filter_bytes: 4096, ..KernelSettings::default() };
+    let mut kernel = Kernel::load(&settings).expect("the XDP program loads (as root)");
+    kernel.tables().arm(STEADY.slot, &SHORT).expect("a slot");
+    kernel.tables().bind(Selector::Prefix(net("10.1.2.3")), &claims(&[STEADY])).expect("there is room");
+    let (program, frame) = (beside(&kernel), frame("10.1.2.3", false));
+    let (stop, runs) = (AtomicBool::new(false), AtomicU64::new(0));
+    let rounds = thread::scope(|scope| {
+        let runner = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                assert_eq!(burst(&program, &frame, BURST), (1, frame.clone()), "dropped as it was");
+                runs.fetch_add(BURST.into(), Ordering::Relaxed);
+            }
+        });
+        let ended = Ended(&stop);
+        let mut rounds = 0u32;
+        while runs.load(Ordering::Relaxed) < FRAMES && !runner.is_finished() {
+            rounds += 1;
+            for policy in [SHORT.meet(&LONG), LONG, LONG.meet(&SHORT), SHORT] {
+                kernel.tables().adjust(STEADY.slot, &policy).expect("a slot");
+                assert_eq!(kernel.tables().policy(STEADY.slot).expect("a slot"), policy);
+            }
+        }
+        drop(ended);
+        runner.join().expect("the runner does not panic");
+        rounds
+    });
+    let (runs, counters) = (runs.into_inner(), kernel.counters().expect("the counters can be mapped"));
+    println!("{runs} frames beside {rounds} rounds of other terms");
+    let slot = counters.slot(STEADY.slot);
+    assert_eq!((slot.expired, slot.early, slot.matched), (0, 0, 0), "out of force, or taken by mistake");
+    assert_eq!(slot.other_direction, runs, "every frame asked an intercept that is in force");
+}

@@ -5,7 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The policy of a slot: one intercept in force.
 ///
 /// The slot table is memory shared with user space, so that a revocation is one store and not a request. The order of
-/// stores is: to arm, everything else first and `stop_ns` last; to stop, `stop_ns = 0` and nothing before it.
+/// stores is: to arm, everything else first and `stop_ns` last; to stop, `stop_ns = 0` and nothing before it. Where an owner
+/// gets other terms, the policy goes by way of [`SlotPolicy::meet`], so that any mixture of fields is within one of the two.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SlotPolicy {
@@ -19,6 +20,21 @@ pub struct SlotPolicy {
     pub generation: u16,
     /// Always 0.
     pub reserved: u16,
+}
+
+impl SlotPolicy {
+    /// What both of two policies of one owner allow: nothing that either does not, and all that both do.
+    #[must_use]
+    pub const fn meet(&self, other: &Self) -> Self {
+        let directions = self.flags & other.flags & (PolicyFlags::SOURCE | PolicyFlags::DESTINATION);
+        Self {
+            start_ns: if self.start_ns > other.start_ns { self.start_ns } else { other.start_ns },
+            stop_ns: if self.stop_ns < other.stop_ns { self.stop_ns } else { other.stop_ns },
+            flags: directions | (self.flags | other.flags) & PolicyFlags::HEADERS_ONLY,
+            generation: self.generation,
+            reserved: 0,
+        }
+    }
 }
 
 /// Bits of [`SlotPolicy::flags`].

@@ -128,6 +128,19 @@ impl Tables {
         Ok(())
     }
 
+    /// Gives a slot that is in force other terms of the same owner, with no moment in which it has none: each field changes at
+    /// once, one after the other. So one of the two policies must be within the other ([`SlotPolicy::meet`]): what is asked
+    /// meanwhile is then within the wider of them, and holds the narrower.
+    pub fn adjust(&mut self, slot: u16, policy: &SlotPolicy) -> Result<(), TableError> {
+        if self.exposed && is_headers_only(policy) {
+            return Err(TableError::Exposed);
+        }
+        self.word(slot, START)?.store(policy.start_ns, Ordering::SeqCst);
+        self.word(slot, FLAGS)?.store(flags_word(policy), Ordering::SeqCst);
+        self.word(slot, STOP)?.store(policy.stop_ns, Ordering::SeqCst);
+        Ok(())
+    }
+
     /// Puts a slot out of force, with the next packet.
     pub fn disarm(&self, slot: u16) -> Result<(), TableError> {
         self.word(slot, STOP)?.store(0, Ordering::SeqCst);

@@ -2,8 +2,8 @@
 //! packets than the state before or the state after would, and none takes less of what both would take.
 //!
 //! Slots that go are stopped first, then their claims are taken out, which makes room; then the terms of those that come
-//! are written, then their claims. A slot that gets new terms and loses a claim at once rests in between, or new
-//! terms would meet a packet that was only ever covered by the old ones.
+//! are written, then their claims. A slot that gets new terms while it is in force is not stopped: until its claims are the
+//! new ones it has what both terms allow, or new terms would meet a packet that was only ever covered by the old ones.
 //!
 //! Of one address, and of one frame's VLAN tags, the kernel asks the narrowest entry only. Entries are written from the
 //! narrowest to the widest, and then those that go are taken out from the widest to the narrowest: so what is asked is at
@@ -23,13 +23,16 @@ use writ_abi::{SLOTS_PER_ADDRESS, Selector, SlotRef};
 pub enum Change {
     /// The slot takes nothing from now on.
     Stop(SlotRef),
-    /// The slot is in force with these terms; it was stopped, or its terms are replaced.
+    /// The slot comes into force with these terms. One that is in force is from now on limited to what both its terms and
+    /// these allow, until [`Change::Complete`].
     Arm {
         /// The slot.
         slot: SlotRef,
         /// Its terms.
         terms: Terms,
     },
+    /// The claims of a slot that was armed are the new ones: its terms are in force whole.
+    Complete(SlotRef),
     /// What is found by this selector belongs to these claims and no others.
     Bind {
         /// The selector.
@@ -43,39 +46,21 @@ pub enum Change {
 
 /// The steps from `current` to `desired`.
 pub fn difference(current: &Desired, desired: &Desired) -> Vec<Change> {
-    let mut stops = Vec::new();
-    let mut arms = Vec::new();
-    let mut late_arms = Vec::new();
-    let losing = losing(&current.entries, &desired.entries);
     let stays = |slot: SlotRef| desired.terms.get(&slot.slot).is_some_and(|terms| terms.generation == slot.generation);
-    for (slot, _) in current.slots() {
-        if !stays(slot) {
-            stops.push(Change::Stop(slot));
-        }
-    }
-    for (slot, terms) in desired.slots() {
-        let arm = Change::Arm { slot, terms: *terms };
-        match current.terms.get(&slot.slot) {
-            Some(before) if before == terms => {}
-            Some(before) if before.generation == terms.generation && losing.contains(&slot) => {
-                stops.push(Change::Stop(slot));
-                late_arms.push(arm);
-            }
-            _ => arms.push(arm),
-        }
-    }
+    let gone = current.slots().map(|(slot, _)| slot).filter(|slot| !stays(*slot));
+    let mut changes: Vec<_> = gone.map(Change::Stop).collect();
+    let armed = || desired.slots().filter(|(slot, terms)| current.terms.get(&slot.slot) != Some(terms));
     let rest = current.entries.reduced(stays, |selector| desired.entries.holds(selector));
-    let mut changes = stops;
     rebind(&current.entries, &rest, &mut changes);
-    changes.extend(arms);
-    if losing.into_iter().any(stays) {
+    changes.extend(armed().map(|(slot, terms)| Change::Arm { slot, terms: *terms }));
+    if losing(&current.entries, &desired.entries).into_iter().any(stays) {
         let both = both(&rest, &desired.entries);
         rebind(&rest, &both, &mut changes);
         rebind(&both, &desired.entries, &mut changes);
     } else {
         rebind(&rest, &desired.entries, &mut changes);
     }
-    changes.extend(late_arms);
+    changes.extend(armed().map(|(slot, _)| Change::Complete(slot)));
     changes
 }
 
@@ -123,12 +108,36 @@ mod tests {
     use ipnet::IpNet;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use writ_abi::{PolicyFlags, SlotPolicy};
     use writ_authority::{Directions, Scope};
+
+    /// The terms as the kernel has them, with moments of UTC in place of boot time.
+    fn policy(terms: &Terms) -> SlotPolicy {
+        SlotPolicy {
+            start_ns: terms.start_utc_ns,
+            stop_ns: terms.stop_utc_ns,
+            flags: terms.flags(),
+            generation: terms.generation,
+            reserved: 0,
+        }
+    }
+
+    /// Whether one takes nothing that the other does not.
+    fn is_within(one: &SlotPolicy, other: &SlotPolicy) -> bool {
+        one.generation == other.generation && one.meet(other) == *one
+    }
+
+    /// Whether it takes anything at all.
+    fn takes_anything(policy: &SlotPolicy) -> bool {
+        policy.start_ns < policy.stop_ns && policy.flags & (PolicyFlags::SOURCE | PolicyFlags::DESTINATION) != 0
+    }
 
     /// The kernel as a plain model: what a packet is taken for by one of its sides, and on which terms.
     #[derive(Clone, Default)]
     struct Kernel {
-        slots: BTreeMap<u16, Option<Terms>>,
+        slots: BTreeMap<u16, Option<SlotPolicy>>,
+        /// The terms of slots that were armed and are not complete.
+        coming: BTreeMap<u16, SlotPolicy>,
         entries: BTreeMap<Selector, Claims>,
     }
 
@@ -140,6 +149,14 @@ mod tests {
                 }
                 Change::Arm { slot, terms } => {
                     assert_eq!(slot.generation, terms.generation);
+                    let terms = policy(&terms);
+                    let before = self.slots.get(&slot.slot).copied().flatten();
+                    let in_force = before.filter(|before| before.generation == slot.generation);
+                    self.slots.insert(slot.slot, Some(in_force.map_or(terms, |before| before.meet(&terms))));
+                    self.coming.insert(slot.slot, terms);
+                }
+                Change::Complete(slot) => {
+                    let terms = self.coming.remove(&slot.slot).expect("armed before");
                     self.slots.insert(slot.slot, Some(terms));
                 }
                 Change::Bind { selector, claims } => {
@@ -166,7 +183,7 @@ mod tests {
             [address, self.entries.get(&Selector::Mac(side.mac)), vlan].into_iter().flatten()
         }
 
-        fn takes(&self) -> BTreeMap<(Side, u16), Terms> {
+        fn takes(&self) -> BTreeMap<(Side, u16), SlotPolicy> {
             let mut takes = BTreeMap::new();
             for side in world() {
                 for claim in self.found(side).flat_map(Claims::iter) {
@@ -183,14 +200,15 @@ mod tests {
     }
 
     /// What these warrants want, whatever a table looks like.
-    fn wanted(tenants: &[Tenant], held: &Desired) -> BTreeMap<(Side, u16), Terms> {
+    fn wanted(tenants: &[Tenant], held: &Desired) -> BTreeMap<(Side, u16), SlotPolicy> {
         let in_force = tenants.iter().filter(|tenant| held.terms.contains_key(&tenant.slot));
         in_force
             .flat_map(|tenant| {
                 let is_wanted = |side: &Side| {
                     tenant.wants.iter().any(|want| side.is_found_by(want.selector) && side.meets(want.condition))
                 };
-                world().filter(is_wanted).map(|side| ((side, tenant.slot), tenant.terms)).collect::<Vec<_>>()
+                let terms = policy(&tenant.terms);
+                world().filter(is_wanted).map(|side| ((side, tenant.slot), terms)).collect::<Vec<_>>()
             })
             .collect()
     }
@@ -223,15 +241,18 @@ mod tests {
             prop_assert_eq!(kernel.entries.len(), after.entries.iter().count(), "nothing is left behind");
             for moment in on_the_way {
                 for (pair, terms) in &moment {
-                    prop_assert!(old.get(pair) == Some(terms) || new.get(pair) == Some(terms), "took more: {:?}", pair);
+                    let of = |state: &BTreeMap<_, _>| state.get(pair).is_some_and(|of| is_within(terms, of));
+                    prop_assert!(of(&old) || of(&new), "took more: {:?}", pair);
                 }
-                // What both states take on the same terms is never interrupted.
+                // What both states take is never interrupted.
                 if is_crowded(&before, &after) {
                     continue;
                 }
-                for (pair, terms) in &old {
-                    let same_terms = before.terms[&pair.1] == *terms && after.terms.get(&pair.1) == Some(terms);
-                    prop_assert!(!same_terms || new.get(pair) != Some(terms) || moment.get(pair) == Some(terms));
+                for (pair, before) in &old {
+                    let Some(after) = new.get(pair).filter(|after| after.generation == before.generation) else { continue };
+                    let both = before.meet(after);
+                    let is_taken = moment.get(pair).is_some_and(|terms| is_within(&both, terms));
+                    prop_assert!(is_taken || !takes_anything(&both), "interrupted: {:?}", pair);
                 }
             }
             prop_assert_eq!(difference(&after, &after), []);
@@ -254,9 +275,11 @@ mod tests {
                     continue;
                 }
                 let moment = kernel.takes();
-                for (pair, terms) in &old {
-                    let stays = wanted.get(pair) == Some(terms);
-                    prop_assert!(!stays || moment.get(pair) == Some(terms), "interrupted: {:?}", pair);
+                for (pair, before) in &old {
+                    let Some(after) = wanted.get(pair).filter(|after| after.generation == before.generation) else { continue };
+                    let both = before.meet(after);
+                    let is_taken = moment.get(pair).is_some_and(|terms| is_within(&both, terms));
+                    prop_assert!(is_taken || !takes_anything(&both), "interrupted: {:?}", pair);
                 }
             }
             prop_assert_eq!(kernel.entries, after.entries.iter().map(|(selector, claims)| (selector, claims.clone())).collect());
@@ -288,7 +311,7 @@ mod tests {
     #[test]
     fn a_slot_is_armed_before_its_entries_are_bound_and_stopped_before_they_are_unbound() {
         let (scope, directions) = (Scope::Content, Directions::Both);
-        let terms = Terms { generation: 9, start_utc_ns: 1, stop_utc_ns: 2, scope, directions };
+        let terms = Terms { generation: 9, revision: 1, start_utc_ns: 1, stop_utc_ns: 2, scope, directions };
         let net = |text: &str| Selector::Prefix(text.parse::<IpNet>().unwrap());
         let vlan = |inner| Selector::Vlan(writ_abi::VlanMatch { outer: 200, inner });
         let any = writ_abi::VlanMatch::ANY;
@@ -297,7 +320,7 @@ mod tests {
         let tenants = [Tenant { slot: 3, terms, wants }];
         let desired = reconcile(&tenants, AMPLE).desired;
         let steps = difference(&Desired::default(), &desired);
-        let [Change::Arm { .. }, binds @ ..] = &steps[..] else { panic!("{steps:?}") };
+        let [Change::Arm { .. }, binds @ .., Change::Complete(_)] = &steps[..] else { panic!("{steps:?}") };
         let order: Vec<_> = binds
             .iter()
             .map(|it| if let Change::Bind { selector, .. } = it { *selector } else { panic!("{it:?}") })

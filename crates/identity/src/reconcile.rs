@@ -12,6 +12,8 @@ use writ_authority::{ApprovedWarrant, Directions, Scope};
 pub struct Terms {
     /// Which of the slot's owners this is.
     pub generation: u16,
+    /// Which revision of the owner's warrant says so.
+    pub revision: u32,
     /// First moment at which a packet may be taken: UTC, nanoseconds since 1970.
     pub start_utc_ns: u64,
     /// First moment at which none may be taken any more: UTC, nanoseconds since 1970.
@@ -46,6 +48,7 @@ impl Tenant {
         let warrant = approved.warrant();
         let terms = Terms {
             generation: slot.generation,
+            revision: warrant.revision(),
             start_utc_ns: warrant.window().start_utc_ns(),
             stop_utc_ns: warrant.window().stop_utc_ns(),
             scope: warrant.grant().scope(),
@@ -54,6 +57,14 @@ impl Tenant {
         let wants = warrant.targets().iter().flat_map(|target| bindings.wants(target));
         let wants = wants.map(|want| Want { selector: canonical(want.selector), ..want }).collect();
         Self { slot: slot.slot, terms, wants }
+    }
+
+    /// The same warrant with all that an earlier revision of it wants besides, as the tables hold it while the one takes the
+    /// other's place.
+    #[must_use]
+    pub fn beside(mut self, earlier: &Self) -> Self {
+        self.wants.extend(&earlier.wants);
+        self
     }
 
     /// Its slot.
@@ -334,17 +345,18 @@ pub(crate) mod tests {
 
     /// Few slots in a small world, so that they meet.
     pub(crate) fn tenants() -> impl Strategy<Value = Vec<Tenant>> {
-        let tenant = (0u16..9, 0u16..2, 0u64..3, any::<bool>(), 0usize..3, wants());
+        let tenant = (0u16..9, 0u16..2, 0u32..2, (0u64..2, 0u64..3), any::<bool>(), 0usize..3, wants());
         prop::collection::vec(tenant, 0..9).prop_map(|list| {
             let mut slots = BTreeSet::new();
             list.into_iter()
                 .filter(|tenant| slots.insert(tenant.0))
-                .map(|(slot, generation, stop, content, directions, wants)| Tenant {
+                .map(|(slot, generation, revision, (start, stop), content, directions, wants)| Tenant {
                     slot,
                     terms: Terms {
                         generation,
-                        start_utc_ns: 1,
-                        stop_utc_ns: 2 + stop,
+                        revision,
+                        start_utc_ns: 1 + start,
+                        stop_utc_ns: 3 + stop,
                         scope: if content { Scope::Content } else { Scope::Headers },
                         directions: Directions::ALL[directions],
                     },
@@ -356,7 +368,7 @@ pub(crate) mod tests {
 
     fn asking(slot: u16, wants: impl IntoIterator<Item = Want>) -> Tenant {
         let (scope, directions) = (Scope::Headers, Directions::Both);
-        let terms = Terms { generation: 1, start_utc_ns: 1, stop_utc_ns: 2, scope, directions };
+        let terms = Terms { generation: 1, revision: 1, start_utc_ns: 1, stop_utc_ns: 2, scope, directions };
         Tenant { slot, terms, wants: wants.into_iter().collect() }
     }
 
@@ -560,7 +572,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_scope_without_content_says_so_to_the_kernel() {
-        let terms = |scope, directions| Terms { generation: 0, start_utc_ns: 0, stop_utc_ns: 1, scope, directions };
+        let terms = |scope, directions| Terms {
+            generation: 0,
+            revision: 1,
+            start_utc_ns: 0,
+            stop_utc_ns: 1,
+            scope,
+            directions,
+        };
         let both = PolicyFlags::SOURCE | PolicyFlags::DESTINATION;
         assert_eq!(terms(Scope::Content, Directions::Both).flags(), both);
         assert_eq!(terms(Scope::Headers, Directions::From).flags(), PolicyFlags::SOURCE | PolicyFlags::HEADERS_ONLY);

@@ -5,10 +5,12 @@
 //! its ordinal in its account, so the consumer stores "ordinal + 1 delivered" rather than adding one (doing it twice
 //! changes nothing), and [`Ledger::settle`] finds what was truly appended from the records that are there.
 
+mod files;
 mod loss;
 mod slot;
 mod stream;
 
+pub use files::{JUMP, KeepError, Kept, LedgerFiles, Origin, Restart};
 pub use loss::LossReason;
 pub use slot::{DeliverySnapshot, FORMER_FIGURES, MAX_DELIVERIES, SlotAccount, SlotSnapshot};
 pub use stream::{SessionState, StreamAccount, StreamSnapshot};
@@ -23,12 +25,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stream::STREAM_WORDS;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"WRITLEDG");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const HEADER_BYTES: usize = 4096;
 const AT_MAGIC: usize = 0;
 const AT_VERSION: usize = 8;
 const AT_SLOTS: usize = 16;
 const AT_STREAMS: usize = 24;
+/// Two words: which books these are, the same over all runs.
+const AT_IDENTITY: usize = 32;
+/// Two words: the boot of the machine that it is of.
+const AT_BOOT: usize = 48;
+/// Not 0 in a copy that was made when everything had ended.
+const AT_CLEAN: usize = 64;
+/// How it began: see [`Restart`].
+const AT_ORIGIN: usize = 72;
+const AT_JUMPED: usize = 80;
+const AT_UNDELIVERED: usize = 88;
 
 /// The table. Every figure is an atomic: any role may read at any time, and each figure has one role that writes it.
 pub struct Ledger {
@@ -42,22 +54,37 @@ impl Ledger {
     pub fn create(slots: usize, streams: usize) -> io::Result<OwnedFd> {
         let bytes = Self::bytes(slots, streams).ok_or(io::ErrorKind::InvalidInput)?;
         let (fd, map) = Map::create("writ-ledger", bytes as u64)?;
-        for (at, value) in
-            [(AT_VERSION, VERSION), (AT_SLOTS, slots as u64), (AT_STREAMS, streams as u64), (AT_MAGIC, MAGIC)]
-        {
-            map.word(at).ok_or(io::ErrorKind::InvalidData)?.store(value, Ordering::Release);
-        }
-        let ledger = Self { map, slots, streams };
-        for slot in (0..slots).filter_map(|slot| ledger.slot(u16::try_from(slot).ok()?)) {
-            slot.disown();
-        }
+        Self { map, slots, streams }.begin()?;
         Ok(fd)
     }
 
-    /// Maps a ledger.
+    /// Makes fresh memory a ledger.
+    fn begin(&self) -> io::Result<()> {
+        for slot in (0..self.slots).filter_map(|slot| self.slot(u16::try_from(slot).ok()?)) {
+            slot.disown();
+        }
+        self.write_header(&[
+            (AT_VERSION, VERSION),
+            (AT_SLOTS, self.slots as u64),
+            (AT_STREAMS, self.streams as u64),
+            (AT_MAGIC, MAGIC),
+        ])
+    }
+
+    fn write_header(&self, words: &[(usize, u64)]) -> io::Result<()> {
+        for (at, value) in words {
+            self.map.word(*at).ok_or(io::ErrorKind::InvalidData)?.store(*value, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Maps a ledger: sealed memory ([`Ledger::create`]) or the private file of [`LedgerFiles`].
     pub fn open(memory: impl AsFd) -> Result<Self, MapError> {
         const WRONG: MapError = MapError::WrongLayout { expected: "ledger" };
-        let map = Map::open(memory)?;
+        let map = match Map::open(&memory) {
+            Err(MapError::NotSealed) => Map::open_private(&memory)?,
+            map => map?,
+        };
         let load = |at| map.word(at).map(|word| word.load(Ordering::Acquire)).ok_or(WRONG);
         if load(AT_MAGIC)? != MAGIC || load(AT_VERSION)? != VERSION {
             return Err(WRONG);

@@ -3,7 +3,8 @@
 //! The capture role encodes into a [`Producer`]; the deliver role sends from the [`Consumer`] of the same stream and
 //! gives the room back once the agency has acknowledged. Both map memory that the supervisor created
 //! ([`create_stream`], [`Ledger::create`]) and keeps open, so what waits outlives either of them: a role that comes
-//! back goes on where the memory says, and nothing else has to be remembered.
+//! back goes on where the memory says, and nothing else has to be remembered. The ledger of a probe outlives all of its
+//! processes, and the machine's end ([`LedgerFiles`]).
 //!
 //! Nothing read from shared memory is believed: a wrong offset or count is [`StreamError::Corrupt`], never a panic.
 
@@ -17,8 +18,8 @@ mod wake;
 
 pub use consumer::Consumer;
 pub use ledger::{
-    DeliverySnapshot, FORMER_FIGURES, Ledger, LossReason, MAX_DELIVERIES, SessionState, SlotAccount, SlotSnapshot,
-    StreamAccount, StreamSnapshot,
+    DeliverySnapshot, FORMER_FIGURES, JUMP, KeepError, Kept, Ledger, LedgerFiles, LossReason, MAX_DELIVERIES, Origin,
+    Restart, SessionState, SlotAccount, SlotSnapshot, StreamAccount, StreamSnapshot,
 };
 pub use map::MapError;
 pub use producer::{AppendError, Producer};

@@ -1,4 +1,4 @@
-//! A sealed memfd mapped shared: the only unsafe code of this crate.
+//! A sealed memfd, or a private file, mapped shared: the only unsafe code of this crate.
 //!
 //! Control words are reached as atomics only. PDU bytes are reached as slices, which the compiler takes to be
 //! unshared; that nobody else writes them is the stream's protocol, not something that types can hold across a process
@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why memory was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +20,8 @@ pub enum MapError {
     /// The kernel refused.
     #[error("shared memory: {0}")]
     Io(#[from] io::Error),
-    /// Not a memfd of ours: it could be cut short under a reader, which would be killed by SIGBUS.
-    #[error("shared memory is not sealed against resizing; it was not made by this program")]
+    /// Not memory of ours: it could be cut short under a reader, which would be killed by SIGBUS.
+    #[error("shared memory is neither sealed against resizing nor private; it was not made by this program")]
     NotSealed,
     /// The header does not describe this memory.
     #[error("shared memory is not a {expected} of this version; stop every role of the probe and start it again")]
@@ -65,6 +65,25 @@ impl Map {
             Err(error) => return Err(error.into()),
         }
         Ok(Self { raw: MmapRaw::map_raw(&fd)? })
+    }
+
+    /// Maps a file that nobody but its owner, who is ours, can open. It cannot be sealed: a process that was given it could
+    /// cut it short, and so end the others. That is no more than it can do by writing nonsense.
+    pub(crate) fn open_private(fd: impl AsFd) -> Result<Self, MapError> {
+        let fd = fd.as_fd();
+        let about = rustix::fs::fstat(fd)?;
+        let mode = rustix::fs::Mode::from_raw_mode(about.st_mode);
+        let is_private = !mode.intersects(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+        if !is_private || about.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(MapError::NotSealed);
+        }
+        Ok(Self { raw: MmapRaw::map_raw(&fd)? })
+    }
+
+    /// All of it as it is now, word by word: others may write meanwhile.
+    pub(crate) fn copy(&self) -> Vec<u8> {
+        let words = (0..self.len()).step_by(size_of::<AtomicU64>()).filter_map(|at| self.word(at));
+        words.flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

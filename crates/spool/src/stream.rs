@@ -37,7 +37,7 @@ pub struct Record {
     pub delivery: u8,
     /// What the PDU is.
     pub kind: RecordKind,
-    /// The sequence number that the agency sees, where the handover has one; else a running number.
+    /// The sequence number that the agency sees, where the handover has one; else of no meaning.
     pub sequence: u64,
 }
 

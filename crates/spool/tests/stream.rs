@@ -414,12 +414,16 @@ fn an_account_remembers_its_owner_and_its_earliest_stop() {
     assert_eq!(slot.owner(), None);
     slot.reset(1, 1);
     slot.set_owner(u128::MAX - 5);
-    assert_eq!((slot.stop_no_later(900), slot.stop_no_later(700), slot.stop_no_later(800)), (900, 700, 700));
+    let stops = |ordered| [900, 700, 800].map(|stop_ns| slot.stop_no_later(ordered, stop_ns));
+    assert_eq!(stops(10), [900, 700, 700]);
     let again = Ledger::open(&memory).unwrap();
     let slot = again.slot(0).unwrap();
-    assert_eq!((slot.owner(), slot.stop_no_later(u64::MAX)), (Some(u128::MAX - 5), 700));
+    assert_eq!((slot.owner(), slot.stop_no_later(10, u64::MAX)), (Some(u128::MAX - 5), 700));
+    // An order with a later stop has one of its own, one with an earlier stop never a later one.
+    assert_eq!(stops(11), [900, 700, 700]);
+    assert_eq!(stops(9), [700, 700, 700]);
     slot.give_back();
     assert_eq!((slot.owner(), slot.generation()), (None, Some(1)));
     slot.reset(2, 1);
-    assert_eq!(slot.stop_no_later(950), 950);
+    assert_eq!(slot.stop_no_later(1, 950), 950);
 }

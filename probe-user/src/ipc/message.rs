@@ -39,6 +39,8 @@ pub struct ArmedIntercept {
     pub slot: SlotName,
     /// The warrant, so that control finds its intercepts again after a restart of its own.
     pub warrant: Uuid,
+    /// Which revision of it.
+    pub revision: u32,
     /// First moment, nanoseconds of UTC since 1970.
     pub start_utc_ns: u64,
     /// First moment that is too late, likewise.
@@ -80,7 +82,7 @@ pub enum EndReason {
     Expired,
     /// An officer ended it.
     Revoked,
-    /// Another warrant or revision took its place.
+    /// Another warrant took its place.
     Superseded,
 }
 
@@ -122,7 +124,8 @@ pub enum Instruction {
         /// The next of its targets.
         targets: Vec<ArmedTarget>,
     },
-    /// Write the slot's policy. It takes nothing before its targets are known and its start has come.
+    /// Write the slot's policy. It takes nothing before its targets are known and its start has come. For a slot in force:
+    /// its order has changed. Until `Confirm` it takes only what both orders allow.
     Arm(Box<ArmedIntercept>),
     /// What is found by this selector is claimed by exactly these, at most eight.
     Bind(BoundSelector),
@@ -132,7 +135,7 @@ pub enum Instruction {
         #[serde(with = "super::target::selector")]
         selector: Selector,
     },
-    /// Comes behind the last target of a slot: say `Armed` if all of it is in the kernel.
+    /// Comes behind the last target of a slot: the order is in force whole. Say `Armed` if all of it is in the kernel.
     Confirm {
         /// The slot.
         slot: SlotName,
@@ -174,6 +177,8 @@ pub struct FoundSlot {
     pub slot: SlotName,
     /// For which warrant.
     pub warrant: Uuid,
+    /// In which revision.
+    pub revision: u32,
     /// Where the slot's counters stood when this intercept got it.
     pub baseline: SlotFigures,
 }
@@ -245,10 +250,12 @@ pub struct Inventory {
 pub enum FromCapture {
     /// What is in force. Beside its first part come the two counter maps (slots, probe).
     Hello(Inventory),
-    /// The policy and all targets are in the kernel.
+    /// The policy and all targets are in the kernel, and what the workers make of packets is what this revision allows.
     Armed {
         /// The slot.
         slot: SlotName,
+        /// The revision of its warrant.
+        revision: u32,
     },
     /// The slot takes nothing any more.
     Disarmed {

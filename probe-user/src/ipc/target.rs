@@ -10,7 +10,7 @@ use writ_capture::Target;
 use writ_identity::Want;
 
 /// A target of an intercept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ArmedTarget {
     /// What its packets are found by.
     #[serde(with = "selector")]

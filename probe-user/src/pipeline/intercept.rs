@@ -1,11 +1,14 @@
-//! An intercept in force, as the workers see it: encoder templates, streams, and the two events of its life. No name of
+//! An intercept in force, as the workers see it: encoder templates, streams, and the events of its life. No name of
 //! a person, no document; its targets are in the [`TargetView`] beside it.
 
 use super::{Outlets, whole};
 use crate::ipc::{ArmedIntercept, ArmedTarget, EndReason};
+use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use uuid::Uuid;
 use writ_abi::{Selector, SlotRef};
+use writ_authority::Digest;
 use writ_capture::TargetView;
 use writ_encoder::UtcMicros;
 use writ_encoder::t1_ias::{
@@ -17,6 +20,8 @@ use writ_spool::{Ledger, Record, RecordKind};
 /// Ledger marks of an intercept: which of its events have been written.
 const BEGUN: u8 = 0;
 const ENDED: u8 = 1;
+/// reasonForTermination of a target that a later revision of the warrant does not name.
+const AMENDED: &str = "surveillance ended: order amended";
 
 /// What becomes of each packet for one delivery. A headers-only intercept is given `Reports`, and nothing in this
 /// program makes content of that.
@@ -81,18 +86,42 @@ pub enum InterceptError {
     /// A headers-only delivery without CmII: there is nothing to deliver.
     #[error("a delivery takes only CmC, and the scope is headers: nothing would be delivered")]
     NothingToDeliver,
+    /// A target cannot be given a name for its session.
+    #[error("a target cannot be named to the agency: {0}")]
+    Unnamed(#[from] serde_json::Error),
 }
 
-/// An intercept in force.
+/// One target, as the agencies know it.
+#[derive(Clone, Debug)]
+struct TargetSession {
+    id: SessionId,
+    assignment: Assignment,
+}
+
+/// What the agencies have been told of an intercept: one for all the terms that it has over time.
+#[derive(Debug, Default)]
+struct Told {
+    begun: AtomicBool,
+    /// Sessions that have begun and not ended. Held while events are written, so that each is written once.
+    open: Mutex<HashMap<ArmedTarget, TargetSession>>,
+}
+
+impl Told {
+    fn open(&self) -> MutexGuard<'_, HashMap<ArmedTarget, TargetSession>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An intercept in force, on one set of terms.
 #[derive(Debug)]
 pub struct Intercept {
     slot: SlotRef,
+    revision: u32,
+    headers_only: bool,
     window_utc_ns: (u64, u64),
     deliveries: Vec<Delivery>,
-    sessions: Vec<(SessionId, Assignment)>,
-    begun: AtomicBool,
-    /// Held while an event is written, so that each is written once.
-    events: Mutex<()>,
+    sessions: Vec<(ArmedTarget, TargetSession)>,
+    told: Arc<Told>,
 }
 
 impl Intercept {
@@ -125,26 +154,41 @@ impl Intercept {
                 events: delivery.cmii.then_some(cmii),
             });
         }
-        let prefix = order.warrant.simple().to_string();
         let sessions = order
             .targets
             .iter()
-            .enumerate()
-            .map(|(index, target)| Ok((SessionId::new(format!("{}-{index}", &prefix[..8]))?, assignment(*target))))
-            .collect::<Result<_, IdentifierError>>()?;
+            .map(|target| {
+                let id = session_id(order.warrant, target)?;
+                Ok((*target, TargetSession { id, assignment: assignment(*target) }))
+            })
+            .collect::<Result<_, InterceptError>>()?;
         Ok(Self {
             slot: order.slot.into(),
+            revision: order.revision,
+            headers_only: order.headers_only,
             window_utc_ns: (order.start_utc_ns, order.stop_utc_ns),
             deliveries,
             sessions,
-            begun: AtomicBool::new(false),
-            events: Mutex::new(()),
+            told: Arc::default(),
         })
+    }
+
+    /// The same intercept on other terms: what the agencies were told of it they stay told.
+    ///
+    /// # Errors
+    /// When an identifier does not fit the handover.
+    pub fn amended(&self, order: &ArmedIntercept, iap_system_id: &str) -> Result<Self, InterceptError> {
+        Ok(Self { told: Arc::clone(&self.told), ..Self::new(order, iap_system_id)? })
     }
 
     /// The slot it owns.
     pub fn slot(&self) -> SlotRef {
         self.slot
+    }
+
+    /// Whether it makes no content of any packet.
+    pub fn is_headers_only(&self) -> bool {
+        self.headers_only
     }
 
     /// Its destinations.
@@ -159,57 +203,112 @@ impl Intercept {
 
     /// Whether the agencies have been told that it has begun.
     pub fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Acquire)
+        self.told.begun.load(Ordering::Acquire)
     }
 
     /// Tells the agencies that interception has begun: Session-Already-Established for each target, whose
     /// session has no beginning of its own. Returns whether this call did it.
     pub fn begin(&self, outlets: &Outlets, ledger: &Ledger, utc_ns: u64) -> bool {
-        let _one_at_a_time = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.told.open();
         if self.has_begun() {
             return false;
         }
-        // A capture role that died may have said it already.
-        let news = !ledger.slot(self.slot.slot).is_some_and(|account| account.is_marked(BEGUN));
+        // A capture role that died may have said it already. What it said on other terms is not known: better twice than never.
+        let account = ledger.slot(self.slot.slot);
+        let news = !account.is_some_and(|it| it.is_marked(BEGUN) && it.told_revision() == self.revision);
         if news {
-            let time = UtcMicros::from_unix_nanos(utc_ns);
-            self.event(outlets, ledger, BEGUN, |encoder, session, assignment| {
-                encoder.session_already_established(time, session, assignment)
-            });
+            self.established(outlets, utc_ns, self.sessions.iter().map(|(_, session)| session));
+            // Marked behind the commit: after a crash in between, an event is said twice rather than never.
+            if let Some(account) = account {
+                account.mark(BEGUN);
+                account.set_told_revision(self.revision);
+            }
         }
-        self.begun.store(true, Ordering::Release);
+        open.extend(self.sessions.iter().cloned());
+        self.told.begun.store(true, Ordering::Release);
         news
+    }
+
+    /// Tells the agencies of the targets of these terms that they know nothing of, if interception has begun. To be called before
+    /// the kernel takes anything of them.
+    pub fn announce(&self, outlets: &Outlets, utc_ns: u64) {
+        self.announce_to(&mut self.told.open(), outlets, utc_ns);
+    }
+
+    fn announce_to(&self, open: &mut HashMap<ArmedTarget, TargetSession>, outlets: &Outlets, utc_ns: u64) {
+        if !self.has_begun() {
+            return;
+        }
+        let new: Vec<_> = self.sessions.iter().filter(|(target, _)| !open.contains_key(target)).cloned().collect();
+        self.established(outlets, utc_ns, new.iter().map(|(_, session)| session));
+        open.extend(new);
+    }
+
+    /// Tells the agencies of the targets that these terms do not name any more. To be called once nothing of them is on the way.
+    pub fn renounce(&self, outlets: &Outlets, ledger: &Ledger, utc_ns: u64) {
+        let mut open = self.told.open();
+        // A worker may have been the first to tell of the beginning, on the terms before.
+        self.announce_to(&mut open, outlets, utc_ns);
+        let named: HashSet<_> = self.sessions.iter().map(|(target, _)| *target).collect();
+        let gone: Vec<_> = open.extract_if(|target, _| !named.contains(target)).map(|(_, session)| session).collect();
+        self.ended(outlets, utc_ns, AMENDED, gone.iter());
+        if self.has_begun()
+            && let Some(account) = ledger.slot(self.slot.slot)
+        {
+            account.set_told_revision(self.revision);
+        }
     }
 
     /// Tells the agencies that interception has ended, if they were told that it had begun.
     pub fn end(&self, outlets: &Outlets, ledger: &Ledger, utc_ns: u64, reason: EndReason) {
-        let _one_at_a_time = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.told.open();
         let Some(account) = ledger.slot(self.slot.slot) else { return };
         if !account.is_marked(BEGUN) || account.is_marked(ENDED) {
             return;
         }
+        if self.has_begun() {
+            self.ended(outlets, utc_ns, reason.words(), open.values());
+        } else {
+            // A capture role that is gone has told of the beginning.
+            self.ended(outlets, utc_ns, reason.words(), self.sessions.iter().map(|(_, session)| session));
+        }
+        account.mark(ENDED);
+    }
+
+    fn established<'s>(&self, outlets: &Outlets, utc_ns: u64, of: impl Iterator<Item = &'s TargetSession> + Clone) {
         let time = UtcMicros::from_unix_nanos(utc_ns);
-        match Reason::new(reason.words()) {
-            Ok(reason) => self.event(outlets, ledger, ENDED, |encoder, session, assignment| {
-                encoder.session_end(time, session, assignment, &reason)
+        self.tell(outlets, of, |encoder, session| {
+            encoder.session_already_established(time, &session.id, session.assignment)
+        });
+    }
+
+    fn ended<'s>(
+        &self,
+        outlets: &Outlets,
+        utc_ns: u64,
+        reason: &str,
+        of: impl Iterator<Item = &'s TargetSession> + Clone,
+    ) {
+        let time = UtcMicros::from_unix_nanos(utc_ns);
+        match Reason::new(reason) {
+            Ok(reason) => self.tell(outlets, of, |encoder, session| {
+                encoder.session_end(time, &session.id, session.assignment, &reason)
             }),
             Err(error) => tracing::error!(slot = self.slot.slot, %error, "the end cannot be told"),
         }
     }
 
-    fn event(
+    fn tell<'s>(
         &self,
         outlets: &Outlets,
-        ledger: &Ledger,
-        mark: u8,
-        encode: impl Fn(&t1_ias::Intercept, &SessionId, Assignment) -> Vec<u8>,
+        of: impl Iterator<Item = &'s TargetSession> + Clone,
+        encode: impl Fn(&t1_ias::Intercept, &TargetSession) -> Vec<u8>,
     ) {
-        let Some(account) = ledger.slot(self.slot.slot) else { return };
         for (index, delivery) in (0u8..).zip(&self.deliveries) {
             let Some(stream) = delivery.events else { continue };
             outlets.with(stream, |producer| {
-                for (session, assignment) in &self.sessions {
-                    let pdu = encode(&delivery.encoder, session, *assignment);
+                for session in of.clone() {
+                    let pdu = encode(&delivery.encoder, session);
                     let record = Record {
                         slot: self.slot.slot,
                         generation: self.slot.generation,
@@ -226,9 +325,14 @@ impl Intercept {
                 }
             });
         }
-        // Marked behind the commit: after a crash in between, an event is said twice rather than never.
-        account.mark(mark);
     }
+}
+
+/// The name of a target's session. It follows from the target, so it stays the same whatever other targets come and go, and
+/// over restarts.
+fn session_id(warrant: Uuid, target: &ArmedTarget) -> Result<SessionId, InterceptError> {
+    let (warrant, target) = (warrant.simple().to_string(), Digest::of(&serde_json::to_vec(target)?).to_string());
+    Ok(SessionId::new(format!("{}-{}", &warrant[..8], &target[..16]))?)
 }
 
 /// A fixed target, as the handover has it: a prefix is told as such, an address alone. MAC addresses and VLANs have no
@@ -244,6 +348,7 @@ fn assignment(target: ArmedTarget) -> Assignment {
 pub struct Intercepts {
     slots: Vec<Option<Arc<Intercept>>>,
     targets: TargetView,
+    version: u64,
 }
 
 impl Intercepts {
@@ -280,6 +385,17 @@ impl Intercepts {
             *place = None;
         }
         self.targets.remove(slot);
+    }
+
+    /// How many states there were before this one.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The state that takes the place of another.
+    #[must_use]
+    pub fn following(self, former: &Self) -> Self {
+        Self { version: former.version + 1, ..self }
     }
 
     /// Every intercept.

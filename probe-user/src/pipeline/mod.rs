@@ -269,7 +269,7 @@ impl Appender<'_> {
         }
     }
 
-    /// Appends the PDUs of one delivery that follow each other. Their numbers are reserved together.
+    /// Appends the PDUs of one delivery that follow each other. Numbers of content are reserved together.
     ///
     /// Not inlined: the encoder and the stream need the registers for themselves.
     #[inline(never)]
@@ -279,7 +279,11 @@ impl Appender<'_> {
         let Some(account) = self.ledger.slot(slot.slot) else { return };
         let intercept = self.intercepts.get(slot);
         let delivery = intercept.and_then(|intercept| intercept.deliveries().get(usize::from(first.delivery)));
-        let numbers = account.reserve_sequence(first.delivery, run.len() as u64);
+        // Reports bear no number: those of content follow each other, whatever the scope was in between.
+        let numbers = delivery.and_then(|delivery| match delivery.packets() {
+            Packets::Content { .. } => account.reserve_sequence(first.delivery, run.len() as u64),
+            Packets::Reports { .. } => Some(0),
+        });
         let (Some(delivery), Some(numbers)) = (delivery, numbers) else {
             account.lost(first.delivery, LossReason::Stale, run.len() as u64);
             return;

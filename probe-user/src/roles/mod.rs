@@ -4,6 +4,7 @@
 pub mod capture;
 pub mod control;
 pub mod deliver;
+mod kept_ledger;
 mod launch;
 mod supervisor;
 

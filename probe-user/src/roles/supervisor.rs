@@ -4,6 +4,7 @@
 //! It keeps a handle to all memory and to both ends of every channel, so that a role that comes back finds its state:
 //! PDUs that wait, counts, messages not yet read.
 
+use super::kept_ledger::KeptLedger;
 use super::launch::{self, Launch, Role, StreamDescriptors};
 use crate::config::Config;
 use crate::ipc::{Channel, ChannelError, FromRole, ToControl};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use writ_capture::{PortError, PortSettings, PortState, port};
-use writ_spool::{Ledger, create_stream};
+use writ_spool::{KeepError, create_stream};
 
 /// How often the supervisor looks at its children.
 const TICK: Duration = Duration::from_millis(20);
@@ -54,6 +55,9 @@ pub enum SupervisorError {
         /// Why not.
         source: std::io::Error,
     },
+    /// What former runs left cannot be gone on with.
+    #[error("{0}")]
+    Ledger(#[from] KeepError),
     /// A role failed at its first start.
     #[error("the {role} role did not start: {error}")]
     Role {
@@ -70,7 +74,7 @@ pub enum SupervisorError {
 impl SupervisorError {
     /// Whether the fault is in what the operator set up, not in the run: exit code 2 of the command line.
     pub fn is_setup(&self) -> bool {
-        matches!(self, Self::Port(_) | Self::Running(_) | Self::Role { .. })
+        matches!(self, Self::Port(_) | Self::Running(_) | Self::Role { .. } | Self::Ledger(_))
     }
 }
 
@@ -87,10 +91,8 @@ struct Shared {
 }
 
 impl Shared {
-    fn create(config: &Config, text: String) -> Result<Self, SupervisorError> {
+    fn create(config: &Config, text: String, ledger: OwnedFd) -> Result<Self, SupervisorError> {
         let resource = |what| move |source: std::io::Error| SupervisorError::Resource { what, source };
-        let ledger = Ledger::create(config.tables.slots.into(), config.destination.len() * 2)
-            .map_err(resource("shared memory for the ledger"))?;
         let mut streams = Vec::new();
         for destination in &config.destination {
             for kind in ["cmii", "cmc"] {
@@ -256,7 +258,8 @@ pub fn supervise(config: &Config, text: String) -> Result<(), SupervisorError> {
     for capture in &config.capture {
         ports.prepare(capture)?;
     }
-    let shared = Shared::create(config, text)?;
+    let (ledger, memory) = KeptLedger::open(config)?;
+    let shared = Shared::create(config, text, memory)?;
     let mut keepers: Vec<Keeper> = Role::ALL.into_iter().map(Keeper::new).collect();
     let result = start_all(&mut keepers, &shared, &stop).and_then(|()| {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "probe is running");
@@ -276,6 +279,7 @@ pub fn supervise(config: &Config, text: String) -> Result<(), SupervisorError> {
             keeper.stop(limit);
         }
     }
+    ledger.close();
     drop(ports);
     tracing::info!("probe is stopped");
     result

@@ -4,6 +4,8 @@
 //! | module | what it proves |
 //! |---|---|
 //! | [`warrants`] | warrants begin, end and overlap under load, and none disturbs another |
+//! | [`restarts`] | the whole probe is killed, or stopped, and goes on in one run of numbers |
+//! | [`revisions`] | a warrant in force gets longer, wider and narrower, with no gap and in one run of numbers |
 //! | [`targets`] | overlapping prefixes, as many as can be, and one too many; ten thousand targets |
 //! | [`lines`] | lines told by VLAN and MAC address, kinds of traffic, and their fragments |
 //! | [`roles`] | each role is killed under load, and the supervisor; what is missing is counted; nothing is left behind |
@@ -34,6 +36,8 @@ mod lines;
 mod mixed;
 mod ports;
 mod replay;
+mod restarts;
+mod revisions;
 mod roles;
 mod scene;
 mod storage;

@@ -30,6 +30,8 @@ loss_reasons! {
     Stale = "stale",
     /// Seen before, and dropped because the port is set up so: the agency has the packet once.
     Duplicate = "duplicate",
+    /// It waited in memory when the whole probe ended. The agency may have it, and had not confirmed it.
+    ProbeEnded = "probe_ended",
     /// Before receipt: the ring to user space was full, or held it when the capture role died.
     RingFull = "ring_full",
     /// Before receipt: no socket was bound to its queue.
@@ -43,6 +45,6 @@ loss_reasons! {
 impl LossReason {
     /// Whether such a packet was counted as received by a worker first.
     pub const fn after_receipt(self) -> bool {
-        matches!(self, Self::SpoolFull | Self::EncodeFailed | Self::CaptureRestarted | Self::Stale | Self::Duplicate)
+        !matches!(self, Self::RingFull | Self::NoSocket | Self::CutFailed | Self::IsolationViolation)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many destinations one intercept can have. Each delivery sends a kind of record to one stream, always the same.
 pub const MAX_DELIVERIES: usize = 4;
 
-pub(super) const SLOT_WORDS: usize = 136;
+pub(super) const SLOT_WORDS: usize = 144;
 const GENERATION: usize = 0;
 const DELIVERIES: usize = 1;
 const MARKS: usize = 2;
@@ -30,11 +30,21 @@ pub const FORMER_FIGURES: usize = 11;
 const DUPLICATES: usize = FORMER + FORMER_FIGURES;
 /// Packets destroyed by the second look.
 const VIOLATIONS: usize = DUPLICATES + 1;
-const _: () = assert!(VIOLATIONS < SLOT_WORDS);
+const TOLD_REVISION: usize = VIOLATIONS + 1;
+/// The stop as the order has it; [`STOP`] belongs to it.
+const ORDERED_STOP: usize = TOLD_REVISION + 1;
+/// As [`FORMER`], of the capture role that lives.
+const CURRENT: usize = ORDERED_STOP + 1;
+const _: () = assert!(CURRENT + FORMER_FIGURES <= SLOT_WORDS);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
 /// Marks a slot that nobody owns; generations are 16 bits.
 const NOBODY: u64 = u64::MAX;
+
+/// Whether a slot with these words is kept for somebody.
+pub(super) fn is_kept(words: &[u64; SLOT_WORDS]) -> bool {
+    words[OWNER] != 0 || words[OWNER + 1] != 0
+}
 
 /// The account of one slot.
 ///
@@ -94,10 +104,29 @@ impl<'a> SlotAccount<'a> {
         self.set_owner(0);
     }
 
-    /// Notes a stop (`CLOCK_BOOTTIME`, nanoseconds) of this owner's, and gives the earliest ever noted. It outlives the
-    /// capture role, so a clock that was set back does not lengthen an order when that role comes back.
-    pub fn stop_no_later(&self, stop_ns: u64) -> u64 {
-        self.words[STOP].fetch_min(stop_ns, Ordering::AcqRel).min(stop_ns)
+    /// Notes what the stop of this owner's order (`ordered`: UTC, nanoseconds) is by `CLOCK_BOOTTIME` (nanoseconds), and
+    /// gives the earliest ever noted for it. It outlives the capture role, so a clock that was set back does not lengthen an
+    /// order when that role comes back. Only an order with a later stop has a later one here.
+    pub fn stop_no_later(&self, ordered: u64, stop_ns: u64) -> u64 {
+        let before = if ordered > self.words[ORDERED_STOP].load(Ordering::Acquire) {
+            u64::MAX
+        } else {
+            self.words[STOP].load(Ordering::Acquire)
+        };
+        let stop_ns = stop_ns.min(before);
+        self.words[STOP].store(stop_ns, Ordering::Release);
+        self.words[ORDERED_STOP].store(ordered, Ordering::Release);
+        stop_ns
+    }
+
+    /// Notes the revision of the owner's order whose targets the agencies have been told.
+    pub fn set_told_revision(&self, revision: u32) {
+        self.words[TOLD_REVISION].store(revision.into(), Ordering::Release);
+    }
+
+    /// The revision of the owner's order whose targets the agencies have been told; 0 if none was noted.
+    pub fn told_revision(&self) -> u32 {
+        u32::try_from(self.words[TOLD_REVISION].load(Ordering::Acquire)).unwrap_or(0)
     }
 
     /// How many deliveries the owner has.
@@ -159,6 +188,69 @@ impl<'a> SlotAccount<'a> {
     /// What [`SlotAccount::keep_former`] kept for this owner; zeros if nothing.
     pub fn former(&self) -> [u64; FORMER_FIGURES] {
         std::array::from_fn(|figure| self.words[FORMER + figure].load(Ordering::Relaxed))
+    }
+
+    /// Keeps what the kernel counted so far for the capture role that lives, in the form of [`SlotAccount::keep_former`]: known
+    /// to the next run if this one is killed. By the control role alone.
+    pub fn keep_current(&self, figures: [u64; FORMER_FIGURES]) {
+        for (word, figure) in self.words[CURRENT..].iter().zip(figures) {
+            word.store(figure, Ordering::Relaxed);
+        }
+    }
+
+    /// The capture role that lived is one of the former ones.
+    pub(super) fn close_current(self) {
+        for (former, current) in self.words[FORMER..].iter().zip(&self.words[CURRENT..][..FORMER_FIGURES]) {
+            former.fetch_add(current.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// An account as a former run left it.
+    pub(super) fn restore(self, words: &[u64; SLOT_WORDS]) {
+        for (word, value) in self.words.iter().zip(words) {
+            word.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    /// What waited is gone with the memory that it waited in, and is lost. Events that did not arrive have not been told.
+    /// Gives how many PDUs that were.
+    pub(super) fn write_off_waiting(self, reason: LossReason) -> u64 {
+        let mut gone = 0;
+        for delivery in (0u8..).take(self.deliveries()) {
+            for kind in RecordKind::ALL {
+                let word = |first| self.delivery_word(delivery, first + kind as usize);
+                let (Some(appended), Some(delivered)) = (word(APPENDED), word(DELIVERED)) else { continue };
+                let delivered = delivered.load(Ordering::Relaxed);
+                let waited = appended.swap(delivered, Ordering::Relaxed).saturating_sub(delivered);
+                gone += waited;
+                match kind {
+                    RecordKind::Content | RecordKind::HeaderReport => self.lost(delivery, reason, waited),
+                    RecordKind::Event if waited > 0 => {
+                        self.words[MARKS].store(0, Ordering::Relaxed);
+                        self.set_told_revision(0);
+                    }
+                    RecordKind::Event => {}
+                }
+            }
+        }
+        gone
+    }
+
+    /// The stop that was noted is of a boot time that is over.
+    pub(super) fn forget_stop(self) {
+        self.words[STOP].store(u64::MAX, Ordering::Relaxed);
+        self.words[ORDERED_STOP].store(0, Ordering::Relaxed);
+    }
+
+    /// These figures may be old: every number goes on so much further, and none was counted that was not received.
+    pub(super) fn jump(self, numbers: u64) {
+        for delivery in (0u8..).take(self.deliveries()) {
+            if let Some(next) = self.delivery_word(delivery, NEXT_SEQUENCE) {
+                next.fetch_add(numbers, Ordering::Relaxed);
+            }
+            let accounted = self.delivery_snapshot(delivery).map_or(0, |snapshot| snapshot.accounted());
+            self.words[RECEIVED].fetch_max(accounted, Ordering::Relaxed);
+        }
     }
 
     /// Reserves `count` sequence numbers of one delivery and returns the first; none if there is no such delivery.

@@ -1,5 +1,11 @@
 //! The keeper of the capture role: carries out control's instructions on the kernel's tables and on the workers'
 //! snapshot, watches starts, stops and the clock, and tells control what happened.
+//!
+//! An intercept in force that gets other terms ([`amend`]) is never out of force. From `Arm` on the workers know the targets
+//! of both orders and make content of a packet only if both allow it, and the kernel takes what both allow. With `Confirm`
+//! the kernel takes what the new one allows; once nothing of the old one is in a ring any more, so do the workers.
+
+mod amend;
 
 mod inspect;
 
@@ -12,6 +18,7 @@ use crate::ipc::{
 };
 use crate::pipeline::{Intercept, Intercepts, Outlets};
 use crate::roles::FLUSH_NS;
+use amend::Amendment;
 use hashbrown::HashMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -45,10 +52,15 @@ enum Phase {
 
 pub(super) struct Armed {
     intercept: Arc<Intercept>,
+    /// As control has ordered it.
     order: ArmedIntercept,
-    /// As it stands in the kernel.
+    /// As its order has it.
+    goal: SlotPolicy,
+    /// As it stands in the kernel: the goal, or on the way there.
     policy: SlotPolicy,
     phase: Phase,
+    /// Its order was changed, and not all of that is done.
+    amendment: Option<Amendment>,
     begun_told: bool,
     /// Nothing of its was refused.
     whole: bool,
@@ -60,6 +72,27 @@ impl Armed {
     /// The policy that the kernel ought to hold; none once the slot is stopped.
     pub(super) fn in_force(&self) -> Option<SlotPolicy> {
         matches!(self.phase, Phase::Armed).then_some(self.policy)
+    }
+}
+
+/// What an order means for its slot.
+enum Prepared {
+    /// It is in force as it is.
+    Known,
+    /// The slot gets an owner.
+    New(Arc<Intercept>),
+    /// The slot's owner gets other terms.
+    Amended(Amendment),
+}
+
+impl Prepared {
+    /// What the workers have to know before the kernel takes anything under the order.
+    fn for_workers<'a>(&'a self, order: &'a ArmedIntercept) -> Option<(&'a Arc<Intercept>, &'a [ArmedTarget])> {
+        match self {
+            Self::Known => None,
+            Self::New(intercept) => Some((intercept, &order.targets)),
+            Self::Amended(amendment) => Some(amendment.meanwhile()),
+        }
     }
 }
 
@@ -125,6 +158,7 @@ impl Keeper {
             }
             self.watch_clock();
             self.watch_windows();
+            self.complete_amendments(self.read_until_ns());
             self.end_drained(self.read_until_ns());
             self.guard.look(self.parts.kernel.tables(), &Book { bound: &self.bound, armed: &self.armed });
             if reported.elapsed() >= REPORT_EVERY {
@@ -158,6 +192,7 @@ impl Keeper {
         while !self.parts.workers.iter().all(WorkerThread::is_finished) {
             std::thread::sleep(TICK);
         }
+        self.complete_amendments(u64::MAX);
         self.end_drained(u64::MAX);
         let report = CaptureReport { read_until_ns: u64::MAX, ..self.report() };
         self.tell(FromCapture::Report(report));
@@ -187,7 +222,12 @@ impl Keeper {
         let slots: Vec<_> = self
             .armed
             .values()
-            .map(|armed| FoundSlot { slot: armed.order.slot, warrant: armed.order.warrant, baseline: armed.baseline })
+            .map(|Armed { order, baseline, .. }| FoundSlot {
+                slot: order.slot,
+                warrant: order.warrant,
+                revision: order.revision,
+                baseline: *baseline,
+            })
             .collect();
         let bound = self.bound.iter();
         let bound = bound.map(|(selector, claims)| BoundSelector { selector: *selector, claims: claims.clone() });
@@ -215,28 +255,24 @@ impl Keeper {
         let instructions = self.gather(instructions);
         // First the workers' view, so that no hit comes whose intercept they do not know; then the kernel, in order.
         let mut snapshot: Option<Intercepts> = None;
-        let mut fresh: HashMap<u16, Arc<Intercept>> = HashMap::new();
+        let mut fresh = HashMap::new();
         for instruction in &instructions {
             let Instruction::Arm(order) = instruction else { continue };
-            if let Some(armed) = self.armed.get(&order.slot.slot)
-                && armed.order == **order
-            {
-                fresh.insert(order.slot.slot, Arc::clone(&armed.intercept));
-                continue;
-            }
-            match Intercept::new(order, &self.parts.probe_id) {
-                Ok(intercept) => {
-                    let intercept = Arc::new(intercept);
-                    let view = snapshot.get_or_insert_with(|| Intercepts::clone(&self.parts.common.intercepts.load()));
-                    view.insert(Arc::clone(&intercept));
-                    view.set_targets(order.slot.into(), order.targets.iter().copied());
-                    fresh.insert(order.slot.slot, intercept);
+            match self.prepare(order) {
+                Ok(prepared) => {
+                    if let Some((intercept, targets)) = prepared.for_workers(order) {
+                        let view =
+                            snapshot.get_or_insert_with(|| Intercepts::clone(&self.parts.common.intercepts.load()));
+                        view.insert(Arc::clone(intercept));
+                        view.set_targets(order.slot.into(), targets.iter().copied());
+                    }
+                    fresh.insert(order.slot.slot, prepared);
                 }
-                Err(error) => self.tell(FromCapture::Refused { slots: vec![order.slot], what: error.to_string() }),
+                Err(what) => self.tell(FromCapture::Refused { slots: vec![order.slot], what }),
             }
         }
         if let Some(snapshot) = snapshot {
-            self.parts.common.intercepts.store(Arc::new(snapshot));
+            self.publish(snapshot);
         }
         for instruction in instructions {
             let slots = match &instruction {
@@ -253,6 +289,26 @@ impl Keeper {
                     }
                 }
                 self.tell(FromCapture::Refused { slots, what });
+            }
+        }
+    }
+
+    /// What the workers work with from their next batch on.
+    fn publish(&self, snapshot: Intercepts) {
+        let intercepts = &self.parts.common.intercepts;
+        let following = snapshot.following(&intercepts.load());
+        intercepts.store(Arc::new(following));
+    }
+
+    /// What an order means for its slot. Nothing is done yet.
+    fn prepare(&self, order: &ArmedIntercept) -> Result<Prepared, String> {
+        match self.armed.get(&order.slot.slot).filter(|armed| armed.order.slot == order.slot) {
+            // Control came back and says all it knows: nothing is to be done, least of all to what is in force.
+            Some(armed) if armed.order == *order => Ok(Prepared::Known),
+            Some(armed) => self.prepare_amendment(armed, order).map(Prepared::Amended),
+            None => {
+                let intercept = Intercept::new(order, &self.parts.probe_id).map_err(|error| error.to_string())?;
+                Ok(Prepared::New(Arc::new(intercept)))
             }
         }
     }
@@ -276,10 +332,15 @@ impl Keeper {
         gathered
     }
 
-    fn step(&mut self, instruction: Instruction, fresh: &mut HashMap<u16, Arc<Intercept>>) -> Result<(), String> {
+    fn step(&mut self, instruction: Instruction, fresh: &mut HashMap<u16, Prepared>) -> Result<(), String> {
         match instruction {
             Instruction::Arm(order) => match fresh.remove(&order.slot.slot) {
-                Some(intercept) => self.arm(*order, intercept),
+                Some(Prepared::Known) => {
+                    self.armed.entry(order.slot.slot).and_modify(|armed| armed.whole = true);
+                    Ok(())
+                }
+                Some(Prepared::New(intercept)) => self.arm(*order, intercept),
+                Some(Prepared::Amended(amended)) => self.amend(*order, amended),
                 // Refused above.
                 None => Ok(()),
             },
@@ -296,25 +357,24 @@ impl Keeper {
                 self.bound.remove(&selector);
                 Ok(())
             }
-            Instruction::Confirm { slot } => {
-                let armed = self.armed.get(&slot.slot).filter(|armed| armed.order.slot == slot && armed.whole);
-                if armed.is_some_and(|armed| matches!(armed.phase, Phase::Armed)) {
-                    self.tell(FromCapture::Armed { slot });
-                }
-                Ok(())
-            }
+            Instruction::Confirm { slot } => self.confirm(slot),
             Instruction::Disarm { slot, reason } => self.disarm(slot, reason),
         }
     }
 
-    fn arm(&mut self, order: ArmedIntercept, intercept: Arc<Intercept>) -> Result<(), String> {
-        if let Some(armed) = self.armed.get_mut(&order.slot.slot)
-            && armed.order == order
-        {
-            // Control came back and says all it knows: nothing is to be done, least of all to what is in force.
-            armed.whole = true;
-            return Ok(());
+    fn confirm(&mut self, slot: SlotName) -> Result<(), String> {
+        let armed = self.armed.get_mut(&slot.slot).filter(|armed| armed.order.slot == slot && armed.whole);
+        let Some(armed) = armed.filter(|armed| matches!(armed.phase, Phase::Armed)) else { return Ok(()) };
+        if armed.amendment.is_some() {
+            // Said once it is so.
+            return self.apply_amendment(slot);
         }
+        let revision = armed.order.revision;
+        self.tell(FromCapture::Armed { slot, revision });
+        Ok(())
+    }
+
+    fn arm(&mut self, order: ArmedIntercept, intercept: Arc<Intercept>) -> Result<(), String> {
         let account = self.parts.ledger.slot(order.slot.slot).ok_or("no such slot in the ledger")?;
         // The same owner again: this process took the place of one that died, and its figures go on.
         if !account.is_owned_by(order.slot.generation) {
@@ -325,7 +385,7 @@ impl Keeper {
         let doubt_ns = self.clock_doubt_ns();
         let policy = SlotPolicy {
             start_ns: start_boot_ns(clock, order.start_utc_ns, doubt_ns),
-            stop_ns: account.stop_no_later(stop_boot_ns(clock, order.stop_utc_ns, doubt_ns, None)),
+            stop_ns: account.stop_no_later(order.stop_utc_ns, stop_boot_ns(clock, order.stop_utc_ns, doubt_ns, None)),
             flags: order.policy_flags(),
             generation: order.slot.generation,
             reserved: 0,
@@ -334,9 +394,19 @@ impl Keeper {
         self.parts.kernel.tables().arm(order.slot.slot, &policy).map_err(|error| error.to_string())?;
         let slot = order.slot;
         tracing::info!(slot = slot.slot, generation = slot.generation, "armed");
-        let phase = Phase::Armed;
-        self.armed
-            .insert(slot.slot, Armed { intercept, order, policy, phase, begun_told: false, whole: true, baseline });
+        let (phase, amendment) = (Phase::Armed, None);
+        let armed = Armed {
+            intercept,
+            order,
+            goal: policy,
+            policy,
+            phase,
+            amendment,
+            begun_told: false,
+            whole: true,
+            baseline,
+        };
+        self.armed.insert(slot.slot, armed);
         Ok(())
     }
 
@@ -376,12 +446,18 @@ impl Keeper {
         let doubt_ns = self.clock_doubt_ns();
         for armed in self.armed.values_mut().filter(|armed| matches!(armed.phase, Phase::Armed)) {
             let slot = armed.order.slot.slot;
-            armed.policy.stop_ns = stop_boot_ns(now, armed.order.stop_utc_ns, doubt_ns, Some(armed.policy.stop_ns));
+            armed.goal.stop_ns = stop_boot_ns(now, armed.order.stop_utc_ns, doubt_ns, Some(armed.goal.stop_ns));
+            armed.policy.stop_ns = armed.policy.stop_ns.min(armed.goal.stop_ns);
             if let Some(account) = self.parts.ledger.slot(slot) {
-                account.stop_no_later(armed.policy.stop_ns);
+                account.stop_no_later(armed.order.stop_utc_ns, armed.goal.stop_ns);
             }
-            let adjusted = if armed.policy.start_ns > boot_now {
-                armed.policy.start_ns = start_boot_ns(now, armed.order.start_utc_ns, doubt_ns);
+            let is_ahead = armed.goal.start_ns > boot_now;
+            if is_ahead {
+                armed.goal.start_ns = start_boot_ns(now, armed.order.start_utc_ns, doubt_ns);
+            }
+            let is_on_the_way = armed.amendment.as_ref().is_some_and(|amendment| !amendment.is_applied());
+            let adjusted = if is_ahead && !is_on_the_way {
+                armed.policy = armed.goal;
                 self.parts.kernel.tables().arm(slot, &armed.policy)
             } else {
                 // One that has begun is not written anew: not a packet is missed.
@@ -442,7 +518,7 @@ impl Keeper {
             }
             snapshot.remove(slot);
         }
-        self.parts.common.intercepts.store(Arc::new(snapshot));
+        self.publish(snapshot);
     }
 
     /// Every frame stamped before this moment has been worked through.
@@ -535,7 +611,7 @@ mod tests {
     fn an_inventory_of_a_full_table_travels_whole() {
         let name = SlotName { slot: u16::MAX, generation: u16::MAX };
         let baseline = SlotFigures([u64::MAX; SlotFigures::COUNT]);
-        let found = FoundSlot { slot: name, warrant: Uuid::from_u128(u128::MAX), baseline };
+        let found = FoundSlot { slot: name, warrant: Uuid::from_u128(u128::MAX), revision: u32::MAX, baseline };
         let claims = |condition| vec![SlotClaim { slot: name, condition }; 8];
         let longest = longest_target();
         let entries: Vec<_> = (0..5000u16)

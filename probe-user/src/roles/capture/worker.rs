@@ -33,6 +33,8 @@ pub(super) struct Common {
 pub(super) struct Progress {
     /// Every frame stamped before this moment (boot time) has been worked through.
     pub(super) horizon_ns: AtomicU64,
+    /// The state of the intercepts that was last worked with; nothing is made any more of what was so before it.
+    pub(super) version: AtomicU64,
     /// Hits that their frame did not bear out.
     pub(super) violations: AtomicU64,
     /// Packets that were seen before.
@@ -112,12 +114,15 @@ fn work(
         let batch = source.receive(if stop { Duration::ZERO } else { WAIT })?;
         let mut horizon = before;
         let idle = batch.is_empty();
+        // Behind the ring: what an intercept was given before its orders were changed meets the changed ones.
+        let intercepts = common.intercepts.load();
         if !idle {
-            worker.process(&batch, &common.intercepts.load(), common.clock.load());
+            worker.process(&batch, &intercepts, common.clock.load());
             if let Some(FrameTime::Boot(ns)) = batch.frames().next_back().map(|frame| frame.time) {
                 horizon = ns;
             }
         }
+        progress.version.store(intercepts.version(), Ordering::Release);
         progress.violations.store(worker.violations(), Ordering::Relaxed);
         progress.duplicates.store(worker.duplicates(), Ordering::Relaxed);
         // The socket's own figures cost a system call: not for every batch of a busy queue.

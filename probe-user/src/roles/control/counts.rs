@@ -53,6 +53,14 @@ impl KernelCount {
         figures
     }
 
+    /// What the capture role that lives has counted, in the form of [`KernelCount::former`].
+    pub(super) fn current(&self, slot: u16, view: Option<&CounterView>) -> [u64; FORMER_FIGURES] {
+        let current = view.map(|view| view.slot(slot)).unwrap_or(self.baseline);
+        let mut figures = [0; FORMER_FIGURES];
+        figures[1..].copy_from_slice(&SlotFigures::from(combine(&SlotCounters::default(), &current, &self.baseline)).0);
+        figures
+    }
+
     /// The counters so far.
     pub(super) fn now(&self, slot: u16, view: Option<&CounterView>) -> SlotCounters {
         let current = view.map(|view| view.slot(slot)).unwrap_or(self.baseline);

@@ -15,11 +15,15 @@ use uuid::Uuid;
 use writ_abi::{Claim, SlotRef};
 use writ_authority::{ApprovedWarrant, StoredWarrant, WarrantStore};
 use writ_capture::{CounterView, boot_now_ns};
-use writ_identity::{Change, Desired, FixedAddresses, SlotTable, Tenant, difference, reconcile};
+use writ_identity::{Change, Desired, FixedAddresses, LeftOut, SlotTable, Tenant, difference, reconcile};
 use writ_spool::{Ledger, SlotAccount};
 
 /// How long the last PDUs of an ended intercept may take before its final figures are recorded as they stand.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// Of a warrant in force.
+const NO_DESTINATION: &str =
+    "a warrant in force names a destination that the configuration does not have: it is not carried out";
 
 /// Where an intercept stands, as far as the capture role has confirmed it. It only ever goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +44,8 @@ pub(super) enum Progress {
 pub(super) struct Tenancy {
     pub(super) order: ArmedIntercept,
     pub(super) progress: Progress,
+    /// The revision that capture has confirmed.
+    confirmed: Option<u32>,
     kernel: KernelCount,
     /// Why and since when it is over.
     ending: Option<(EndReason, Instant)>,
@@ -87,8 +93,15 @@ pub(super) struct Intercepts {
 }
 
 impl Intercepts {
-    /// Starts from what the ledger remembers: a control role before this one may have died.
-    pub(super) fn new(channel: Channel, ledger: &Ledger, store: &WarrantStore, config: &Config) -> Self {
+    /// Starts from what the ledger remembers: a control role before this one may have died, or the whole probe
+    /// (`is_first`: there was none before in this run), whose capture role is gone with all that was in its rings.
+    pub(super) fn new(
+        channel: Channel,
+        ledger: &Ledger,
+        store: &WarrantStore,
+        config: &Config,
+        is_first: bool,
+    ) -> Self {
         let mut intercepts = Self {
             slots: SlotTable::new(config.tables.slots),
             current: Desired::default(),
@@ -106,6 +119,10 @@ impl Intercepts {
             let recalled = account
                 .owner()
                 .is_some_and(|owner| intercepts.recall(found, Uuid::from_u128(owner), account, store, config));
+            if is_first && let Some(tenancy) = intercepts.tenancies.get_mut(&slot) {
+                tenancy.kernel.close_life(slot, None, account.seen());
+                account.keep_former(tenancy.kernel.former());
+            }
             // The next owner must not be taken for the last one.
             if !recalled && intercepts.slots.adopt(found, None).is_ok() {
                 intercepts.slots.drained(found);
@@ -128,9 +145,15 @@ impl Intercepts {
         if self.slots.adopt(slot, Some(warrant)).is_err() {
             return false;
         }
+        let Some(order) = order(stored.warrant(), slot, config) else {
+            // Its slot is kept for it.
+            tracing::error!(slot = slot.slot, "{NO_DESTINATION}");
+            return true;
+        };
         let tenancy = Tenancy {
-            order: order(stored.warrant(), slot, config),
+            order,
             progress: Progress::Told,
+            confirmed: None,
             kernel: KernelCount::resume(slot.slot, SlotFigures::default(), account.former(), None, account.seen()),
             ending: None,
             recorded: false,
@@ -170,7 +193,8 @@ impl Intercepts {
         self.met && self.of_warrant(warrant).is_none_or(|tenancy| tenancy.progress >= Progress::Disarmed)
     }
 
-    /// Whether one more warrant would find a slot, room in the tables and room at its addresses.
+    /// Whether one more warrant would find a slot, room in the tables and room at its addresses; or a revision of one that is
+    /// in force, which for a moment needs room for the targets of both.
     pub(super) fn has_room(
         &self,
         candidate: &ApprovedWarrant,
@@ -184,12 +208,22 @@ impl Intercepts {
                 tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses));
             }
         }
+        let before = reconcile(&tenants, config.room()).left_out;
         let slot = slots
             .allocate(candidate.warrant().uuid())
             .map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
-        tenants.push(Tenant::new(slot, candidate, &FixedAddresses));
-        let left_out = reconcile(&tenants, config.room()).left_out;
-        left_out.iter().find(|it| it.slot == slot).map_or(Ok(()), |it| Err(it.to_string()))
+        let mut candidate = Tenant::new(slot, candidate, &FixedAddresses);
+        match tenants.iter_mut().find(|tenant| tenant.slot() == slot) {
+            Some(revised) => {
+                candidate = candidate.beside(revised);
+                *revised = candidate;
+            }
+            None => tenants.push(candidate),
+        }
+        // A revision keeps its place before those that came later, and must not take theirs.
+        let after = reconcile(&tenants, config.room()).left_out;
+        let is_new = |left_out: &&LeftOut| left_out.slot == slot || !before.iter().any(|it| it.slot == left_out.slot);
+        after.iter().find(is_new).map_or(Ok(()), |it| Err(it.to_string()))
     }
 
     /// Computes what the kernel should hold and tells capture the difference.
@@ -222,10 +256,18 @@ impl Intercepts {
             let uuid = stored.warrant().uuid();
             match self.slots.allocate(uuid) {
                 Ok(slot) => {
-                    if !self.tenancies.contains_key(&slot.slot) {
+                    let Some(order) = order(stored.warrant(), slot, config) else {
+                        tracing::error!(slot = slot.slot, "{NO_DESTINATION}");
+                        continue;
+                    };
+                    if let Some(tenancy) = self.tenancies.get_mut(&slot.slot) {
+                        // A revision takes the place of the one before: same slot, same account.
+                        tenancy.order = order;
+                    } else {
                         let tenancy = Tenancy {
-                            order: order(stored.warrant(), slot, config),
+                            order,
                             progress: Progress::Told,
+                            confirmed: None,
                             kernel: KernelCount::begin(slot.slot, self.view.as_ref()),
                             ending: None,
                             recorded: false,
@@ -249,14 +291,8 @@ impl Intercepts {
             let claims = |claims: Vec<SlotClaim>| claims.into_iter().map(Claim::from).collect();
             self.current = Desired::found(found.bound.into_iter().map(|it| (it.selector, claims(it.claims))).collect());
         }
-        let changes = difference(&self.current, &desired);
-        let armed = changes.iter().filter_map(|change| match change {
-            Change::Arm { slot, .. } => Some(Instruction::Confirm { slot: (*slot).into() }),
-            _ => None,
-        });
-        let confirmations: Vec<_> = armed.collect();
-        let changes = changes.into_iter().filter_map(|change| self.instruction(change));
-        let steps = stops.into_iter().chain(changes).chain(confirmations).collect();
+        let changes = difference(&self.current, &desired).into_iter().filter_map(|change| self.instruction(change));
+        let steps = stops.into_iter().chain(changes).collect();
         self.current = desired;
         self.queue(steps);
         self.flush();
@@ -288,6 +324,7 @@ impl Intercepts {
     fn instruction(&self, change: Change) -> Option<Instruction> {
         Some(match change {
             Change::Arm { slot, .. } => Instruction::Arm(Box::new(self.tenancies.get(&slot.slot)?.order.clone())),
+            Change::Complete(slot) => Instruction::Confirm { slot: slot.into() },
             Change::Stop(slot) => {
                 let reason = self.tenancies.get(&slot.slot)?.ending.map_or(EndReason::Superseded, |(reason, _)| reason);
                 Instruction::Disarm { slot: slot.into(), reason }
@@ -326,6 +363,7 @@ impl Intercepts {
                 let Some(account) = ledger.slot(*slot) else { continue };
                 if is_another {
                     tenancy.kernel.close_life(*slot, self.view.as_ref(), account.seen());
+                    account.keep_current(Default::default());
                     account.keep_former(tenancy.kernel.former());
                     tenancy.recalled = false;
                 } else if tenancy.recalled && is_unknown {
@@ -354,6 +392,7 @@ impl Intercepts {
                 let (slot, former, seen) = (found.slot.slot, account.former(), account.seen());
                 tenancy.kernel = KernelCount::resume(slot, found.baseline, former, self.view.as_ref(), seen);
                 tenancy.progress = tenancy.progress.max(Progress::Armed);
+                tenancy.confirmed = Some(found.revision);
             }
         }
         self.met = part.last;
@@ -364,6 +403,17 @@ impl Intercepts {
             }
             inventory => *inventory = Some(part),
         }
+    }
+
+    /// Capture confirms that a revision is in force whole. Nothing if it is not the latest that it was told.
+    pub(super) fn armed(&mut self, slot: SlotName, revision: u32, ledger: &Ledger) -> Option<Step> {
+        let tenancy = self.tenancies.get_mut(&slot.slot)?;
+        if tenancy.order.slot != slot || tenancy.order.revision != revision {
+            return None;
+        }
+        let is_another = tenancy.confirmed.replace(revision) != Some(revision);
+        let step = self.advance(slot, Progress::Armed, ledger)?;
+        Some(Step { is_new: step.is_new || is_another, ..step })
     }
 
     /// Capture confirms a step.
@@ -394,7 +444,11 @@ impl Intercepts {
         let now = boot_now_ns();
         for (slot, tenancy) in &mut self.tenancies {
             if tenancy.progress != Progress::Ended {
-                let seen = ledger.slot(*slot).map_or(0, |account| account.seen());
+                let account = ledger.slot(*slot);
+                let seen = account.map_or(0, |account| account.seen());
+                if let Some(account) = account.filter(|it| it.is_owned_by(tenancy.order.slot.generation)) {
+                    account.keep_current(tenancy.kernel.current(*slot, self.view.as_ref()));
+                }
                 if report.read_until_ns == u64::MAX {
                     tenancy.kernel.finish(*slot, self.view.as_ref(), seen);
                 } else {
@@ -475,7 +529,7 @@ mod tests {
         }
 
         fn intercepts(&mut self) -> Intercepts {
-            Intercepts::new(self.control.take().unwrap(), &self.ledger, &self.store, &self.config)
+            Intercepts::new(self.control.take().unwrap(), &self.ledger, &self.store, &self.config, true)
         }
 
         fn told(&self) -> Vec<ToCapture> {
@@ -505,7 +559,7 @@ mod tests {
         let claims = vec![SlotClaim { slot, condition: None }];
         let entries = prefixes.map(|selector| BoundSelector { selector, claims: claims.clone() });
         let baseline = SlotFigures::default();
-        let found = FoundSlot { slot, warrant: Uuid::from_u128(9), baseline };
+        let found = FoundSlot { slot, warrant: Uuid::from_u128(9), revision: 1, baseline };
         let part = Inventory { life: 7, first: true, last: false, slots: vec![found], bound: vec![entries[1].clone()] };
         let rest = Inventory { life: 7, first: false, last: true, slots: vec![], bound: vec![entries[0].clone()] };
         for (part, told) in [(part, 0), (rest, 1)] {

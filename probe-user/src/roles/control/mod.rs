@@ -146,7 +146,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
 
     let mut control = Control {
-        intercepts: Intercepts::new(capture, &ledger, authority.store(), &config),
+        intercepts: Intercepts::new(capture, &ledger, authority.store(), &config, life == 0),
         config,
         authority,
         ledger,
@@ -253,10 +253,11 @@ impl Control {
                 self.reconcile();
                 self.confirm_stops();
             }
-            FromCapture::Armed { slot } => {
-                if let Some(step) = self.intercepts.advance(slot, Progress::Armed, &self.ledger) {
+            FromCapture::Armed { slot, revision } => {
+                if let Some(step) = self.intercepts.armed(slot, revision, &self.ledger) {
                     if step.is_new {
-                        let details = self.clock.details().into_iter().chain([("slot", name(slot))]);
+                        let own = [("slot", name(slot)), ("revision", revision.to_string())];
+                        let details = self.clock.details().into_iter().chain(own);
                         self.authority.record_of(Act::WarrantArm, step.warrant, details);
                         self.witnesses.hurry();
                     }
@@ -451,6 +452,7 @@ impl Control {
     }
 
     fn note_start(&mut self) -> anyhow::Result<()> {
+        let restart = self.ledger.restart();
         let details = [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("probe", self.config.probe.id.clone()),
@@ -460,6 +462,9 @@ impl Control {
                 format!("{:?}", self.config.capture.iter().map(|it| it.isolation).collect::<Vec<_>>()).to_lowercase(),
             ),
             ("key", self.witnesses.fingerprint()),
+            ("ledger", restart.origin.label().to_owned()),
+            ("numbers_jumped_by", restart.jumped.to_string()),
+            ("undelivered_at_last_end", restart.undelivered.to_string()),
         ];
         let details = details.into_iter().chain(self.clock.details());
         self.authority.record(entry(Act::ProbeStart, Outcome::Done, own_actor(), None, details))?;

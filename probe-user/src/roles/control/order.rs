@@ -6,13 +6,15 @@ use writ_abi::SlotRef;
 use writ_authority::{Scope, Warrant};
 use writ_identity::{Bindings, FixedAddresses};
 
-/// What the capture role has to know of a warrant.
-pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercept {
+/// What the capture role has to know of a warrant. None if a destination of its is not in the configuration any more: an
+/// account is kept by the places of the deliveries, so none may be left out.
+pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> Option<ArmedIntercept> {
     let grant = warrant.grant();
     let subscriber = warrant.targets().first().map(|target| target.subscriber.clone()).unwrap_or_default();
-    ArmedIntercept {
+    Some(ArmedIntercept {
         slot: slot.into(),
         warrant: warrant.uuid(),
+        revision: warrant.revision(),
         start_utc_ns: warrant.window().start_utc_ns(),
         stop_utc_ns: warrant.window().stop_utc_ns(),
         headers_only: grant.scope() == Scope::Headers,
@@ -21,7 +23,7 @@ pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercep
         deliveries: warrant
             .deliveries()
             .iter()
-            .filter_map(|delivery| {
+            .map(|delivery| {
                 Some(ArmedDelivery {
                     destination: config.destination_index(&delivery.destination)?,
                     case_id: delivery.case_id.as_str().to_owned(),
@@ -35,8 +37,8 @@ pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercep
                     cmc: delivery.streams.cmc(),
                 })
             })
-            .collect(),
+            .collect::<Option<_>>()?,
         subscriber_identity: subscriber,
         targets: warrant.targets().iter().flat_map(|it| FixedAddresses.wants(it)).map(ArmedTarget::from).collect(),
-    }
+    })
 }

@@ -116,6 +116,7 @@ mod tests {
         let order = ArmedIntercept {
             slot,
             warrant: Uuid::from_u128(u128::MAX),
+            revision: u32::MAX,
             start_utc_ns: u64::MAX,
             stop_utc_ns: u64::MAX,
             headers_only: false,
