@@ -4,15 +4,21 @@
 //! without characters that are invisible or turn the reading direction. It is read field by field, not by a derived
 //! deserializer, because that stops at the first fault and a person wants to hear of all of them.
 
+use crate::digest::{Digest, NotADigest};
 use crate::error::{DocumentError, Fault};
+use crate::grant::Authority;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use toml::{Table, Value};
 use toml_parser::lexer::TokenKind;
+use uuid::Uuid;
 
 /// Longest document that is read, in bytes: far above any order, far below what would hurt.
 const LONGEST_DOCUMENT: usize = 4 << 20;
 /// Longest text in one field, in characters: a public key of 8192 bits RSA, the longest there is use for, fits.
 const LONGEST_TEXT: usize = 2000;
+/// Longest name of a role or a compartment, in bytes.
+const LONGEST_NAME: usize = 32;
 
 /// A document whose text is fit to be signed, as one section of fields.
 pub(crate) fn read(bytes: &[u8], file: &Path) -> Result<Section, DocumentError> {
@@ -161,15 +167,39 @@ impl Section {
 
     /// A required whole number of at least 1.
     pub(crate) fn count(&mut self, key: &str, example: u32, faults: &mut Vec<Fault>) -> Option<u32> {
-        let remedy = format!("write a whole number from 1 on, such as {key} = {example}");
+        let number = self.number(key, 1..=i64::from(u32::MAX), &example.to_string(), faults)?;
+        u32::try_from(number).ok()
+    }
+
+    /// A required whole number within `range`, which begins at 0 or above.
+    pub(crate) fn number(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<i64>,
+        example: &str,
+        faults: &mut Vec<Fault>,
+    ) -> Option<u64> {
+        let remedy = format!("write a whole number from {} on, such as {key} = {example}", range.start());
         match self.table.remove(key) {
-            Some(Value::Integer(number)) if (1..=i64::from(u32::MAX)).contains(&number) => u32::try_from(number).ok(),
+            Some(Value::Integer(number)) if range.contains(&number) => u64::try_from(number).ok(),
             Some(Value::Integer(number)) => {
                 faults.push(Fault::new(self.path(key), format!("{number} is out of range"), remedy));
                 None
             }
             other => {
                 self.fault_of_kind(key, other, "a whole number", &remedy, faults);
+                None
+            }
+        }
+    }
+
+    /// A required `true` or `false`.
+    pub(crate) fn flag(&mut self, key: &str, faults: &mut Vec<Fault>) -> Option<bool> {
+        match self.table.remove(key) {
+            Some(Value::Boolean(flag)) => Some(flag),
+            other => {
+                let remedy = format!("write {key} = true or {key} = false");
+                self.fault_of_kind(key, other, "true or false", &remedy, faults);
                 None
             }
         }
@@ -293,6 +323,44 @@ fn check_value(text: &str) -> Result<(), Wrong> {
         return Err(Wrong::new(format!("{length} characters long"), format!("at most {LONGEST_TEXT} are taken")));
     }
     Ok(())
+}
+
+/// A name that programs compare: `on-call`.
+pub(crate) fn name(text: &str) -> Result<String, Wrong> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.len() <= LONGEST_NAME && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    let problem = format!("not a name of up to {LONGEST_NAME} lower-case letters, digits and hyphens");
+    Err(Wrong::new(problem, "write it like \"on-call\""))
+}
+
+/// A UUID in its one spelling, so that nobody reads two where there is one; never the nil UUID.
+pub(crate) fn uuid(text: &str) -> Result<Uuid, Wrong> {
+    let remedy = "write a new UUID, as uuidgen prints it";
+    let uuid = Uuid::try_parse(text).map_err(|_| Wrong::new("not a UUID", remedy))?;
+    if uuid.is_nil() || uuid.hyphenated().to_string() != text {
+        return Err(Wrong::new("not a UUID in lower case with hyphens", remedy));
+    }
+    Ok(uuid)
+}
+
+/// A SHA-256 digest of what the remedy says.
+pub(crate) fn digest(text: &str, remedy: &str) -> Result<Digest, Wrong> {
+    text.parse().map_err(|error: NotADigest| Wrong::new(error.to_string(), remedy))
+}
+
+/// One of a list of words.
+pub(crate) fn word<T: Copy>(text: &str, all: &[T], as_str: fn(T) -> &'static str) -> Result<T, Wrong> {
+    all.iter().copied().find(|value| as_str(*value) == text).ok_or_else(|| {
+        let words: Vec<_> = all.iter().map(|value| format!("\"{}\"", as_str(*value))).collect();
+        Wrong::new("not one of the words that mean something here", format!("write one of {}", words.join(", ")))
+    })
+}
+
+/// The word for an authority.
+pub(crate) fn authority(text: &str) -> Result<Authority, Wrong> {
+    word(text, Authority::ALL, Authority::as_str)
 }
 
 /// A date such as `2026-11-18`, nothing else.

@@ -53,6 +53,8 @@ pub enum Surveillance {
     Consent,
     /// The computer trespasser provision, 18 USC 2511(2)(i).
     Trespasser,
+    /// A test on the operator's own test line, with its user's written consent.
+    Test,
 }
 
 /// The authorities that grant headers in both directions.
@@ -111,6 +113,7 @@ impl Grant {
             Authority::Emergency2518 => surveillance(Surveillance::Emergency2518),
             Authority::Consent => surveillance(Surveillance::Consent),
             Authority::Trespasser => surveillance(Surveillance::Trespasser),
+            Authority::Test => surveillance(Surveillance::Test),
             Authority::PenTrap => pen_trap(PenTrap::Order),
             Authority::FisaPenTrap => pen_trap(PenTrap::Fisa),
             Authority::Emergency3125 => pen_trap(PenTrap::Emergency3125),
@@ -129,6 +132,7 @@ impl Grant {
                 Surveillance::Emergency2518 => Authority::Emergency2518,
                 Surveillance::Consent => Authority::Consent,
                 Surveillance::Trespasser => Authority::Trespasser,
+                Surveillance::Test => Authority::Test,
             },
             Self::PenTrap { authority, .. } => match authority {
                 PenTrap::Order => Authority::PenTrap,
@@ -225,6 +229,9 @@ pub enum Authority {
     /// The computer trespasser provision, 18 USC 2511(2)(i).
     #[serde(rename = "trespasser")]
     Trespasser,
+    /// A test on the operator's own test line, with its user's written consent: no interception for anybody.
+    #[serde(rename = "test")]
+    Test,
 }
 
 words!(Authority {
@@ -239,6 +246,7 @@ words!(Authority {
     Emergency3125 = "emergency-3125",
     Consent = "consent",
     Trespasser = "trespasser",
+    Test = "test",
 });
 words!(Scope { Content = "content", Headers = "headers" });
 words!(Directions { From = "from", To = "to", Both = "both" });
@@ -246,7 +254,7 @@ words!(Directions { From = "from", To = "to", Both = "both" });
 impl Authority {
     /// Whether there is an order of a court yet; without one there is no judge and no docket to name.
     pub fn has_court_order(self) -> bool {
-        !matches!(self, Self::Emergency2518 | Self::Emergency3125 | Self::Consent | Self::Trespasser)
+        !matches!(self, Self::Emergency2518 | Self::Emergency3125 | Self::Consent | Self::Trespasser | Self::Test)
     }
 
     /// Whether it is an emergency authority, whose limit no policy can stretch.
@@ -254,16 +262,8 @@ impl Authority {
         matches!(self, Self::Emergency2518 | Self::Emergency3125)
     }
 
-    /// The longest window in hours, unless the policy gives a longer one.
-    ///
-    /// 18 USC 2518(5): 30 days; 3123(c): 60 days; 2518(7), 3125(a): 48 hours; 50 USC 1805(d), 1842(e): 90 days.
-    /// State orders, consent and trespasser cases have no limit of their own here and get the shortest of an order.
-    pub fn longest_hours(self) -> u32 {
-        match self {
-            Self::Emergency2518 | Self::Emergency3125 => 48,
-            Self::TitleIii | Self::State | Self::Consent | Self::Trespasser => 30 * 24,
-            Self::PenTrap | Self::Pen | Self::Trap => 60 * 24,
-            Self::FisaSurveillance | Self::FisaPenTrap => 90 * 24,
-        }
+    /// Whether it is the operator's own test, which goes to no agency.
+    pub fn is_test(self) -> bool {
+        self == Self::Test
     }
 }

@@ -1,8 +1,10 @@
 //! Orders, windows, approvals, signatures and the audit chain: who may start what, and what was done.
 //!
-//! A warrant file comes in as bytes ([`Warrant::parse`]), is held against the policy and the probe's own name, and
-//! becomes an [`ApprovedWarrant`] only by the signatures of different people from a roster that its own officers
-//! signed ([`approve`]). Nothing but an `ApprovedWarrant` can be kept in the [`WarrantStore`] or handed on to be armed.
+//! A warrant file comes in as bytes ([`Warrant::parse`]), is held against the revision before it, the policy and the
+//! probe's own name, and becomes an [`ApprovedWarrant`] only by the signatures of the people whom the policy asks for,
+//! from a roster that its own officers signed ([`judge`]). Nothing but an `ApprovedWarrant` can be kept in the
+//! [`WarrantStore`] or handed on to be armed. What ends and what certifies an interception are documents as well
+//! ([`Revocation`], [`Certification`]), each signed under a namespace of its own.
 //! Every act and every refusal goes to the [`AuditLog`]. The control role calls all this; nothing here knows of
 //! packets, sockets or the kernel.
 //!
@@ -12,38 +14,61 @@
 
 mod approval;
 mod audit;
+mod calendar;
+mod certification;
+mod change;
 mod digest;
 mod document;
+mod draft;
 mod durable;
 mod error;
 mod grant;
+mod heading;
+mod limit;
 mod link;
+mod missing;
 mod order;
 mod overlap;
 mod policy;
+mod quorum;
+mod revocation;
+mod role;
 mod roster;
 mod signature;
 mod store;
 mod target;
+mod test_line;
 mod traffic;
 mod warrant;
 mod window;
+mod words;
 
-pub use approval::{Approval, ApprovedWarrant, ProbeIdentity, Refusal, approve};
+pub use approval::{Approval, ApprovedWarrant, Basis, ProbeIdentity, Refusal, Standing, judge, namespace};
 pub use audit::{
     Act, Actor, AuditError, AuditFault, AuditLog, AuditSummary, Entry, Head, Outcome, Record, Subject, Tampering,
 };
 pub use audit::{read_records, verify};
+pub use certification::{Certification, Measured};
+pub use change::Change;
 pub use digest::{Digest, NotADigest};
+pub use draft::Draft;
 pub use error::{DocumentError, Fault};
 pub use grant::{Authority, Directions, Grant, GrantError, PenTrap, Scope, Surveillance};
+pub use heading::Heading;
+pub use limit::Limit;
 pub use link::{MacAddress, Vlan, VlanId};
-pub use order::Order;
-pub use policy::{LongerWindow, Policy, WidePrefix, WideVlan};
-pub use roster::{Officer, Roster, RosterError, RosterStore, TrustedRoster};
-pub use signature::{APPROVE, Namespace, ROSTER, Signature, SignatureError, SignatureFault};
+pub use missing::Missing;
+pub use order::{Order, Receipt};
+pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
+pub use quorum::{Quorum, Roles};
+pub use revocation::{Cause, Revocation};
+pub use role::Role;
+pub use roster::{Officer, ProbeKey, Roster, RosterError, RosterStore, TrustedRoster};
+pub use signature::{AMEND, APPROVE, CERTIFY, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault};
 pub use store::{Damaged, Ending, Phase, StoreError, StoredWarrant, WarrantStore};
 pub use target::{Criteria, Target, TargetError};
+pub use test_line::TestLine;
 pub use traffic::{EitherSide, MOST_TRAFFIC_RULES, PortSide, Ports, TrafficRule};
-pub use warrant::{CaseId, Delivery, Streams, Warrant};
+pub use warrant::{CaseId, Compartment, Delivery, Streams, Warrant};
 pub use window::{Window, WindowError};
+pub use words::words;

@@ -104,6 +104,11 @@ impl Vlan {
         }
     }
 
+    /// Whether every frame that this means is one that `other` means.
+    pub(crate) fn lies_in(self, other: Self) -> bool {
+        self == other || matches!(other, Self::Outer(outer) if outer == self.outer())
+    }
+
     /// Whether there is a frame that both mean.
     pub(crate) fn meets(self, other: Self) -> bool {
         let any = |vlan| matches!(vlan, Self::Outer(_));

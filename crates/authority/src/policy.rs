@@ -1,15 +1,25 @@
-//! What the operator's officers allow beyond the defaults: part of the roster, so signed by them like the roster.
+//! What the operator's officers ask for and allow: who must sign what, and what may go past the usual limits. It is part
+//! of the roster, so signed by them like the roster.
 
-use crate::document::{Section, Wrong};
+use crate::calendar;
+use crate::document::{self, Section, Wrong};
 use crate::error::Fault;
 use crate::grant::Authority;
+use crate::limit::{LONGEST_EMERGENCY_HOURS, Limit};
 use crate::link::{Vlan, VlanId};
+use crate::quorum::{Quorum, Roles};
+use crate::role::Role;
+use crate::roster::Officer;
 use crate::target::Wide;
 use crate::warrant::Warrant;
 use ipnet::IpNet;
 
 /// Fewest people that must sign: nobody starts an intercept alone.
 const FEWEST_APPROVALS: u32 = 2;
+/// How many different roles they have, unless the policy says otherwise.
+const USUAL_ROLES: u32 = 2;
+/// Days for the certification, unless the policy says otherwise.
+const USUAL_CERTIFY_DAYS: u32 = 7;
 
 /// A prefix that may be a target although it is wide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +50,58 @@ pub struct LongerWindow {
     pub reason: String,
 }
 
+/// More than usual that some authorities ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// For warrants under these.
+    pub authorities: Vec<Authority>,
+    /// Who must sign. The usual quorum must be met beside it.
+    pub quorum: Quorum,
+}
+
+/// How an emergency may begin before enough people have signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnCall {
+    /// One officer with one of these roles can let it begin.
+    pub roles: Vec<Role>,
+    /// Hours within which the others must have signed; without them it stops.
+    pub second_within_hours: u32,
+}
+
+/// What becomes of an interception that runs, when a key of those who approved it is no longer in the roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevokedKey {
+    /// It goes on.
+    Keep,
+    /// It stops, if the others who approved it are not enough.
+    Stop,
+}
+
+impl RevokedKey {
+    const ALL: &'static [Self] = &[Self::Keep, Self::Stop];
+
+    /// The word that documents use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 /// The policy that warrants are held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How many different people must sign.
-    pub approvals: u32,
+    /// Who must sign whatever the authority; also the next version of the roster.
+    pub quorum: Quorum,
+    /// Who must sign besides under some authorities.
+    pub rules: Vec<Rule>,
+    /// How an emergency may begin; `None`: with all signatures, like any other.
+    pub emergency: Option<OnCall>,
+    /// What the removal of a key means for what runs.
+    pub revoked_key: RevokedKey,
+    /// Days after activation within which the overseer must have signed the certification (47 CFR 1.20004).
+    pub certify_within_days: u32,
     /// Wide prefixes that may be targets.
     pub wide_prefixes: Vec<WidePrefix>,
     /// Outer VLANs that may be targets whole.
@@ -56,7 +113,11 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            approvals: FEWEST_APPROVALS,
+            quorum: Quorum { approvals: FEWEST_APPROVALS, roles: Roles::Different(USUAL_ROLES) },
+            rules: Vec::new(),
+            emergency: None,
+            revoked_key: RevokedKey::Keep,
+            certify_within_days: USUAL_CERTIFY_DAYS,
             wide_prefixes: Vec::new(),
             wide_vlans: Vec::new(),
             longer_windows: Vec::new(),
@@ -65,8 +126,25 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Everything in the warrant that goes past this policy.
-    pub fn faults(&self, warrant: &Warrant) -> Vec<Fault> {
+    /// All that must be met for a warrant under `authority`.
+    pub fn quorums(&self, authority: Authority) -> impl Iterator<Item = &Quorum> {
+        let rules = self.rules.iter().filter(move |rule| rule.authorities.contains(&authority));
+        std::iter::once(&self.quorum).chain(rules.map(|rule| &rule.quorum))
+    }
+
+    /// What `signers` lack for a warrant under `authority`, in words; nothing if they are enough.
+    pub fn lacks(&self, authority: Authority, signers: &[&Officer]) -> Vec<String> {
+        let mut lacks = Vec::new();
+        for lack in self.quorums(authority).flat_map(|quorum| quorum.lacks(signers)) {
+            if !lacks.contains(&lack) {
+                lacks.push(lack);
+            }
+        }
+        lacks
+    }
+
+    /// Everything in the warrant that goes past this policy. `before` is the revision before it, if there is one.
+    pub fn faults(&self, warrant: &Warrant, before: Option<&Warrant>) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (i, target) in warrant.targets().iter().enumerate() {
             let fault = match target.wider_than_usual() {
@@ -88,37 +166,52 @@ impl Policy {
             };
             faults.push(fault);
         }
-        let authority = warrant.grant().authority();
-        let longer = self.longer_windows.iter().filter(|longer| longer.authority == authority);
-        let hours = longer.map(|longer| longer.days.saturating_mul(24)).fold(authority.longest_hours(), u32::max);
-        if warrant.window().longer_than_hours(hours) {
-            let stop = warrant.window().start().saturating_add(jiff::SignedDuration::from_hours(i64::from(hours)));
-            let remedy = match (authority.is_emergency(), stop) {
-                (false, Ok(stop)) => {
-                    format!("stop at {stop} at the latest, or have it allowed in the roster's policy.longer_window")
-                }
-                (true, Ok(stop)) => format!("stop at {stop} at the latest"),
-                (_, Err(_)) => "choose an earlier stop".to_owned(),
+        // A revision under the same order was held to the order's limit when the order came.
+        let limit = Limit::of(warrant, before, self);
+        if warrant.window().stop() > limit.stop && before.is_none_or(|it| warrant.window().stop() > it.window().stop())
+        {
+            let stop = calendar::show(limit.stop, warrant.calendar());
+            let allow = match Limit::can_be_stretched(warrant.grant().authority()) {
+                true => ", or have it allowed in the roster's policy.longer_window",
+                false => "",
             };
             faults.push(Fault::new(
                 "window.stop",
-                format!("more than {hours} hours after the start, the longest under {authority}"),
-                remedy,
+                format!("later than {}", limit.reason),
+                format!("stop at {stop} at the latest{allow}"),
             ));
         }
         faults
     }
 
     pub(crate) fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
-        let approvals = if section.has("approvals") {
-            section.count("approvals", FEWEST_APPROVALS, faults)
-        } else {
-            Some(FEWEST_APPROVALS)
+        let usual = Self::default();
+        let approvals = read_approvals(&mut section, faults);
+        let roles = match section.has("roles") {
+            true => section.count("roles", USUAL_ROLES, faults),
+            false => Some(USUAL_ROLES),
         };
-        if approvals.is_some_and(|approvals| approvals < FEWEST_APPROVALS) {
-            let problem = "fewer than two people: nobody starts an intercept alone";
-            faults.push(Fault::new(section.path("approvals"), problem, "write approvals = 2 or more"));
+        if let (Some(approvals), Some(roles)) = (approvals, roles)
+            && roles > approvals
+        {
+            let problem = format!("{roles} different roles of {approvals} people; a person counts for one");
+            faults.push(Fault::new(section.path("roles"), problem, "ask for fewer roles or for more approvals"));
         }
+        let revoked_key = match section.has("revoked_key") {
+            true => section
+                .parsed("revoked_key", "stop", faults, |it| document::word(it, RevokedKey::ALL, |it| it.as_str())),
+            false => Some(usual.revoked_key),
+        };
+        let certify_within_days = match section.has("certify_within_days") {
+            true => section.count("certify_within_days", USUAL_CERTIFY_DAYS, faults),
+            false => Some(usual.certify_within_days),
+        };
+        let rules = section.sections_if_any("rule", faults);
+        let rules = rules.into_iter().filter_map(|section| Rule::read(section, faults)).collect();
+        let emergency = match section.has("emergency") {
+            true => section.section("emergency", faults).map(|section| OnCall::read(section, faults)),
+            false => None,
+        };
         let wide_prefixes = section
             .sections_if_any("wide_prefix", faults)
             .into_iter()
@@ -135,7 +228,103 @@ impl Policy {
             .filter_map(|section| LongerWindow::read(section, faults))
             .collect();
         section.finish(faults);
-        Some(Self { approvals: approvals?, wide_prefixes, wide_vlans, longer_windows })
+        Some(Self {
+            quorum: Quorum { approvals: approvals?, roles: Roles::Different(roles?) },
+            rules,
+            emergency: emergency.flatten(),
+            revoked_key: revoked_key?,
+            certify_within_days: certify_within_days?,
+            wide_prefixes,
+            wide_vlans,
+            longer_windows,
+        })
+    }
+
+    /// Why nobody could ever meet this policy with these officers.
+    pub(crate) fn out_of_reach(&self, officers: &[Officer]) -> Vec<Fault> {
+        let everybody: Vec<_> = officers.iter().collect();
+        let mut faults = Vec::new();
+        let rules = self.rules.iter().enumerate().map(|(i, rule)| (format!("policy.rule[{}]", i + 1), &rule.quorum));
+        for (field, quorum) in std::iter::once(("officer".to_owned(), &self.quorum)).chain(rules) {
+            let lacks = quorum.lacks(&everybody);
+            if !lacks.is_empty() {
+                let problem = format!(
+                    "the policy asks for {quorum}, and if all {} officers sign, still missing: {}",
+                    officers.len(),
+                    lacks.join(", ")
+                );
+                faults.push(Fault::new(field, problem, "name more officers, with these roles, or ask for less"));
+            }
+        }
+        if let Some(on_call) = &self.emergency
+            && !officers.iter().any(|officer| on_call.admits(officer))
+        {
+            let problem = "no officer has any of these roles";
+            faults.push(Fault::new("policy.emergency.roles", problem, "give an officer one of them"));
+        }
+        faults
+    }
+}
+
+fn read_approvals(section: &mut Section, faults: &mut Vec<Fault>) -> Option<u32> {
+    if !section.has("approvals") {
+        return Some(FEWEST_APPROVALS);
+    }
+    let approvals = section.count("approvals", FEWEST_APPROVALS, faults)?;
+    if approvals < FEWEST_APPROVALS {
+        let problem = "fewer than two people: nobody starts an intercept alone";
+        faults.push(Fault::new(section.path("approvals"), problem, "write approvals = 2 or more"));
+    }
+    Some(approvals)
+}
+
+impl Rule {
+    fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
+        let words = section.texts("authority", "[\"fisa-surveillance\"]", faults);
+        let mut authorities = Vec::new();
+        for (i, text) in words.iter().flatten().enumerate() {
+            match document::authority(text) {
+                Ok(authority) => authorities.push(authority),
+                Err(wrong) => {
+                    let field = format!("{}[{}]", section.path("authority"), i + 1);
+                    faults.push(Fault::new(field, wrong.problem, wrong.remedy));
+                }
+            }
+        }
+        let approvals = read_approvals(&mut section, faults);
+        let roles = match section.has("roles") {
+            true => Role::read_all(&mut section, true, faults),
+            false => Some(Vec::new()),
+        };
+        if let (Some(approvals), Some(roles)) = (approvals, &roles)
+            && u32::try_from(roles.len()).is_ok_and(|roles| roles > approvals)
+        {
+            let problem = format!("{} roles and {approvals} approvals; a person fills one role", roles.len());
+            let remedy = format!("write approvals = {} or name fewer roles", roles.len());
+            faults.push(Fault::new(section.path("approvals"), problem, remedy));
+        }
+        section.finish(faults);
+        words?;
+        Some(Self { authorities, quorum: Quorum { approvals: approvals?, roles: Roles::Named(roles?) } })
+    }
+}
+
+impl OnCall {
+    /// Whether this officer can let an emergency begin.
+    pub fn admits(&self, officer: &Officer) -> bool {
+        self.roles.iter().any(|role| officer.roles.contains(role))
+    }
+
+    fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
+        let roles = Role::read_all(&mut section, false, faults);
+        let hours = section.count("second_within_hours", 4, faults);
+        if hours.is_some_and(|hours| hours > LONGEST_EMERGENCY_HOURS) {
+            let problem = "longer than an emergency can last, so nobody would ever be asked";
+            let remedy = format!("write {LONGEST_EMERGENCY_HOURS} or less");
+            faults.push(Fault::new(section.path("second_within_hours"), problem, remedy));
+        }
+        section.finish(faults);
+        Some(Self { roles: roles?, second_within_hours: hours? })
     }
 }
 
@@ -170,11 +359,11 @@ impl WideVlan {
 
 impl LongerWindow {
     fn read(mut section: Section, faults: &mut Vec<Fault>) -> Option<Self> {
-        let authority = section.parsed("authority", "pen-trap", faults, crate::warrant::authority);
+        let authority = section.parsed("authority", "pen-trap", faults, document::authority);
         let days = section.count("days", 90, faults);
         let reason = section.text("reason", "the circuit's standing order of 2026-01-10", faults);
-        if authority.is_some_and(Authority::is_emergency) {
-            let problem = "the law sets the limit of an emergency, no policy can stretch it";
+        if authority.is_some_and(|authority| !Limit::can_be_stretched(authority)) {
+            let problem = "the limit of emergencies and tests is fixed, no policy can stretch it";
             faults.push(Fault::new(section.path("authority"), problem, "remove this longer_window"));
         }
         section.finish(faults);

@@ -1,13 +1,16 @@
-//! The roster: the operator's officers, their keys and the policy. It is signed by the officers themselves. The first
-//! version needs as many different signers as its own policy asks for; every later one as many of the version before.
+//! The roster: the operator's officers with their keys, the policy, the probes and the test lines. It is signed by the
+//! officers themselves. The first version needs the quorum of its own policy; every later one that of the version before.
 //! All versions are kept, so that an approval can be checked again by the roster that it was given under.
 
 use crate::digest::Digest;
-use crate::document::{self, Section};
+use crate::document::{self, Section, Wrong};
 use crate::durable;
 use crate::error::{DocumentError, Fault};
+use crate::missing::Missing;
 use crate::policy::Policy;
-use crate::signature::{Namespace, ROSTER, Signature, SignatureError, SignatureFault};
+use crate::role::Role;
+use crate::signature::{Namespace, POLICY, Signature, SignatureError, SignatureFault};
+use crate::test_line::TestLine;
 use serde::{Deserialize, Serialize};
 use ssh_key::{Algorithm, HashAlg, PublicKey};
 use std::collections::BTreeSet;
@@ -23,8 +26,8 @@ const SHORTEST_RSA: usize = 256;
 pub struct Officer {
     /// Their name.
     pub name: String,
-    /// What they are at the operator, such as `legal`.
-    pub role: String,
+    /// What they are at the operator, at least one.
+    pub roles: Vec<Role>,
     keys: Vec<PublicKey>,
 }
 
@@ -44,6 +47,17 @@ pub struct Roster {
     operator: String,
     policy: Policy,
     officers: Vec<Officer>,
+    probes: Vec<ProbeKey>,
+    test_lines: Vec<TestLine>,
+}
+
+/// A probe, and the key that its checkpoints are signed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeKey {
+    /// The probe's id.
+    pub id: String,
+    /// The public half.
+    pub key: PublicKey,
 }
 
 impl Roster {
@@ -62,17 +76,19 @@ impl Roster {
         };
         let sections = root.sections("officer", &mut faults);
         let officers = read_officers(sections, &mut faults);
+        let probes = read_probes(root.sections_if_any("probe", &mut faults), &mut faults);
+        let test_lines = root.sections_if_any("test_line", &mut faults);
+        let test_lines = test_lines.into_iter().filter_map(|it| TestLine::read(it, &mut faults)).collect();
         root.finish(&mut faults);
         if let Some(policy) = &policy
             && faults.is_empty()
-            && u32::try_from(officers.len()).is_ok_and(|officers| officers < policy.approvals)
         {
-            let problem = format!("{} officers, but the policy asks for {} to sign", officers.len(), policy.approvals);
-            faults.push(Fault::new("officer", problem, "name more officers"));
+            faults = policy.out_of_reach(&officers);
         }
         match (version, operator, policy) {
             (Some(version), Some(operator), Some(policy)) if faults.is_empty() => {
-                Ok(Self { file: file.to_owned(), bytes: bytes.into(), version, operator, policy, officers })
+                let (file, bytes) = (file.to_owned(), bytes.into());
+                Ok(Self { file, bytes, version, operator, policy, officers, probes, test_lines })
             }
             _ => Err(DocumentError::new(file, faults)),
         }
@@ -108,6 +124,21 @@ impl Roster {
         &self.officers
     }
 
+    /// The probes that it names.
+    pub fn probes(&self) -> &[ProbeKey] {
+        &self.probes
+    }
+
+    /// The lines on which test warrants may run.
+    pub fn test_lines(&self) -> &[TestLine] {
+        &self.test_lines
+    }
+
+    /// The officer of this name.
+    pub fn officer(&self, name: &str) -> Option<&Officer> {
+        self.officers.iter().find(|officer| officer.name == name)
+    }
+
     /// Which officer made this signature over `bytes`.
     pub fn signer(
         &self,
@@ -141,11 +172,6 @@ impl Roster {
         }
         Ok(signers)
     }
-
-    /// Whether so many people are as many as the policy asks for.
-    pub(crate) fn is_quorum(&self, signers: usize) -> bool {
-        u32::try_from(signers).is_ok_and(|signers| signers >= self.policy.approvals)
-    }
 }
 
 fn read_officers(sections: Vec<Section>, faults: &mut Vec<Fault>) -> Vec<Officer> {
@@ -154,7 +180,7 @@ fn read_officers(sections: Vec<Section>, faults: &mut Vec<Fault>) -> Vec<Officer
     let mut officers = Vec::new();
     for mut section in sections {
         let name = section.text("name", "Ada Marsh", faults);
-        let role = section.text("role", "legal", faults);
+        let roles = Role::read_all(&mut section, false, faults);
         let lines = section.texts("keys", "[\"ssh-ed25519 AAAA... name@machine\"]", faults);
         if name.as_ref().is_some_and(|name| !names.insert(name.to_lowercase())) {
             let remedy = "list a person once, with all their keys";
@@ -173,11 +199,34 @@ fn read_officers(sections: Vec<Section>, faults: &mut Vec<Fault>) -> Vec<Officer
             }
         }
         section.finish(faults);
-        if let (Some(name), Some(role)) = (name, role) {
-            officers.push(Officer { name, role, keys });
+        if let (Some(name), Some(roles)) = (name, roles) {
+            officers.push(Officer { name, roles, keys });
         }
     }
     officers
+}
+
+fn read_probes(sections: Vec<Section>, faults: &mut Vec<Fault>) -> Vec<ProbeKey> {
+    let mut probes: Vec<ProbeKey> = Vec::new();
+    for mut section in sections {
+        let id = section.text("id", "pop3-probe1", faults);
+        let remedy = "copy the line that `writ audit key` prints on the probe";
+        let key = section.parsed("key", "ssh-ed25519 AAAA... pop3-probe1", faults, |line| {
+            let key = PublicKey::from_openssh(line).map_err(|_| Wrong::new("not an OpenSSH public key", remedy))?;
+            match key.algorithm() {
+                Algorithm::Ed25519 => Ok(key),
+                _ => Err(Wrong::new("not an Ed25519 key", remedy)),
+            }
+        });
+        if id.as_ref().is_some_and(|id| probes.iter().any(|probe| probe.id == *id)) {
+            faults.push(Fault::new(section.path("id"), "named already", "name each probe once"));
+        }
+        section.finish(faults);
+        if let (Some(id), Some(key)) = (id, key) {
+            probes.push(ProbeKey { id, key });
+        }
+    }
+    probes
 }
 
 fn read_key(line: &str) -> Result<PublicKey, (&'static str, &'static str)> {
@@ -211,21 +260,9 @@ pub enum RosterError {
     /// A signature is at fault.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// Too few different people signed.
-    #[error(
-        "{}: signed by {} of the {wanted} different officers of version {by_version} that are needed; have more of \
-         them run `ssh-keygen -Y sign -n writ-roster -f KEY FILE`", file.display(), signed_by.len()
-    )]
-    TooFew {
-        /// The roster's file.
-        file: PathBuf,
-        /// How many are needed.
-        wanted: u32,
-        /// Of which version of the roster.
-        by_version: u32,
-        /// Who signed.
-        signed_by: Vec<String>,
-    },
+    /// Too few of the right people signed.
+    #[error("{0}")]
+    Missing(Missing),
     /// Not the next version.
     #[error("{}: version: is {found}, and {wanted} is the next one; correct the number and sign again", file.display())]
     Version {
@@ -302,13 +339,15 @@ fn check_version(roster: &Roster, wanted: u32) -> Result<(), RosterError> {
 }
 
 fn check_quorum(judges: &Roster, roster: &Roster, signatures: &[Signature]) -> Result<Vec<String>, RosterError> {
-    let signers = judges.signers(signatures, ROSTER, &roster.bytes)?;
+    let signers = judges.signers(signatures, POLICY, &roster.bytes)?;
+    let quorum = &judges.policy.quorum;
+    let lacks = quorum.lacks(&signers);
     let signed_by: Vec<_> = signers.iter().map(|officer| officer.name.clone()).collect();
-    if judges.is_quorum(signed_by.len()) {
+    if lacks.is_empty() {
         return Ok(signed_by);
     }
-    let (file, wanted, by_version) = (roster.file.clone(), judges.policy.approvals, judges.version);
-    Err(RosterError::TooFew { file, wanted, by_version, signed_by })
+    let wanted = format!("{quorum} of version {}", judges.version);
+    Err(RosterError::Missing(Missing { file: roster.file.clone(), namespace: POLICY, signed_by, wanted, lacks }))
 }
 
 /// All versions of the roster, one file each in a folder of the state directory. Opening it checks the chain of

@@ -13,12 +13,21 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Namespace(&'static str);
 
-/// Approval of a warrant.
+/// Approval of a warrant's first revision.
 pub const APPROVE: Namespace = Namespace("writ-approve");
-/// Agreement to a roster.
-pub const ROSTER: Namespace = Namespace("writ-roster");
+/// Approval of a later revision of a warrant.
+pub const AMEND: Namespace = Namespace("writ-amend");
+/// The end of a warrant before its time.
+pub const REVOKE: Namespace = Namespace("writ-revoke");
+/// Agreement to a roster and the policy in it.
+pub const POLICY: Namespace = Namespace("writ-policy");
+/// The overseer's word that the record of an interception is right.
+pub const CERTIFY: Namespace = Namespace("writ-certify");
 
 impl Namespace {
+    /// All of them.
+    pub const ALL: [Self; 5] = [APPROVE, AMEND, REVOKE, POLICY, CERTIFY];
+
     /// The word after `-n`.
     pub fn as_str(self) -> &'static str {
         self.0

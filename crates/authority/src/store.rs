@@ -5,7 +5,7 @@
 //! under, so an altered file is no warrant. A file that is damaged is named and keeps its UUID; it does not stop the
 //! others. No file is ever removed: a UUID that was used once stays used.
 
-use crate::approval::{ApprovedWarrant, ProbeIdentity, approve};
+use crate::approval::{ApprovedWarrant, ProbeIdentity, Standing, judge};
 use crate::durable;
 use crate::roster::RosterStore;
 use crate::signature::Signature;
@@ -350,6 +350,10 @@ fn read_kept(file: &Path, rosters: &RosterStore, probe: &ProbeIdentity) -> Resul
     let roster = rosters
         .version(latest.roster_version)
         .ok_or_else(|| format!("approved under version {} of the roster, which is missing", latest.roster_version))?;
-    let approved = approve(warrant, signatures, roster, probe).map_err(|error| error.to_string())?;
+    let approved =
+        match judge(warrant, None, signatures, roster, probe, latest.at).map_err(|error| error.to_string())? {
+            Standing::Approved(approved) | Standing::Emergency(approved, _) => approved,
+            Standing::Waiting(missing) => return Err(missing.to_string()),
+        };
     Ok(StoredWarrant { approved, submitted: latest.at, earlier, ending: kept.ending })
 }

@@ -67,6 +67,14 @@ pub enum Criteria {
     },
 }
 
+/// All that can be asked of a packet, each of which may be left open.
+struct Facets {
+    prefix: Option<IpNet>,
+    mac: Option<MacAddress>,
+    vlan: Option<Vlan>,
+    traffic: Vec<TrafficRule>,
+}
+
 /// For people: `192.0.2.7 in VLAN 100, only TCP port 25 at the far end`.
 impl fmt::Display for Criteria {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -194,6 +202,34 @@ pub(crate) enum Wide {
 }
 
 impl Criteria {
+    /// Whether every packet that these mean is one that `other` means. All that is written of a target is about the
+    /// same end of a packet, so each thing that `other` asks for must be asked for here, as narrowly or more.
+    pub fn lies_in(&self, other: &Self) -> bool {
+        let (inner, outer) = (self.facets(), other.facets());
+        let within = |inside: bool, unasked: bool| unasked || inside;
+        within(inner.prefix.zip(outer.prefix).is_some_and(|(a, b)| b.contains(&a)), outer.prefix.is_none())
+            && within(inner.mac.is_some() && inner.mac == outer.mac, outer.mac.is_none())
+            && within(inner.vlan.zip(outer.vlan).is_some_and(|(a, b)| a.lies_in(b)), outer.vlan.is_none())
+            && (outer.traffic.is_empty()
+                || !inner.traffic.is_empty()
+                    && inner.traffic.iter().all(|rule| outer.traffic.iter().any(|wider| rule.lies_in(wider))))
+    }
+
+    fn facets(&self) -> Facets {
+        let directed = |rules: &[TrafficRule<EitherSide>]| rules.iter().map(|rule| rule.directed()).collect();
+        match self {
+            Self::Address { prefix, mac, vlan, traffic } => {
+                Facets { prefix: Some(*prefix), mac: *mac, vlan: *vlan, traffic: traffic.clone() }
+            }
+            Self::Mac { mac, vlan, traffic } => {
+                Facets { prefix: None, mac: Some(*mac), vlan: *vlan, traffic: traffic.clone() }
+            }
+            Self::Vlan { vlan, traffic } => {
+                Facets { prefix: None, mac: None, vlan: Some(*vlan), traffic: directed(traffic) }
+            }
+        }
+    }
+
     /// The field that they are found by.
     pub(crate) fn field(&self) -> &'static str {
         match self {
@@ -203,7 +239,7 @@ impl Criteria {
         }
     }
 
-    fn read(section: &mut Section, faults: &mut Vec<Fault>) -> Option<Self> {
+    pub(crate) fn read(section: &mut Section, faults: &mut Vec<Fault>) -> Option<Self> {
         let before = faults.len();
         let prefix = section.has("address").then(|| {
             section.parsed("address", "192.0.2.7", faults, |text| {

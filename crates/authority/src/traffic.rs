@@ -53,7 +53,28 @@ impl From<EitherSide> for PortSide {
     }
 }
 
+impl TrafficRule<EitherSide> {
+    /// The same, as a target that has an end would say it.
+    pub(crate) fn directed(&self) -> TrafficRule {
+        let ports =
+            self.ports.map(|Ports { side: EitherSide, first, last }| Ports { side: PortSide::Either, first, last });
+        TrafficRule { protocol: self.protocol, ports }
+    }
+}
+
 impl TrafficRule {
+    /// Whether every packet that this means is one that `other` means.
+    pub(crate) fn lies_in(&self, other: &Self) -> bool {
+        let ports_lie_in = match (self.ports, other.ports) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(one), Some(two)) => {
+                (two.side == PortSide::Either || one.side == two.side) && two.first <= one.first && one.last <= two.last
+            }
+        };
+        self.protocol == other.protocol && ports_lie_in
+    }
+
     /// The same, if it tells no end from the other.
     fn undirected(self) -> Option<TrafficRule<EitherSide>> {
         let ports = match self.ports {

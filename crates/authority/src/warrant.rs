@@ -1,21 +1,23 @@
 //! The warrant: the document that carries one order to one probe. Read from TOML as an officer wrote it, validated
 //! whole; kept together with its exact bytes, because these are what is signed.
 
+use crate::calendar;
 use crate::digest::Digest;
 use crate::document::{self, Section, Wrong};
 use crate::error::{DocumentError, Fault};
 use crate::grant::{Authority, Directions, Grant, GrantError, Scope};
+use crate::heading::Heading;
 use crate::order::Order;
 use crate::overlap::overlapping;
 use crate::target::{Criteria, Target};
 use crate::window::{Window, WindowError};
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A warrant that is sound in itself. Whether it may take effect, [`approve`](crate::approve) says.
+/// A warrant that is sound in itself. Whether it may take effect, [`judge`](crate::judge) says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warrant {
     file: PathBuf,
@@ -23,12 +25,14 @@ pub struct Warrant {
     digest: Digest,
     uuid: Uuid,
     revision: u32,
-    operator: String,
-    probe: String,
+    previous: Option<Digest>,
+    heading: Heading,
+    compartment: Compartment,
     order: Order,
     grant: Grant,
     targets: Vec<Target>,
     window: Window,
+    calendar: TimeZone,
     deliveries: Vec<Delivery>,
 }
 
@@ -79,6 +83,11 @@ impl CaseId {
         ((1..=25).contains(&text.len()) && visible && text.trim() == text).then(|| Self(text.to_owned()))
     }
 
+    /// Whether it is that of a test.
+    pub fn is_test(&self) -> bool {
+        self.0.starts_with("TEST-")
+    }
+
     /// The identifier as it goes out.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -86,6 +95,30 @@ impl CaseId {
 }
 
 impl fmt::Display for CaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Among whom of the operator's people a case is known: a name that the configuration of access gives a meaning.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Compartment(String);
+
+impl Compartment {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where nothing is written.
+impl Default for Compartment {
+    fn default() -> Self {
+        Self("general".to_owned())
+    }
+}
+
+impl fmt::Display for Compartment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -131,14 +164,29 @@ impl Warrant {
         self.revision
     }
 
+    /// Digest of the revision before; there unless this is the first.
+    pub fn previous(&self) -> Option<Digest> {
+        self.previous
+    }
+
+    /// Which probe it is for, until when it may be signed, and the audit head that its author saw.
+    pub fn heading(&self) -> &Heading {
+        &self.heading
+    }
+
     /// The operator it is addressed to.
     pub fn operator(&self) -> &str {
-        &self.operator
+        &self.heading.operator
     }
 
     /// The probe it is addressed to.
     pub fn probe(&self) -> &str {
-        &self.probe
+        &self.heading.probe
+    }
+
+    /// Among whom of the operator's people the case is known.
+    pub fn compartment(&self) -> &Compartment {
+        &self.compartment
     }
 
     /// The order as received.
@@ -161,6 +209,12 @@ impl Warrant {
         self.window
     }
 
+    /// The calendar in which its days are counted and its moments shown: the zone of the window, or the offset of its
+    /// start.
+    pub fn calendar(&self) -> &TimeZone {
+        &self.calendar
+    }
+
     /// Where to, at least one.
     pub fn deliveries(&self) -> &[Delivery] {
         &self.deliveries
@@ -171,33 +225,38 @@ impl Warrant {
 struct Parts {
     uuid: Uuid,
     revision: u32,
-    operator: String,
-    probe: String,
+    previous: Option<Digest>,
+    heading: Heading,
+    compartment: Compartment,
     order: Order,
     grant: Grant,
     targets: Vec<Target>,
     window: Window,
+    calendar: TimeZone,
     deliveries: Vec<Delivery>,
 }
 
 impl Parts {
     fn read(root: &mut Section, faults: &mut Vec<Fault>) -> Option<Self> {
-        let uuid = root.parsed("uuid", "1f0c6a52-8a8e-4c39-9d5e-5a3f7f0f6f11", faults, |text| {
-            let remedy = "write a new UUID, as uuidgen prints it";
-            let uuid = Uuid::try_parse(text).map_err(|_| Wrong::new("not a UUID", remedy))?;
-            // One spelling only, so that nobody reads two warrants where there is one; and never the nil UUID.
-            if uuid.is_nil() || uuid.hyphenated().to_string() != text {
-                return Err(Wrong::new("not a UUID in lower case with hyphens", remedy));
-            }
-            Ok(uuid)
-        });
+        let uuid = root.parsed("uuid", "1f0c6a52-8a8e-4c39-9d5e-5a3f7f0f6f11", faults, document::uuid);
         let revision = root.count("revision", 1, faults);
-        let operator = root.text("operator", "ExampleNet", faults);
-        let probe = root.text("probe", "pop3-probe1", faults);
-        let authority = root.parsed("authority", "title-iii", faults, authority);
-        let scope = root.parsed("scope", "content", faults, |text| word(text, Scope::ALL, Scope::as_str));
+        let previous = (root.has("previous") || revision.is_some_and(|revision| revision > 1)).then(|| {
+            let remedy = "run sha256sum on the revision before";
+            root.parsed("previous", "64 hexadecimal digits", faults, |text| document::digest(text, remedy))
+        });
+        if revision == Some(1) && previous.is_some() {
+            let remedy = "remove it, or write the revision's number";
+            faults.push(Fault::new("previous", "there is none before revision 1", remedy));
+        }
+        let heading = Heading::read(root, faults);
+        let compartment = match root.has("compartment") {
+            true => root.parsed("compartment", "gang-crime", faults, |text| document::name(text).map(Compartment)),
+            false => Some(Compartment::default()),
+        };
+        let authority = root.parsed("authority", "title-iii", faults, document::authority);
+        let scope = root.parsed("scope", "content", faults, |text| document::word(text, Scope::ALL, Scope::as_str));
         let directions =
-            root.parsed("directions", "both", faults, |text| word(text, Directions::ALL, Directions::as_str));
+            root.parsed("directions", "both", faults, |it| document::word(it, Directions::ALL, Directions::as_str));
         let order = root.section("order", faults).and_then(|section| Order::read(section, authority, faults));
         let grant = match (authority, scope, directions) {
             (Some(authority), Some(scope), Some(directions)) => grant(authority, scope, directions, faults),
@@ -205,16 +264,20 @@ impl Parts {
         };
         let targets = read_targets(root, directions, faults);
         let window = root.section("window", faults).and_then(|section| read_window(section, faults));
+        let (window, calendar) = window.map_or((None, TimeZone::UTC), |(window, calendar)| (Some(window), calendar));
         let deliveries = read_deliveries(root, scope, faults);
+        mark_tests(authority, &deliveries, faults);
         Some(Self {
             uuid: uuid?,
             revision: revision?,
-            operator: operator?,
-            probe: probe?,
+            previous: previous.flatten(),
+            heading: heading?,
+            compartment: compartment?,
             order: order?,
             grant: grant?,
             targets,
             window: window?,
+            calendar,
             deliveries,
         })
     }
@@ -226,28 +289,17 @@ impl Parts {
             digest: Digest::of(bytes),
             uuid: self.uuid,
             revision: self.revision,
-            operator: self.operator,
-            probe: self.probe,
+            previous: self.previous,
+            heading: self.heading,
+            compartment: self.compartment,
             order: self.order,
             grant: self.grant,
             targets: self.targets,
             window: self.window,
+            calendar: self.calendar,
             deliveries: self.deliveries,
         }
     }
-}
-
-/// One of a list of words.
-fn word<T: Copy>(text: &str, all: &[T], as_str: fn(T) -> &'static str) -> Result<T, Wrong> {
-    all.iter().copied().find(|value| as_str(*value) == text).ok_or_else(|| {
-        let words: Vec<_> = all.iter().map(|value| format!("\"{}\"", as_str(*value))).collect();
-        Wrong::new("not one of the words that mean something here", format!("write one of {}", words.join(", ")))
-    })
-}
-
-/// The word for an authority.
-pub(crate) fn authority(text: &str) -> Result<Authority, Wrong> {
-    word(text, Authority::ALL, Authority::as_str)
 }
 
 fn grant(authority: Authority, scope: Scope, directions: Directions, faults: &mut Vec<Fault>) -> Option<Grant> {
@@ -283,36 +335,80 @@ fn read_targets(root: &mut Section, directions: Option<Directions>, faults: &mut
     targets.into_iter().flatten().collect()
 }
 
-fn read_window(mut section: Section, faults: &mut Vec<Fault>) -> Option<Window> {
-    let start = section.parsed("start", "2026-11-20T09:00:00-05:00", faults, moment);
-    let stop = section.parsed("stop", "2026-12-20T09:00:00-05:00", faults, moment);
+/// The window, and the calendar it is written in.
+fn read_window(mut section: Section, faults: &mut Vec<Fault>) -> Option<(Window, TimeZone)> {
+    let before = faults.len();
+    let zone = match section.has("zone") {
+        true => section.parsed("zone", "America/New_York", faults, calendar::zone),
+        false => None,
+    };
+    // A faulty zone has been named; a moment without offset would only be named for want of it.
+    let faulty_zone = faults.len() > before;
+    let zone = if faulty_zone { Some(TimeZone::UTC) } else { zone };
+    let example = "2026-11-20T09:00:00-05:00";
+    let start = section.parsed("start", example, faults, |text| calendar::moment_in(text, zone.as_ref()));
+    let stop = match (section.has("days"), section.has("stop")) {
+        (true, false) => read_days(&mut section, start.as_ref(), faults),
+        (true, true) => {
+            let _ = section.count("days", 30, faults);
+            let _ = section.parsed("stop", example, faults, |text| calendar::moment_in(text, zone.as_ref()));
+            let problem = "stop is written as well, and the two could disagree";
+            faults.push(Fault::new(section.path("days"), problem, "write stop or days, not both"));
+            None
+        }
+        (false, _) => {
+            let example = "2026-12-20T09:00:00-05:00\" or days = 30, not \"";
+            let example = if section.has("stop") { "2026-12-20T09:00:00-05:00" } else { example };
+            section.parsed("stop", example, faults, |text| calendar::moment_in(text, zone.as_ref())).map(|(it, _)| it)
+        }
+    };
     let path = section.path("stop");
     section.finish(faults);
-    Window::new(start?, stop?)
-        .inspect_err(|error| {
-            let remedy = match error {
-                WindowError::Empty => "write a stop after the start",
-                WindowError::OutOfRange => "correct the year",
-            };
-            faults.push(Fault::new(path, error.to_string(), remedy));
+    let ((start, calendar), stop) = (start?, stop?);
+    if faulty_zone {
+        return None;
+    }
+    let window = Window::new(start, stop).inspect_err(|error| {
+        let remedy = match error {
+            WindowError::Empty => "write a stop after the start",
+            WindowError::OutOfRange => "correct the year",
+        };
+        faults.push(Fault::new(path, error.to_string(), remedy));
+    });
+    Some((window.ok()?, calendar))
+}
+
+/// The stop so many calendar days after the start.
+fn read_days(
+    section: &mut Section,
+    start: Option<&(jiff::Timestamp, TimeZone)>,
+    faults: &mut Vec<Fault>,
+) -> Option<jiff::Timestamp> {
+    let days = section.count("days", 30, faults)?;
+    let (start, calendar) = start?;
+    calendar::days_later(*start, days, calendar)
+        .inspect_err(|wrong| {
+            let remedy = format!("write stop instead of days: {}", wrong.remedy);
+            faults.push(Fault::new(section.path("days"), wrong.problem.clone(), remedy));
         })
         .ok()
 }
 
-/// A point in time with its offset to UTC.
-fn moment(text: &str) -> Result<Timestamp, Wrong> {
-    let example = "such as \"2026-11-20T09:00:00-05:00\"";
-    if text.contains('[') {
-        // The zone would have to agree with the offset, and could come to mean something else with new zone data.
-        return Err(Wrong::new("names a time zone", format!("give only the offset to UTC, {example}")));
-    }
-    text.parse().map_err(|_| {
-        if text.parse::<jiff::civil::DateTime>().is_ok() {
-            Wrong::new("no offset to UTC, so no certain moment", format!("add the offset, {example}"))
-        } else {
-            Wrong::new("not a date and time", format!("write it as RFC 3339, {example}"))
+/// The case ids of tests are marked as such, so that no record of a test is ever taken for a case.
+fn mark_tests(authority: Option<Authority>, deliveries: &[Delivery], faults: &mut Vec<Fault>) {
+    let Some(authority) = authority else { return };
+    for (i, delivery) in deliveries.iter().enumerate() {
+        let ids = [("case_id", Some(&delivery.case_id)), ("content_identifier", delivery.content_identifier.as_ref())];
+        for (field, id) in ids {
+            let Some(id) = id else { continue };
+            let (problem, remedy) = match (authority.is_test(), id.is_test()) {
+                (true, false) => ("a test's identifiers begin with TEST-", "write it as \"TEST-0001\""),
+                (false, true) => ("TEST- marks tests, and this is none", "write the identifier that the agency gave"),
+                _ => continue,
+            };
+            faults.push(Fault::new(format!("delivery[{}].{field}", i + 1), problem, remedy));
         }
-    })
+    }
 }
 
 fn read_deliveries(root: &mut Section, scope: Option<Scope>, faults: &mut Vec<Fault>) -> Vec<Delivery> {

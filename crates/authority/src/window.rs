@@ -54,11 +54,6 @@ impl Window {
         timestamp(self.stop_utc_ns)
     }
 
-    /// Whether it is longer than so many hours.
-    pub fn longer_than_hours(&self, hours: u32) -> bool {
-        self.stop_utc_ns - self.start_utc_ns > u64::from(hours) * 3_600_000_000_000
-    }
-
     /// Whether `now` is past the stop, or at it.
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.stop()

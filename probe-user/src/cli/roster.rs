@@ -8,7 +8,7 @@ use crate::roles::control::{Files, caller, install_roster};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
-use writ_authority::{AuditLog, ROSTER, Roster, RosterStore, Signature};
+use writ_authority::{AuditLog, POLICY, Roster, RosterStore, Signature};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RosterCommand {
@@ -24,7 +24,7 @@ pub(super) enum RosterCommand {
 pub(super) struct CheckArgs {
     /// The roster file.
     file: PathBuf,
-    /// A signature made with `ssh-keygen -Y sign -n writ-roster -f KEY FILE`; give the option once for each.
+    /// A signature made with `ssh-keygen -Y sign -n writ-policy -f KEY FILE`; give the option once for each.
     #[arg(long = "signature", short)]
     signatures: Vec<PathBuf>,
 }
@@ -58,24 +58,25 @@ fn check(args: &CheckArgs) -> Result<Outcome, CommandError> {
     let document = read_text(&args.file)?;
     let roster = Roster::parse(document.as_bytes(), &args.file).map_err(CommandError::input)?;
     output::line(&format!(
-        "roster version {} of {}: {} of its officers must sign",
+        "roster version {} of {}: its policy asks for {}",
         roster.version(),
         roster.operator(),
-        roster.policy().approvals
+        roster.policy().quorum
     ));
     let rows: Vec<_> = roster
         .officers()
         .iter()
         .map(|officer| {
-            vec![officer.name.clone(), officer.role.clone(), officer.fingerprints().collect::<Vec<_>>().join(" ")]
+            let roles: Vec<_> = officer.roles.iter().map(|role| role.as_str()).collect();
+            vec![officer.name.clone(), roles.join(", "), officer.fingerprints().collect::<Vec<_>>().join(" ")]
         })
         .collect();
-    output::table(&["name", "role", "keys"], &rows);
+    output::table(&["name", "roles", "keys"], &rows);
     let mut all_good = true;
     for signature in read_signatures(&args.signatures)? {
         let file = Path::new(&signature.file);
         let signer = Signature::parse(signature.text.as_bytes(), file)
-            .and_then(|signature| roster.signer(&signature, ROSTER, document.as_bytes()).map(|it| it.name.clone()));
+            .and_then(|signature| roster.signer(&signature, POLICY, document.as_bytes()).map(|it| it.name.clone()));
         match signer {
             Ok(name) => output::line(&format!("{}: signed by {name}", signature.file)),
             Err(error) => {

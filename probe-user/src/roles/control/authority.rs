@@ -8,15 +8,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use writ_authority::{
-    Act, Actor, ApprovedWarrant, AuditError, AuditLog, Criteria, Digest, DocumentError, Entry, Head, Outcome,
-    ProbeIdentity, Refusal, Roster, RosterError, RosterStore, Scope, Signature, SignatureError, StoreError, Subject,
-    Target, Warrant, WarrantStore, approve,
+    Act, Actor, ApprovedWarrant, AuditError, AuditLog, Digest, DocumentError, Entry, Head, Outcome, ProbeIdentity,
+    Refusal, Roster, RosterError, RosterStore, Scope, Signature, SignatureError, Standing, StoreError, Subject,
+    Warrant, WarrantStore, judge, words,
 };
 use writ_capture::BindMode;
 use writ_spool::MAX_DELIVERIES;
 
-/// Most targets that are named one by one where a warrant is put into words.
-const MOST_NAMED: usize = 10;
 /// Most targets of one warrant: each is told to the agency as a session of its own when the interception begins.
 const MOST_TARGETS: usize = 10_000;
 
@@ -66,7 +64,7 @@ pub fn approve_replay(
 ) -> Result<ApprovedWarrant, Vec<String>> {
     let mut authority = Authority::open(config).map_err(|error| vec![error.to_string()])?;
     let mut uuid = None;
-    let judged = authority.approved(file, document, signatures, config, &mut uuid);
+    let judged = authority.approved(file, document, signatures, config, None, &mut uuid);
     let subject = Some(Subject { uuid, sha256: Some(Digest::of(document.as_bytes())) });
     let (outcome, reasons) = match &judged {
         Ok(_) => (Outcome::Done, String::new()),
@@ -247,7 +245,7 @@ impl Authority {
         config: &Config,
     ) -> Result<ApprovedWarrant, Reply> {
         let mut uuid = None;
-        self.approved(file, document, signatures, config, &mut uuid)
+        self.approved(file, document, signatures, config, Some(Timestamp::now()), &mut uuid)
             .and_then(|approved| {
                 self.is_new(file, &approved)?;
                 Ok(approved)
@@ -256,13 +254,14 @@ impl Authority {
     }
 
     /// The warrant in a document, if it is sound, fits this probe and has the signatures that the policy asks for.
-    /// Notes its UUID as soon as that is known.
+    /// Notes its UUID as soon as that is known. Without a moment `at` which it is handed in, it may come too late.
     fn approved(
         &self,
         file: &str,
         document: &str,
         signatures: &[NamedSignature],
         config: &Config,
+        at: Option<Timestamp>,
         uuid: &mut Option<Uuid>,
     ) -> Result<ApprovedWarrant, Vec<String>> {
         let warrant = Warrant::parse(document.as_bytes(), Path::new(file)).map_err(|error| reasons(&error))?;
@@ -274,10 +273,17 @@ impl Authority {
         let roster = self.rosters.current().ok_or_else(|| {
             vec!["no roster is installed, so nobody can approve; install one with `writ roster install`".to_owned()]
         })?;
-        approve(warrant, read_signatures(signatures)?, roster, &self.identity).map_err(|refusal| match &refusal {
+        let signatures = read_signatures(signatures)?;
+        // A replay takes nothing, so its warrant may be one of the past.
+        let now = at.unwrap_or(warrant.heading().sign_by);
+        let standing = judge(warrant, None, signatures, roster, &self.identity, now);
+        match standing.map_err(|refusal| match &refusal {
             Refusal::Document(error) => reasons(error),
             _ => vec![refusal.to_string()],
-        })
+        })? {
+            Standing::Approved(approved) | Standing::Emergency(approved, _) => Ok(approved),
+            Standing::Waiting(missing) => Err(vec![missing.to_string()]),
+        }
     }
 
     /// Whether the store would take a warrant. A revision of one that is in force is not taken yet.
@@ -437,45 +443,6 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
     faults
 }
 
-/// In words, what is taken.
-fn words(warrant: &Warrant) -> String {
-    let grant = warrant.grant();
-    let destinations: Vec<_> = warrant.deliveries().iter().map(|it| it.destination.as_str()).collect();
-    let whose = match grant.directions() {
-        writ_authority::Directions::From => "what the subject sends",
-        writ_authority::Directions::To => "what comes to the subject",
-        writ_authority::Directions::Both => "what the subject sends and what comes to the subject",
-    };
-    format!(
-        "{} of {whose}: {}; from {} to {}, under {}, to {}",
-        grant.scope(),
-        targets(warrant.targets()),
-        warrant.window().start(),
-        warrant.window().stop(),
-        grant.authority(),
-        destinations.join(" and ")
-    )
-}
-
-/// The targets in words; of many, how many there are of each kind.
-fn targets(targets: &[Target]) -> String {
-    if targets.len() <= MOST_NAMED {
-        let named: Vec<_> = targets.iter().map(|target| target.criteria.to_string()).collect();
-        return named.join("; ");
-    }
-    let count = |of: fn(&Criteria) -> bool| targets.iter().filter(|target| of(&target.criteria)).count();
-    [
-        ("addresses and prefixes", count(|it| matches!(it, Criteria::Address { .. }))),
-        ("MAC addresses", count(|it| matches!(it, Criteria::Mac { .. }))),
-        ("VLANs", count(|it| matches!(it, Criteria::Vlan { .. }))),
-    ]
-    .into_iter()
-    .filter(|(_, count)| *count > 0)
-    .map(|(kind, count)| format!("{count} {kind}"))
-    .collect::<Vec<_>>()
-    .join(" and ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -501,19 +468,5 @@ mod tests {
                 "{faults:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_words_name_few_targets_and_count_many() {
-        let first = "vlan = \"200.100\"\ntraffic = [\"tcp either 25\"]";
-        let document = WARRANT.replacen("address = \"192.0.2.7\"", first, 1);
-        let words_of = |document: &str| words(&Warrant::parse(document.as_bytes(), Path::new("w.toml")).unwrap());
-        let few = words_of(&document);
-        assert!(few.contains(": VLAN 200.100, only TCP port 25 at either end; 2001:db8:20:117::7; from"), "{few}");
-        let section = &WARRANT[WARRANT.find("[[target]]").unwrap()..WARRANT.find("[[delivery]]").unwrap()];
-        let section = &section[..section.rfind("[[target]]").unwrap()];
-        let more: String = (1..10).map(|last| section.replace("192.0.2.7", &format!("198.51.100.{last}"))).collect();
-        let many = words_of(&document.replacen("[[delivery]]", &format!("{more}[[delivery]]"), 1));
-        assert!(many.contains(": 10 addresses and prefixes and 1 VLANs; from"), "{many}");
     }
 }
