@@ -19,14 +19,14 @@ pub struct Archive {
 
 /// A document as it was handed in, or found in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paper {
+pub struct Original {
     /// What messages call it: the file that it came from.
     pub name: PathBuf,
     /// Its exact bytes.
     pub bytes: Vec<u8>,
 }
 
-impl Paper {
+impl Original {
     /// A paper from a file of this name.
     pub fn new(name: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> Self {
         Self { name: name.into(), bytes: bytes.into() }
@@ -81,10 +81,10 @@ impl Archive {
     }
 
     /// A document, provided that its bytes are those that it is named by.
-    pub fn get(&self, digest: Digest) -> Result<Paper, ArchiveError> {
+    pub fn get(&self, digest: Digest) -> Result<Original, ArchiveError> {
         let file = self.file_of(digest);
         match fs::read(&file) {
-            Ok(bytes) if Digest::of(&bytes) == digest => Ok(Paper { name: file, bytes }),
+            Ok(bytes) if Digest::of(&bytes) == digest => Ok(Original { name: file, bytes }),
             Ok(_) => Err(ArchiveError::Altered(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ArchiveError::Missing(file)),
             Err(source) => Err(ArchiveError::Io { file, source }),

@@ -15,7 +15,7 @@ const KEY_BYTES: usize = 32;
 
 /// See the module.
 #[derive(Debug)]
-pub struct CaseKeys {
+pub(crate) struct CaseKeys {
     folder: PathBuf,
 }
 
@@ -43,13 +43,13 @@ pub enum SealError {
 
 impl CaseKeys {
     /// Takes the folder, or makes it. Nobody else may look into it.
-    pub fn open(folder: &Path) -> Result<Self, SealError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, SealError> {
         durable::make_private_folder(folder).map_err(|source| SealError::Io { file: folder.to_owned(), source })?;
         Ok(Self { folder: folder.to_owned() })
     }
 
     /// Seals something for a case, whose key is made if there is none: a random nonce, what is sealed, and the tag.
-    pub fn seal(&self, case: Uuid, open: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub(crate) fn seal(&self, case: Uuid, open: &[u8]) -> Result<Vec<u8>, SealError> {
         let key = match self.key(case) {
             Err(SealError::NoKey(_)) => self.make(case)?,
             key => key?,
@@ -63,7 +63,7 @@ impl CaseKeys {
     }
 
     /// Opens what was sealed for a case.
-    pub fn unseal(&self, case: Uuid, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub(crate) fn unseal(&self, case: Uuid, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let key = self.key(case)?;
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Altered)?;
         let mut bytes = sealed.to_vec();
@@ -76,7 +76,7 @@ impl CaseKeys {
 
     /// Destroys the key of a case, if there is one: what was sealed with it is nobody's any more. The bytes are written
     /// over first; that a disk keeps no copy of them is beyond any program.
-    pub fn destroy(&self, case: Uuid) -> Result<(), SealError> {
+    pub(crate) fn destroy(&self, case: Uuid) -> Result<(), SealError> {
         let file = self.file_of(case);
         let destroyed = (|| {
             let mut key = OpenOptions::new().write(true).open(&file)?;

@@ -207,7 +207,13 @@ fn print(report: &StatusReport) {
         output::line(&format!("role {role} was started again {restarts} times"));
     }
     if report.damaged > 0 {
-        output::line(&format!("{} warrant files are damaged: see the audit log", report.damaged));
+        output::line(&format!("{} warrants have damaged documents: see the audit log", report.damaged));
+    }
+    if let Some(why) = &report.held {
+        output::line(&format!("HELD, nothing new is put in force: {why}"));
+    }
+    if report.uncertified > 0 {
+        output::line(&format!("ALARM: {} certifications are overdue: see `writ warrant list`", report.uncertified));
     }
 }
 

@@ -4,7 +4,7 @@ use super::case::{Case, Ending, Phase};
 use super::fact::Fact;
 use super::state::Change;
 use super::{HandedIn, NOTICES, Register, RegisterError, lines, papers};
-use crate::archive::Paper;
+use crate::archive::Original;
 use crate::audit::{Act, Actor, Entry, Outcome, Subject};
 use crate::certification::Certification;
 use crate::digest::Digest;
@@ -132,10 +132,10 @@ impl Register {
         &mut self,
         uuid: Uuid,
         at: Timestamp,
-        notes: Vec<(&str, String)>,
+        figures: BTreeMap<String, String>,
         now: Timestamp,
     ) -> Result<(), RegisterError> {
-        self.write_own(Fact::Stopped { uuid, at }, notes, now)
+        self.write_own(Fact::Stopped { uuid, at, figures }, Vec::new(), now)
     }
 
     /// The certification of a case over what was measured, to be signed by `overseer`.
@@ -203,12 +203,12 @@ impl Register {
     }
 
     /// Keeps the scanned order that a warrant names by its digest, sealed with the key of the case.
-    pub fn attach(&mut self, uuid: Uuid, order: &Paper, actor: Actor, now: Timestamp) -> Result<(), RegisterError> {
+    pub fn attach(&mut self, uuid: Uuid, order: &Original, actor: Actor, now: Timestamp) -> Result<(), RegisterError> {
         let digest = order.digest();
         // Judged before anything is sealed: a case that is unknown or closed gets no key.
         let fact = Fact::Attached { uuid, order: digest, sealed: Digest::ZERO };
         self.judge(&fact, &[], actor.clone(), now)?;
-        let sealed = Paper::new(&order.name, self.keys.seal(uuid, &order.bytes)?);
+        let sealed = Original::new(&order.name, self.keys.seal(uuid, &order.bytes)?);
         let fact = Fact::Attached { uuid, order: digest, sealed: sealed.digest() };
         self.write(&fact, &[sealed], actor, [], now)
     }

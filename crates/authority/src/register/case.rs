@@ -175,11 +175,30 @@ pub struct Certified {
 pub struct Force {
     /// The case.
     pub uuid: Uuid,
-    /// The terms.
-    pub warrant: Arc<ApprovedWarrant>,
+    approved: Arc<ApprovedWarrant>,
     /// When. Never more than the warrant's own window, but where the next revision has the same terms and begins before
     /// this one is over: then it reaches to that one's stop.
     pub window: Window,
+}
+
+impl Force {
+    /// The terms, with their approval.
+    pub fn approved(&self) -> &ApprovedWarrant {
+        &self.approved
+    }
+
+    /// The terms.
+    pub fn warrant(&self) -> &Warrant {
+        self.approved.warrant()
+    }
+}
+
+/// The same terms of the same case for the same time.
+impl PartialEq for Force {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |force: &Self| (force.uuid, force.warrant().digest(), force.window);
+        key(self) == key(other)
+    }
 }
 
 /// A case. See the module.
@@ -195,6 +214,7 @@ pub struct Case {
     pub(super) enabled: Option<Enabled>,
     pub(super) begun: Option<Timestamp>,
     pub(super) stopped: Option<Timestamp>,
+    pub(super) figures: BTreeMap<String, String>,
     pub(super) certified: Option<Certified>,
     pub(super) overdue: bool,
     pub(super) orders: BTreeMap<Digest, Digest>,
@@ -217,6 +237,7 @@ impl Case {
             enabled: None,
             begun: None,
             stopped: None,
+            figures: BTreeMap::new(),
             certified: None,
             overdue: false,
             orders: BTreeMap::new(),
@@ -308,6 +329,11 @@ impl Case {
         self.stopped
     }
 
+    /// The figures that were recorded with that, by name.
+    pub fn figures(&self) -> &BTreeMap<String, String> {
+        &self.figures
+    }
+
     /// The last certification.
     pub fn certified(&self) -> Option<&Certified> {
         self.certified.as_ref()
@@ -374,7 +400,7 @@ impl Case {
         });
         let (revision, window) =
             former.filter(|(_, window)| !window.is_over(now)).unwrap_or((latest, last));
-        let force = Force { uuid: self.uuid, warrant: Arc::clone(&revision.warrant), window };
+        let force = Force { uuid: self.uuid, approved: Arc::clone(&revision.warrant), window };
         (!window.is_over(now)).then_some(force)
     }
 

@@ -25,8 +25,8 @@ pub(super) enum Fact {
     Armed { uuid: Uuid, software: String, configuration: Digest, clock_doubt_ms: Option<u32> },
     /// The interception has begun: `at` by capture's clock.
     Begun { uuid: Uuid, at: Timestamp },
-    /// The interception has ended, or the probe has: `at` by capture's clock.
-    Stopped { uuid: Uuid, at: Timestamp },
+    /// The interception has ended, or the probe has: `at` by capture's clock, with these figures.
+    Stopped { uuid: Uuid, at: Timestamp, figures: BTreeMap<String, String> },
     /// A certification was handed in.
     Certified { uuid: Uuid, certification: Digest, signatures: Vec<Digest> },
     /// That a certification is overdue was said.
@@ -138,8 +138,12 @@ impl Fact {
                     note(CLOCK_DOUBT, doubt.to_string());
                 }
             }
-            Self::Begun { at, .. } | Self::Stopped { at, .. } => {
+            Self::Begun { at, .. } => {
                 note(AT, at.to_string());
+            }
+            Self::Stopped { at, figures, .. } => {
+                note(AT, at.to_string());
+                details.extend(figures.clone());
             }
             Self::Held { why, lost } => {
                 note(WHY, why.clone());
@@ -180,7 +184,11 @@ impl Fact {
                 clock_doubt_ms: record.details.contains_key(CLOCK_DOUBT).then(|| detail(record, CLOCK_DOUBT)).transpose()?,
             },
             Act::InterceptStart => Self::Begun { uuid: uuid()?, at: detail(record, AT)? },
-            Act::InterceptStop => Self::Stopped { uuid: uuid()?, at: detail(record, AT)? },
+            Act::InterceptStop => {
+                let figures = record.details.iter().filter(|(key, _)| *key != AT);
+                let figures = figures.map(|(key, figure)| (key.clone(), figure.clone())).collect();
+                Self::Stopped { uuid: uuid()?, at: detail(record, AT)?, figures }
+            }
             Act::WarrantCertify => {
                 Self::Certified { uuid: uuid()?, certification: digest(CERTIFICATION)?, signatures: signatures()? }
             }

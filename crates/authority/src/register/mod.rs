@@ -15,16 +15,17 @@ pub use acts::{Revoked, Activation};
 pub use case::{Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
 pub use state::Hold;
 
-use crate::approval::ProbeIdentity;
-use crate::archive::{Archive, ArchiveError, Paper};
+use crate::approval::{ApprovedWarrant, ProbeIdentity, Standing, judge};
+use crate::archive::{Archive, ArchiveError, Original};
 use crate::audit::{Act, Actor, AuditError, AuditLog, Entry, Head, Outcome, Subject};
 use crate::digest::Digest;
 use crate::roster::TrustedRoster;
 use crate::seal::{CaseKeys, SealError};
+use crate::signature::Signature;
 use crate::warrant::Warrant;
 use fact::Fact;
 use jiff::Timestamp;
-use state::{Change, Objection, Papers, State};
+use state::{Change, Objection, Originals, State};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -42,9 +43,9 @@ const NOTICES: &str = "notices";
 #[derive(Clone, Debug)]
 pub struct HandedIn {
     /// The document.
-    pub document: Paper,
+    pub document: Original,
     /// Its signatures.
-    pub signatures: Vec<Paper>,
+    pub signatures: Vec<Original>,
 }
 
 /// Something that was found wrong when the register was opened.
@@ -85,7 +86,7 @@ pub enum RegisterError {
 #[derive(Debug)]
 pub struct Proposal {
     fact: Fact,
-    papers: Vec<Paper>,
+    papers: Vec<Original>,
     case: Case,
 }
 
@@ -93,6 +94,14 @@ impl Proposal {
     /// The case as it would be.
     pub fn case(&self) -> &Case {
         &self.case
+    }
+
+    /// The revision that was handed in.
+    pub fn warrant(&self) -> Option<&Warrant> {
+        match self.fact {
+            Fact::Submitted { warrant, .. } | Fact::Signed { warrant, .. } => self.case.revision(warrant),
+            _ => None,
+        }
     }
 
     /// What the kernel would be told.
@@ -136,7 +145,7 @@ impl Register {
         let archive = Archive::open(&folder.join(DOCUMENTS))?;
         let keys = CaseKeys::open(&folder.join(KEYS))?;
         let mut state = State::new(identity);
-        let papers = Papers { archive: &archive, handed_in: &[] };
+        let papers = Originals { archive: &archive, handed_in: &[] };
         let mut findings = Vec::new();
         let audit = AuditLog::open_reading(&folder.join(AUDIT_LOG), now, |hash, record| {
             let moment = state.recorded(hash, record.time);
@@ -164,6 +173,7 @@ impl Register {
         })?;
         let unrecorded = BTreeMap::new();
         let mut register = Self { folder: folder.to_owned(), audit, archive, keys, state, unrecorded };
+        register.destroy_left_keys()?;
         let lost = register.lost_heads()?;
         if let Some(last) = lost.iter().map(|head| head.number).max() {
             let why = format!(
@@ -212,6 +222,14 @@ impl Register {
         in_force
     }
 
+    /// When the next revision of a case takes the place of the one in force by its start alone.
+    pub fn next_succession(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.clock(now);
+        let latest = self.state.cases().filter(|case| case.ending().is_none()).filter_map(Case::latest);
+        let starts = latest.filter(|latest| latest.warrant.warrant().revision() > 1);
+        starts.map(|latest| latest.warrant.warrant().window().start()).filter(|start| *start > at).min()
+    }
+
     /// The roster in force; none if there is none, or if it is damaged.
     pub fn roster(&self) -> Option<&TrustedRoster> {
         self.state.roster().ok()
@@ -243,7 +261,7 @@ impl Register {
     }
 
     /// A document of the archive.
-    pub fn document(&self, digest: Digest) -> Result<Paper, ArchiveError> {
+    pub fn document(&self, digest: Digest) -> Result<Original, ArchiveError> {
         self.archive.get(digest)
     }
 
@@ -303,16 +321,37 @@ impl Register {
         self.propose(fact, papers, actor, now)
     }
 
+    /// Judges a warrant as [`Register::submit`] does, but for its dates and for what its author saw of the log: nothing
+    /// follows from it, so it may be one of the past.
+    ///
+    /// # Errors
+    /// Every reason why it could not be put in force. It is not recorded.
+    pub fn rehearse(&self, handed: &HandedIn) -> Result<ApprovedWarrant, Vec<String>> {
+        let Original { name, bytes } = &handed.document;
+        let warrant = Warrant::parse(bytes, name).map_err(|error| lines(&error))?;
+        let signatures: Result<Vec<_>, _> =
+            handed.signatures.iter().map(|paper| Signature::parse(&paper.bytes, &paper.name)).collect();
+        let signatures = signatures.map_err(|error| lines(&error))?;
+        let roster = self.state.roster().map_err(|objection| objection.reasons)?;
+        let before = self.state.case(warrant.uuid()).zip(warrant.previous());
+        let before = before.and_then(|(case, previous)| case.revision(previous));
+        let at = warrant.heading().sign_by;
+        match judge(warrant, before, signatures, roster, self.state.identity(), at).map_err(|error| lines(&error))? {
+            Standing::Approved(approved) | Standing::Emergency(approved, _) => Ok(approved),
+            Standing::Waiting(missing) => Err(vec![missing.to_string()]),
+        }
+    }
+
     /// Judges more signatures for the revision of a warrant that waits for them.
     pub fn approve(
         &mut self,
         uuid: Uuid,
-        signatures: Vec<Paper>,
+        signatures: Vec<Original>,
         actor: Actor,
         now: Timestamp,
     ) -> Result<Proposal, RegisterError> {
         let waiting = self.state.case(uuid).and_then(Case::waiting).map(|waiting| waiting.warrant.digest());
-        let digests = signatures.iter().map(Paper::digest).collect();
+        let digests = signatures.iter().map(Original::digest).collect();
         let fact = Fact::Signed { uuid, warrant: waiting.unwrap_or(Digest::ZERO), signatures: digests };
         self.propose(fact, signatures, actor, now)
     }
@@ -320,7 +359,7 @@ impl Register {
     fn propose(
         &mut self,
         fact: Fact,
-        papers: Vec<Paper>,
+        papers: Vec<Original>,
         actor: Actor,
         now: Timestamp,
     ) -> Result<Proposal, RegisterError> {
@@ -372,12 +411,12 @@ impl Register {
     fn judge(
         &mut self,
         fact: &Fact,
-        papers: &[Paper],
+        papers: &[Original],
         actor: Actor,
         now: Timestamp,
     ) -> Result<Option<Change>, RegisterError> {
         let moment = self.state.moment(now);
-        let papers = Papers { archive: &self.archive, handed_in: papers };
+        let papers = Originals { archive: &self.archive, handed_in: papers };
         let Objection { reasons, lost } = match self.state.next(fact, moment, &papers) {
             Ok(change) => return Ok(change),
             Err(objection) => objection,
@@ -399,14 +438,14 @@ impl Register {
     fn write<'a>(
         &mut self,
         fact: &Fact,
-        papers: &[Paper],
+        papers: &[Original],
         actor: Actor,
         notes: impl IntoIterator<Item = (&'a str, String)>,
         now: Timestamp,
     ) -> Result<(), RegisterError> {
         // Judged once more by the very record that it gets: what was recorded meanwhile may have changed something.
         let moment = self.state.moment(now);
-        let handed_in = Papers { archive: &self.archive, handed_in: papers };
+        let handed_in = Originals { archive: &self.archive, handed_in: papers };
         let change = self.state.next(fact, moment, &handed_in).map_err(|it| RegisterError::Refused(it.reasons))?;
         let notes = notes.into_iter().filter(|(_, note)| !note.is_empty()).map(|(key, note)| (key.to_owned(), note));
         let entry = fact.entry(actor.clone(), self.digest_of(fact.uuid()), notes.collect());
@@ -456,8 +495,8 @@ impl Register {
 }
 
 /// What is handed in, and the digests of the signatures among it. The document comes first.
-fn papers(handed: HandedIn) -> (Vec<Paper>, Vec<Digest>) {
-    let signatures = handed.signatures.iter().map(Paper::digest).collect();
+fn papers(handed: HandedIn) -> (Vec<Original>, Vec<Digest>) {
+    let signatures = handed.signatures.iter().map(Original::digest).collect();
     (std::iter::once(handed.document).chain(handed.signatures).collect(), signatures)
 }
 

@@ -5,7 +5,7 @@
 use super::case::{Case, Certified, Enabled, Ending, Force, Revision, Submission};
 use super::fact::Fact;
 use crate::approval::{Basis, ProbeIdentity, Standing, judge, namespace};
-use crate::archive::{Archive, Paper};
+use crate::archive::{Archive, Original};
 use crate::audit::Head;
 use crate::certification::Certification;
 use crate::change::Change as Difference;
@@ -42,13 +42,13 @@ impl<E: std::error::Error> From<E> for Objection {
 }
 
 /// Where documents come from: what was just handed in, else the archive.
-pub(super) struct Papers<'a> {
+pub(super) struct Originals<'a> {
     pub(super) archive: &'a Archive,
-    pub(super) handed_in: &'a [Paper],
+    pub(super) handed_in: &'a [Original],
 }
 
-impl Papers<'_> {
-    fn get(&self, digest: Digest) -> Result<Paper, Objection> {
+impl Originals<'_> {
+    fn get(&self, digest: Digest) -> Result<Original, Objection> {
         match self.handed_in.iter().find(|paper| paper.digest() == digest) {
             Some(paper) => Ok(paper.clone()),
             None => Ok(self.archive.get(digest)?),
@@ -239,7 +239,7 @@ impl State {
     }
 
     /// What a fact would change.
-    pub(super) fn next(&self, fact: &Fact, moment: Moment, papers: &Papers<'_>) -> Result<Option<Change>, Objection> {
+    pub(super) fn next(&self, fact: &Fact, moment: Moment, papers: &Originals<'_>) -> Result<Option<Change>, Objection> {
         let changed = |case: Case| Ok(Some(Change::Case(Box::new(case))));
         match fact {
             Fact::Roster { document, signatures } => self.roster_change(*document, signatures, papers).map(Some),
@@ -272,9 +272,10 @@ impl State {
                 case.stopped = None;
                 changed(case)
             }
-            Fact::Stopped { uuid, at } => {
+            Fact::Stopped { uuid, at, figures } => {
                 let mut case = self.known(*uuid)?.clone();
                 case.stopped = Some(*at);
+                case.figures.clone_from(figures);
                 changed(case)
             }
             Fact::Overdue { uuid } => {
@@ -345,7 +346,7 @@ impl State {
         &self,
         document: Digest,
         signatures: &[Digest],
-        papers: &Papers<'_>,
+        papers: &Originals<'_>,
     ) -> Result<Change, Objection> {
         let paper = papers.get(document)?;
         let roster = Roster::parse(&paper.bytes, &paper.name)?;
@@ -410,7 +411,7 @@ impl State {
         revision: u32,
         signatures: &[Digest],
         moment: Moment,
-        papers: &Papers<'_>,
+        papers: &Originals<'_>,
     ) -> Result<Case, Objection> {
         let paper = papers.get(digest)?;
         let warrant = Warrant::parse(&paper.bytes, &paper.name)?;
@@ -427,7 +428,7 @@ impl State {
             }
             None => Case::new(uuid, moment.record, moment.at),
             Some(case) => {
-                check_next(case, &warrant).map_err(|reason| Objection::new(format!("{name}: {reason}")))?;
+                check_next(case, &warrant, moment.at).map_err(|reason| Objection::new(format!("{name}: {reason}")))?;
                 case.clone()
             }
         };
@@ -447,9 +448,12 @@ impl State {
         digest: Digest,
         signatures: &[Digest],
         moment: Moment,
-        papers: &Papers<'_>,
+        papers: &Originals<'_>,
     ) -> Result<Case, Objection> {
         let case = self.open_case(uuid)?;
+        if case.is_over(moment.at) {
+            return Err(ended(uuid));
+        }
         let waiting = match &case.waiting {
             Some(waiting) if waiting.warrant.digest() == digest => waiting,
             _ if case.damage.is_some() => return Err(damaged(uuid)),
@@ -487,16 +491,16 @@ impl State {
         if !case.documents.contains(&digest) {
             case.documents.push(digest);
         }
+        let is_provisional = case.latest().is_some_and(|latest| latest.provisional.is_some());
+        if is_provisional && before.is_some() && matches!(standing, Standing::Waiting(_)) {
+            return Err(Objection::new(format!(
+                "{}: signatures: the revision before is in force by one signature for some hours; hand this one in with \
+                 all it needs",
+                warrant.file().display()
+            )));
+        }
         let waiting = |missing| Submission { warrant: Arc::new(warrant), signatures, at: handed_in, missing };
         let (approved, provisional) = match standing {
-            Standing::Waiting(_) if case.latest().is_some_and(|it| it.provisional.is_some() && before.is_some()) => {
-                return Err(Objection::new(format!(
-                    "{}: signatures: revision {} is in force by one signature for some hours; hand this one in with all \
-                     it needs",
-                    warrant.file().display(),
-                    warrant.revision() - 1
-                )));
-            }
             Standing::Waiting(missing) => {
                 case.waiting = Some(waiting(missing.to_string()));
                 return Ok(case);
@@ -571,7 +575,7 @@ impl State {
         digest: Digest,
         signatures: &[Digest],
         moment: Moment,
-        papers: &Papers<'_>,
+        papers: &Originals<'_>,
     ) -> Result<Case, Objection> {
         let paper = papers.get(digest)?;
         let revocation = Revocation::parse(&paper.bytes, &paper.name)?;
@@ -605,7 +609,7 @@ impl State {
         digest: Digest,
         signatures: &[Digest],
         moment: Moment,
-        papers: &Papers<'_>,
+        papers: &Originals<'_>,
     ) -> Result<Case, Objection> {
         let paper = papers.get(digest)?;
         let certification = Certification::parse(&paper.bytes, &paper.name)?;
@@ -643,12 +647,12 @@ fn damaged(uuid: Uuid) -> Objection {
 }
 
 /// Whether a warrant is what comes next in a case that is there.
-fn check_next(case: &Case, warrant: &Warrant) -> Result<(), String> {
+fn check_next(case: &Case, warrant: &Warrant, at: Timestamp) -> Result<(), String> {
     let uuid = case.uuid;
     if case.damage.is_some() {
         return Err(format!("uuid: a document of {uuid} is damaged; restore that file from a backup"));
     }
-    if case.ending.is_some() {
+    if case.ending.is_some() || case.is_over(at) {
         return Err(format!("uuid: {uuid} has ended, and is never used again; write a new uuid"));
     }
     let Some(latest) = case.latest().map(|latest| latest.warrant.warrant()) else {

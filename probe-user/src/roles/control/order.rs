@@ -3,18 +3,18 @@
 use crate::config::Config;
 use crate::ipc::{ArmedDelivery, ArmedIntercept, ArmedTarget};
 use writ_abi::SlotRef;
-use writ_authority::{Scope, Warrant};
+use writ_authority::{Scope, Warrant, Window};
 use writ_identity::{Bindings, FixedAddresses};
 
-/// What the capture role has to know of a warrant.
-pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> ArmedIntercept {
+/// What the capture role has to know of a warrant in a time of the register's.
+pub fn order(warrant: &Warrant, window: Window, slot: SlotRef, config: &Config) -> ArmedIntercept {
     let grant = warrant.grant();
     let subscriber = warrant.targets().first().map(|target| target.subscriber.clone()).unwrap_or_default();
     ArmedIntercept {
         slot: slot.into(),
         warrant: warrant.uuid(),
-        start_utc_ns: warrant.window().start_utc_ns(),
-        stop_utc_ns: warrant.window().stop_utc_ns(),
+        start_utc_ns: window.start_utc_ns(),
+        stop_utc_ns: window.stop_utc_ns(),
         headers_only: grant.scope() == Scope::Headers,
         from_subject: grant.directions().from_target(),
         to_subject: grant.directions().to_target(),

@@ -1,6 +1,6 @@
 //! What the control role answers to questions: status without identities, warrants with them.
 
-use super::Control;
+use super::{Control, cases};
 use crate::ipc::{
     CaptureReport, InterceptCounts, InterceptStatus, Reply, SessionStatus, StatusReport, WarrantDetail, WarrantLine,
 };
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use uuid::Uuid;
 use writ_abi::ProbeCounter;
-use writ_authority::{Actor, StoredWarrant};
+use writ_authority::{Actor, Case, Warrant};
 use writ_capture::utc_now_ns;
 use writ_delivery::FailureKind;
 use writ_spool::SessionState;
@@ -72,9 +72,9 @@ impl Control {
                 slot: tenancy.order.slot,
                 phase: self
                     .authority
-                    .store()
-                    .get(tenancy.order.warrant)
-                    .map_or("ended", |stored| stored.phase(now).as_str())
+                    .register()
+                    .case(tenancy.order.warrant)
+                    .map_or("ended", |case| case.phase(now).as_str())
                     .to_owned(),
                 scope: if tenancy.order.headers_only { "headers" } else { "content" }.to_owned(),
                 counts: self.intercepts.counts(tenancy, &self.ledger, &self.config),
@@ -100,7 +100,9 @@ impl Control {
             sessions,
             restarts: self.observed.restarts.clone(),
             damaged: self.authority.damaged(),
-            audit_number: self.authority.head().number,
+            held: self.authority.register().held().map(|hold| hold.why.clone()),
+            uncertified: self.authority.register().overdue(now).len(),
+            audit_number: self.authority.register().head().number,
         }
     }
 
@@ -143,45 +145,51 @@ impl Control {
         if let Err(reply) = self.authority.viewed(None, actor) {
             return reply;
         }
-        Reply::Warrants(self.authority.store().iter().map(|stored| self.line(stored)).collect())
+        Reply::Warrants(self.authority.register().cases().map(|case| self.line(case)).collect())
     }
 
     pub(super) fn show(&mut self, uuid: Uuid, actor: Actor) -> Reply {
         if let Err(reply) = self.authority.viewed(Some(uuid), actor) {
             return reply;
         }
-        let Some(stored) = self.authority.store().get(uuid) else {
+        let Some(case) = self.authority.register().case(uuid) else {
             return Reply::Refused {
                 reasons: vec![format!("uuid: there is no warrant {uuid}; see `writ warrant list`")],
             };
         };
-        let warrant = stored.warrant();
         let counts = match self.intercepts.of_warrant(uuid) {
             Some(tenancy) => Some(self.intercepts.counts(tenancy, &self.ledger, &self.config)),
             None => self.observed.ended.get(&uuid).cloned(),
         };
+        let approval = case.latest().map(|latest| latest.warrant.approval());
         Reply::Warrant(Box::new(WarrantDetail {
-            line: self.line(stored),
-            document: String::from_utf8_lossy(warrant.bytes()).into_owned(),
-            sha256: warrant.digest().to_string(),
-            approved_by: stored.approved().approval().officers.clone(),
+            line: self.line(case),
+            document: case.warrant().map_or_else(
+                || case.damage().unwrap_or_default().to_owned(),
+                |warrant| String::from_utf8_lossy(warrant.bytes()).into_owned(),
+            ),
+            sha256: case.warrant().map(|warrant| warrant.digest().to_string()).unwrap_or_default(),
+            approved_by: approval.map(|approval| approval.officers.clone()).unwrap_or_default(),
+            waits_for: case.waiting().map(|waiting| waiting.missing.clone()),
+            ending: case.ending().map(cases::ending),
+            certified: case.certified().map(|certified| format!("by {} at {}", certified.by, certified.at)),
             counts,
         }))
     }
 
-    fn line(&self, stored: &StoredWarrant) -> WarrantLine {
-        let warrant = stored.warrant();
-        let grant = warrant.grant();
+    fn line(&self, case: &Case) -> WarrantLine {
+        let of = |of: &dyn Fn(&Warrant) -> String| case.warrant().map(of).unwrap_or_default();
+        let deliveries = case.warrant().map(Warrant::deliveries).unwrap_or_default();
         WarrantLine {
-            uuid: warrant.uuid(),
-            revision: warrant.revision(),
-            phase: stored.phase(Timestamp::now()).as_str().to_owned(),
-            authority: grant.authority().to_string(),
-            scope: format!("{}, {}", grant.scope(), grant.directions()),
-            start: warrant.window().start().to_string(),
-            stop: warrant.window().stop().to_string(),
-            destinations: warrant.deliveries().iter().map(|delivery| delivery.destination.clone()).collect(),
-            slot: self.intercepts.of_warrant(warrant.uuid()).map(|tenancy| tenancy.order.slot),
+            uuid: case.uuid(),
+            revision: case.warrant().map_or(0, Warrant::revision),
+            phase: case.phase(self.authority.register().clock(Timestamp::now())).as_str().to_owned(),
+            authority: of(&|warrant| warrant.grant().authority().to_string()),
+            scope: of(&|warrant| format!("{}, {}", warrant.grant().scope(), warrant.grant().directions())),
+            start: of(&|warrant| warrant.window().start().to_string()),
+            stop: of(&|warrant| warrant.window().stop().to_string()),
+            destinations: deliveries.iter().map(|delivery| delivery.destination.clone()).collect(),
+            slot: self.intercepts.of_warrant(case.uuid()).map(|tenancy| tenancy.order.slot),
         }
     }
 }
