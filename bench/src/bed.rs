@@ -179,7 +179,7 @@ impl Bed {
             agency: agency(0).leak(),
             case_id: format!("BENCH-{}", self.orders).leak(),
         };
-        let mut text = order.warrant()?;
+        let mut text = order.warrant(&self.probe.head()?)?;
         for number in 1..agencies {
             text.push_str(&format!(
                 "\n[[delivery]]\ndestination = \"{}\"\ncase_id = \"{}\"\nstreams = [\"cmii\", \"cmc\"]\n",

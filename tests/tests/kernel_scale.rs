@@ -10,12 +10,13 @@ use std::path::Path;
 use std::time::Instant;
 use writ_abi::{FrameHeader, SlotPolicy, SlotRef};
 use writ_authority::{
-    APPROVE, ApprovedWarrant, Namespace, ProbeIdentity, ROSTER, Roster, Signature, TrustedRoster, Warrant, approve,
+    APPROVE, ApprovedWarrant, Namespace, POLICY, ProbeIdentity, Roster, Signature, Standing, TrustedRoster, Warrant,
+    judge,
 };
 use writ_capture::{Action, Kernel, KernelSettings, OnMiss, Tables};
 use writ_identity::{Change, Desired, FixedAddresses, Room, Tenant, difference, reconcile};
 use writ_lab::Officer;
-use writ_lab::documents::{self, Order};
+use writ_lab::documents::{self, Order, Seen};
 use writ_tests::stack::{self, protocol::UDP};
 use zerocopy::FromBytes;
 
@@ -62,12 +63,16 @@ fn approved(orders: &[Order]) -> Vec<ApprovedWarrant> {
     };
     let roster = documents::roster(&officers);
     let document = Roster::parse(roster.as_bytes(), Path::new("roster.toml")).unwrap();
-    let roster = TrustedRoster::first(document, signed("roster.toml", &roster, ROSTER)).unwrap();
+    let roster = TrustedRoster::first(document, signed("roster.toml", &roster, POLICY)).unwrap();
     let probe = ProbeIdentity { operator: documents::OPERATOR.to_owned(), probe: documents::PROBE.to_owned() };
     let approved = |order: &Order| {
-        let text = order.warrant().unwrap();
+        let text = order.warrant(&Seen::nothing()).unwrap();
         let warrant = Warrant::parse(text.as_bytes(), Path::new("warrant.toml")).unwrap();
-        approve(warrant, signed("warrant.toml", &text, APPROVE), &roster, &probe).unwrap()
+        let (signatures, now) = (signed("warrant.toml", &text, APPROVE), Timestamp::now());
+        match judge(warrant, None, signatures, &roster, &probe, now).unwrap() {
+            Standing::Approved(approved) => approved,
+            standing => panic!("{standing:?}"),
+        }
     };
     orders.iter().map(approved).collect()
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use writ_abi::{Claim, Condition, MacAddress, PolicyFlags, PortSide, Selector, SlotRef, TrafficRule, VlanMatch};
 use writ_authority::{
-    APPROVE, ApprovedWarrant, Namespace, ProbeIdentity, ROSTER, Roster, Signature, TrustedRoster, Warrant, approve,
+    APPROVE, ApprovedWarrant, Namespace, POLICY, ProbeIdentity, Roster, Signature, Standing, TrustedRoster, Warrant,
+    judge,
 };
 use writ_identity::{FixedAddresses, Room, Tenant, reconcile};
 
@@ -15,12 +16,12 @@ fn approved(text: &str) -> ApprovedWarrant {
     let folder = tempfile::tempdir().unwrap();
     let keys = ["ada", "ben"].map(|name| folder.path().join(name));
     let mut roster = "version = 1\noperator = \"ExampleNet\"\n".to_owned();
-    for key in &keys {
+    for (key, role) in keys.iter().zip(["legal", "operations"]) {
         let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(key).status();
         assert!(made.unwrap().success());
         let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
         let name = key.file_name().unwrap().to_str().unwrap();
-        roster += &format!("[[officer]]\nname = {name:?}\nrole = \"legal\"\nkeys = [{:?}]\n", public.trim());
+        roster += &format!("[[officer]]\nname = {name:?}\nroles = [{role:?}]\nkeys = [{:?}]\n", public.trim());
     }
     let sign = |namespace: Namespace, text: &str| {
         let sign = |key| {
@@ -34,10 +35,14 @@ fn approved(text: &str) -> ApprovedWarrant {
         keys.iter().map(sign).collect::<Vec<_>>()
     };
     let document = Roster::parse(roster.as_bytes(), Path::new("roster.toml")).unwrap();
-    let trusted = TrustedRoster::first(document, sign(ROSTER, &roster)).unwrap();
+    let trusted = TrustedRoster::first(document, sign(POLICY, &roster)).unwrap();
     let warrant = Warrant::parse(text.as_bytes(), Path::new("w.toml")).unwrap();
     let probe = ProbeIdentity { operator: "ExampleNet".to_owned(), probe: "pop3-probe1".to_owned() };
-    approve(warrant, sign(APPROVE, text), &trusted, &probe).unwrap()
+    let now = warrant.heading().sign_by;
+    match judge(warrant, None, sign(APPROVE, text), &trusted, &probe, now).unwrap() {
+        Standing::Approved(approved) => approved,
+        standing => panic!("{standing:?}"),
+    }
 }
 
 #[test]

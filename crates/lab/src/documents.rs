@@ -87,19 +87,45 @@ pub fn collector_configuration(
     )
 }
 
-/// The roster: everybody may sign, two have to.
+/// The end of the audit log that a document's author saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Number of the last record.
+    pub record: u64,
+    /// Its hash, 64 hexadecimal digits.
+    pub hash: String,
+}
+
+impl Seen {
+    /// An empty log.
+    pub fn nothing() -> Self {
+        Seen { record: 0, hash: "0".repeat(64) }
+    }
+}
+
+/// The roster: two people of two roles have to sign. The first officer is `legal`, all others are `operations`, and the
+/// second of all is on call.
 pub fn roster(officers: &[Officer]) -> String {
-    let mut text = format!("version = 1\noperator = \"{OPERATOR}\"\n\n[policy]\napprovals = 2\n");
-    for Officer { name, public_key, .. } in officers {
-        text.push_str(&format!("\n[[officer]]\nname = \"{name}\"\nrole = \"legal\"\nkeys = [\"{public_key}\"]\n"));
+    let mut text = format!(
+        "version = 1\noperator = \"{OPERATOR}\"\n\n[policy]\napprovals = 2\nroles = 2\n\n\
+         [policy.emergency]\nroles = [\"on-call\"]\nsecond_within_hours = 4\n"
+    );
+    for (place, Officer { name, public_key, .. }) in officers.iter().enumerate() {
+        let roles = match place {
+            0 => "\"legal\"",
+            1 => "\"operations\", \"on-call\"",
+            _ => "\"operations\"",
+        };
+        text.push_str(&format!("\n[[officer]]\nname = \"{name}\"\nroles = [{roles}]\nkeys = [\"{public_key}\"]\n"));
     }
     text
 }
 
 impl Order {
-    /// The warrant.
-    pub fn warrant(&self) -> Result<String, LabError> {
+    /// The warrant, as somebody writes it who saw this end of the audit log. It may be signed as long as it runs.
+    pub fn warrant(&self, seen: &Seen) -> Result<String, LabError> {
         let Order { uuid, authority, scope, start, stop, agency, case_id, .. } = self;
+        let Seen { record, hash } = seen;
         let day = |days_ago: i64| {
             let time = start
                 .checked_sub((24 * days_ago).hours())
@@ -110,9 +136,13 @@ impl Order {
         let streams = if *scope == "content" { "[\"cmii\", \"cmc\"]" } else { "[\"cmii\"]" };
         let mut text = format!(
             "uuid = \"{uuid}\"\nrevision = 1\noperator = \"{OPERATOR}\"\nprobe = \"{PROBE}\"\n\
-             authority = \"{authority}\"\nscope = \"{scope}\"\ndirections = \"both\"\n\n\
+             sign_by = \"{stop}\"\nauthority = \"{authority}\"\nscope = \"{scope}\"\ndirections = \"both\"\n\n\
+             [seen]\nrecord = {record}\nhash = \"{hash}\"\n\n\
              [order]\ncourt = \"E.D. Example\"\njudge = \"Hon. A. Judge\"\ndocket = \"26-mc-0117\"\n\
-             entered = \"{entered}\"\nserved = \"{served}\"\npresented_by = \"Special Agent B. Agent\"\n\
+             entered = \"{entered}\"\nserved = \"{served}\"\nserved_by = \"Special Agent B. Agent\"\n\
+             served_how = \"in person, on paper\"\nsealed = true\nnon_disclosure = true\n\
+             presented_by = \"Special Agent B. Agent\"\npresented_contact = \"+1 202 555 0117\"\n\
+             verified_by = \"D. Clerk\"\nverified_how = \"called the agency's published number back\"\n\
              signed_by = \"Hon. A. Judge\"\nagency = \"{agency}\"\n\n\
              [window]\nstart = \"{start}\"\nstop = \"{stop}\"\n"
         );

@@ -38,7 +38,7 @@ pub use namespace::Namespace;
 pub use network::{Family, Network, Subscriber};
 pub use officers::Officer;
 pub use packets::{Comparison, Ends, IpPacket, compare, compare_packets, contains, read_packets};
-pub use probe::{Answer, Counts, Probe, install_roster, writ};
+pub use probe::{Answer, Counts, Probe, head, install_roster, writ};
 pub use process::{Process, program, run};
 pub use recorder::Recorder;
 pub use tcp::rebuild_http_bodies;

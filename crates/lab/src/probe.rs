@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::documents::{self, Order};
+use crate::documents::{self, Order, Seen};
 use crate::process::send;
 use crate::{LabError, Namespace, Officer, Process, until};
 
@@ -122,9 +122,14 @@ impl Probe {
         Ok(answer.get("status").cloned().unwrap_or(answer))
     }
 
+    /// The end of the audit log, as `writ audit head` prints it.
+    pub fn head(&self) -> Result<Seen, LabError> {
+        head(&self.namespace, &self.binary, &self.configuration)
+    }
+
     /// Hands in an order's warrant with the signatures of these officers.
     pub fn submit(&self, order: &Order, officers: &[&Officer]) -> Result<Answer, LabError> {
-        self.submit_document(order.case_id, &order.warrant()?, officers)
+        self.submit_document(order.case_id, &order.warrant(&self.head()?)?, officers)
     }
 
     /// Hands in a warrant as it is written, with the signatures of these officers.
@@ -256,6 +261,18 @@ pub fn writ(namespace: &Path, binary: &Path, arguments: &[&str]) -> Result<Outpu
     command.output().map_err(LabError::io(format!("writ {}", arguments.join(" "))))
 }
 
+/// The end of the audit log, whether a probe runs or not.
+pub fn head(namespace: &Path, binary: &Path, configuration: &Path) -> Result<Seen, LabError> {
+    let configuration = configuration.display().to_string();
+    let output = writ(namespace, binary, &["audit", "head", "--json", "--config", &configuration])?;
+    let malformed = |what| LabError::Malformed { file: PathBuf::from("writ audit head"), what };
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| malformed(error.to_string()))?;
+    match (answer["number"].as_u64(), answer["hash"].as_str()) {
+        (Some(record), Some(hash)) => Ok(Seen { record, hash: hash.to_owned() }),
+        _ => Err(malformed(answer.to_string())),
+    }
+}
+
 /// Puts a roster in force with the signatures of these officers; an exit code other than 0 is an answer, not an error.
 pub fn install_roster(
     namespace: &Path,
@@ -267,7 +284,7 @@ pub fn install_roster(
     let (file, configuration) = (roster.display().to_string(), configuration.display().to_string());
     let signatures: Vec<String> = officers
         .iter()
-        .map(|officer| officer.sign(roster, "writ-roster").map(|path| path.display().to_string()))
+        .map(|officer| officer.sign(roster, "writ-policy").map(|path| path.display().to_string()))
         .collect::<Result<_, _>>()?;
     let mut arguments = vec!["roster", "install", &file, "--config", &configuration];
     for signature in &signatures {

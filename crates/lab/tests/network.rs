@@ -106,6 +106,6 @@ fn certificates_and_signatures_are_accepted_by_the_tools_of_others() -> Result {
         Ok(command.status()?.success())
     };
     assert!(check("writ-approve")?);
-    assert!(!check("writ-roster")?);
+    assert!(!check("writ-policy")?);
     Ok(())
 }

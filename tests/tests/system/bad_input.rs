@@ -124,6 +124,9 @@ fn a_fault_of_a_roster_is_named_and_the_roster_in_force_stays() {
         ("version = 2", "version = 0", ["version", "1"]),
         ("operator = \"ExampleNet\"", "", ["operator", "ExampleNet"]),
         ("approvals = 2", "approvals = 4", ["officer", "name more officers"]),
+        ("roles = 2", "roles = 3", ["policy.roles", "ask for fewer roles"]),
+        ("[\"on-call\"]", "[\"stand-by\"]", ["policy.emergency.roles", "give an officer one"]),
+        ("roles = [\"legal\"]", "role = \"legal\"", ["officer[1].roles", "[\"legal\"]"]),
         ("name = \"ben.ortega\"", "name = \"Ada.Marsh\"", ["officer[2].name", "list a person once"]),
         (key, "ssh-rsa AAAA", ["officer[1].keys", "ssh-"]),
         ("approvals = 2", "approvals = 2\nquorum = 3", ["policy.quorum", "field"]),
@@ -142,14 +145,14 @@ fn a_fault_of_a_roster_is_named_and_the_roster_in_force_stays() {
     let configuration = scene.path("writ.toml").display().to_string();
     let refused = scene.writ(&["roster", "install", &file.display().to_string(), "--config", &configuration]);
     assert_eq!(refused.status.code(), Some(1), "{}", words(&refused));
-    assert_says(&words(&refused), &["signed by 0 of the 2"]);
+    assert_says(&words(&refused), &["nobody signed", "2 different people of 2 different roles of version 1"]);
 }
 
 #[test]
 fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
     let Some(scene) = Scene::start(&[("tap0", 1)]) else { return };
     let order = order(0, ALICE, "CASE-FAULTS");
-    let good = order.warrant().unwrap();
+    let good = order.warrant(&scene.head()).unwrap();
     let (file, configuration) = (scene.path("CASE-FAULTS.toml"), scene.path("writ.toml").display().to_string());
     let submit = |document: &str| {
         fs::write(&file, document).unwrap();
@@ -169,6 +172,8 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
     };
     let start = format!("start = \"{}\"", order.start);
     let address = format!("address = \"{ALICE}\"");
+    let sign_by = format!("sign_by = \"{}\"", order.stop);
+    let revision_2 = format!("revision = 2\nprevious = \"{}\"", "7".repeat(64));
     for (from, to, wanted) in [
         (order.uuid, "5B0F8C7E", ["uuid", "uuidgen"]),
         ("scope = \"content\"", "scope = \"all\"", ["scope", "\"content\""]),
@@ -181,10 +186,21 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
         (ALICE, "everybody", ["target[1].address", "write an address or prefix such as"]),
         ("confirmed_by = \"C. Engineer, provisioning\"\n", "", ["target[1].confirmed_by", "C. Engineer"]),
         (&start, "start = \"2026-11-20T09:00:00\"", ["window.start", "-05:00"]),
+        (
+            &start,
+            "zone = \"America/New_York\"\nstart = \"2026-11-01T01:30:00\"",
+            ["window.start", "is twice in this zone"],
+        ),
+        (&start, "days = 30\nstart = \"2026-11-01T01:30:00Z\"", ["window.days", "write stop or days"]),
         (&start, "start = \"2199-11-20T09:00:00Z\"", ["window.stop", "write a stop after the start"]),
         ("court = ", "kourt = ", ["order.kourt", "field"]),
         ("docket = \"26-mc-0117\"\n", "", ["order.docket", "26-mc"]),
         ("revision = 1", "revision = 0", ["revision", "1"]),
+        ("revision = 1", "revision = 2", ["previous", "sha256sum"]),
+        ("sign_by = ", "signed_by = ", ["sign_by", "missing"]),
+        ("[seen]", "[saw]", ["seen", "add a section [seen]"]),
+        ("sealed = true\n", "", ["order.sealed", "write sealed = true or sealed = false"]),
+        ("verified_how = ", "verified = ", ["order.verified_how", "called the field office back"]),
         ("case_id = \"CASE-FAULTS\"", "case_id = \"\"", ["delivery[1].case_id", "write"]),
         ("uuid = ", "uuid", ["line 1", "TOML"]),
     ] {
@@ -203,6 +219,9 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
             ["no destination \"agency-z\"", "agency-a, agency-b"],
         ),
         (&address, "vlan = \"200.*\"", ["target[1].vlan", "policy.wide_vlan"]),
+        (&start, "start = \"2020-01-01T00:00:00Z\"", ["window.stop", "30 days from"]),
+        (&sign_by, "sign_by = \"2020-01-01T00:00:00Z\"", ["sign_by", "draft it again with a later sign_by"]),
+        ("revision = 1", &revision_2, ["revision", "hand in revision 1 first"]),
         ("probe = \"lab-probe1\"", "probe = \"lab-probe2\"", ["probe", "lab-probe1"]),
         ("operator = \"ExampleNet\"", "operator = \"OtherNet\"", ["operator", "ExampleNet"]),
     ] {

@@ -51,7 +51,7 @@ fn a_replay_takes_what_the_warrant_names_within_its_window_and_asks_for_the_same
     assert!(in_window.len() > 50 && outside > 50, "{} packets inside, {outside} outside", in_window.len());
 
     let warrant = scene.path("replay.toml");
-    fs::write(&warrant, content.warrant().unwrap()).unwrap();
+    fs::write(&warrant, content.warrant(&scene.head()).unwrap()).unwrap();
     let signatures = [0, 1].map(|at| scene.officers[at].sign(&warrant, "writ-approve").unwrap().display().to_string());
     let replay = |signatures: &[String], output: &Path| {
         let [file, warrant, output] = [&file, &warrant, output].map(|path: &Path| path.display().to_string());
@@ -88,7 +88,7 @@ fn a_replay_takes_what_the_warrant_names_within_its_window_and_asks_for_the_same
         assert_eq!(answer.status.code(), Some(1), "{}", words(&answer));
         assert!(words(&answer).contains(wanted), "{}", words(&answer));
     }
-    let other_target = content.warrant().unwrap().replace(ALICE, BYSTANDER);
+    let other_target = content.warrant(&scene.head()).unwrap().replace(ALICE, BYSTANDER);
     fs::write(&warrant, other_target).unwrap();
     let answer = replay(&signatures, &refused);
     assert_eq!(answer.status.code(), Some(1), "{}", words(&answer));

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 use tempfile::TempDir;
-use writ_lab::documents::{self, Endpoints, Order};
+use writ_lab::documents::{self, Endpoints, Order, Seen};
 use writ_lab::{
     Agency, Answer, Binaries, Certificates, FrameSender, IpPacket, LabError, LinkOptions, Namespace, Officer, Probe,
     install_roster, quiet, ready, until, veth,
@@ -127,6 +127,11 @@ impl Scene {
         writ_lab::writ(&self.host.path(), &self.binaries.writ, arguments).unwrap()
     }
 
+    /// The end of the audit log.
+    pub(crate) fn head(&self) -> Seen {
+        writ_lab::head(&self.host.path(), &self.binaries.writ, &self.path("writ.toml")).unwrap()
+    }
+
     /// `writ roster install` with the signatures of two officers.
     pub(crate) fn install_roster(&self, roster: &std::path::Path) -> Output {
         let [ada, ben, _] = &self.officers;
@@ -142,7 +147,7 @@ impl Scene {
 
     /// Hands in an order whose target is not its address alone: these fields stand in the address' place.
     pub(crate) fn submit_line(&self, order: &Order, fields: &str) -> Answer {
-        let document = order.warrant().unwrap();
+        let document = order.warrant(&self.head()).unwrap();
         let address = document.lines().find(|line| line.starts_with("address = ")).expect("an order has an address");
         let [ada, ben, _] = &self.officers;
         let document = document.replacen(address, fields, 1);

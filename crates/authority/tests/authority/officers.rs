@@ -1,11 +1,15 @@
 //! Officers with real keys, who sign with the real `ssh-keygen`, and documents for them to sign.
 
+use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use writ_authority::{APPROVE, Namespace, ProbeIdentity, ROSTER, Roster, Signature, TrustedRoster};
+use writ_authority::{
+    APPROVE, ApprovedWarrant, Namespace, POLICY, ProbeIdentity, Refusal, Roster, Signature, Standing, TrustedRoster,
+    Warrant, judge,
+};
 
 pub(crate) struct Key {
     private: PathBuf,
@@ -61,12 +65,12 @@ impl Key {
     }
 }
 
-/// A roster of these officers, each with these keys.
+/// A roster of these officers, each with these keys; they are `legal` and `operations` in turn.
 pub(crate) fn roster_text(version: u32, approvals: u32, officers: &[(&str, &[&Key])]) -> String {
     let mut text = format!("version = {version}\noperator = \"ExampleNet\"\n\n[policy]\napprovals = {approvals}\n");
-    for (name, keys) in officers {
+    for ((name, keys), role) in officers.iter().zip(["legal", "operations"].iter().cycle()) {
         let keys: Vec<_> = keys.iter().map(|key| format!("{:?}", key.public)).collect();
-        write!(text, "\n[[officer]]\nname = {name:?}\nrole = \"legal\"\nkeys = [{}]\n", keys.join(", ")).unwrap();
+        write!(text, "\n[[officer]]\nname = {name:?}\nroles = [{role:?}]\nkeys = [{}]\n", keys.join(", ")).unwrap();
     }
     text
 }
@@ -77,12 +81,31 @@ pub(crate) fn roster(text: &str) -> Roster {
 
 /// The first roster, signed by all these keys.
 pub(crate) fn trusted(text: &str, signers: &[&Key]) -> TrustedRoster {
-    let signatures = signers.iter().map(|key| key.sign(ROSTER, text.as_bytes())).collect();
+    let signatures = signers.iter().map(|key| key.sign(POLICY, text.as_bytes())).collect();
     TrustedRoster::first(roster(text), signatures).unwrap()
 }
 
 pub(crate) fn approvals(text: &str, signers: &[&Key]) -> Vec<Signature> {
     signers.iter().map(|key| key.sign(APPROVE, text.as_bytes())).collect()
+}
+
+/// A moment before the examples' start, at which they may be signed.
+pub(crate) fn signing_day() -> Timestamp {
+    "2026-11-19T18:00:00Z".parse().unwrap()
+}
+
+/// Judges a first revision that is handed in with all its signatures.
+pub(crate) fn approve(
+    warrant: Warrant,
+    signatures: Vec<Signature>,
+    roster: &TrustedRoster,
+    probe: &ProbeIdentity,
+) -> Result<ApprovedWarrant, Refusal> {
+    match judge(warrant, None, signatures, roster, probe, signing_day())? {
+        Standing::Approved(approved) => Ok(approved),
+        Standing::Emergency(..) => panic!("no emergency"),
+        Standing::Waiting(missing) => Err(Refusal::Missing(missing)),
+    }
 }
 
 pub(crate) fn probe() -> ProbeIdentity {
