@@ -3,6 +3,6 @@
 mod approval;
 mod audit;
 mod officers;
-mod store;
+mod register;
 mod target;
 mod warrant;
