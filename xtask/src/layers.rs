@@ -49,6 +49,7 @@ const ROOMS: &[Room] = &[
     room("writ-ebpf-toolchain", &[]),
     room("writ-encoder", &[]),
     room("writ-authority", &[]),
+    room("writ-officer", &["writ-authority"]),
     room("writ-identity", &["writ-authority", "writ-abi"]),
     // The shared-memory map; its module states the reason.
     Room { package: "writ-spool", uses: &[], unsafe_code: true },

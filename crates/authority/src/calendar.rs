@@ -77,8 +77,8 @@ pub(crate) fn zone(text: &str) -> Result<TimeZone, Wrong> {
 
 /// The moment so many calendar days later, by the clocks of `zone`.
 pub(crate) fn days_later(moment: Timestamp, days: u32, zone: &TimeZone) -> Result<Timestamp, Wrong> {
-    let time = zone.to_datetime(moment);
-    let later = time.checked_add(jiff::Span::new().days(i64::from(days)));
+    let days = jiff::Span::new().try_days(days);
+    let later = days.and_then(|days| zone.to_datetime(moment).checked_add(days));
     in_zone(later.map_err(|_| Wrong::new("out of range", "write fewer days"))?, zone)
 }
 

@@ -253,6 +253,26 @@ impl Certification {
         &self.overseer
     }
 
+    /// What identifies the lines, as the warrant names them.
+    pub fn lines(&self) -> &[String] {
+        &self.record.lines
+    }
+
+    /// The officer of the agency who presented the authorisation.
+    pub fn presented_by(&self) -> &str {
+        &self.record.presented_by
+    }
+
+    /// Who signed the authorisation.
+    pub fn signed_by(&self) -> &str {
+        &self.record.signed_by
+    }
+
+    /// The type of interception.
+    pub fn authority(&self) -> Authority {
+        self.record.authority
+    }
+
     /// What was measured.
     pub fn measured(&self) -> &Measured {
         &self.measured

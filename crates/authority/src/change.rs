@@ -68,7 +68,7 @@ impl Change {
     ///
     /// # Errors
     /// Why it cannot follow `before`, or is a later revision of nothing.
-    pub(crate) fn to(after: &Warrant, before: Option<&Warrant>) -> Result<Option<Self>, Vec<Fault>> {
+    pub fn to(after: &Warrant, before: Option<&Warrant>) -> Result<Option<Self>, Vec<Fault>> {
         match (before, after.revision()) {
             (Some(before), _) => Self::between(before, after).map(Some),
             (None, 1) => Ok(None),

@@ -72,6 +72,16 @@ impl Draft {
         self
     }
 
+    /// Writes a list of texts into the `[[section]]` of this number, counted from 1, if there is one.
+    pub fn texts_in(&mut self, section: &str, number: usize, key: &str, texts: &[&str]) -> &mut Self {
+        let sections = self.0.get_mut(section).and_then(Item::as_array_of_tables_mut);
+        let table = sections.zip(number.checked_sub(1)).and_then(|(sections, place)| sections.get_mut(place));
+        if let Some(table) = table {
+            table.insert(key, Item::Value(Value::Array(texts.iter().copied().collect::<Array>())));
+        }
+        self
+    }
+
     /// Takes the `[[section]]` of this number away, counted from 1; whether there was one.
     pub fn remove_section(&mut self, section: &str, number: usize) -> bool {
         let sections = self.0.get_mut(section).and_then(Item::as_array_of_tables_mut);

@@ -11,6 +11,14 @@ pub(super) fn line(text: &str) {
     }
 }
 
+/// Prints what a person is to answer, on the same line.
+pub(super) fn prompt(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
 /// Prints a value as JSON.
 pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {

@@ -1,4 +1,12 @@
-//! `writ warrant ...`: over the control socket to the running probe.
+//! `writ warrant ...`: documents drafted and checked on any machine, and what goes over the control socket to the running
+//! probe.
+
+mod amend;
+mod check;
+mod fields;
+mod new;
+mod paper;
+mod revocation;
 
 mod case;
 
@@ -11,6 +19,16 @@ use writ_authority::Warrant;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WarrantCommand {
+    /// Write a warrant: by flags, and by questions at a terminal for what is missing. Needs no probe.
+    New(Box<new::NewArgs>),
+    /// Write the next revision of a warrant. Needs no probe.
+    Amend(Box<amend::AmendArgs>),
+    /// Write the revision by which a new order lets a warrant go on. Needs no probe.
+    Extend(Box<amend::AmendArgs>),
+    /// Write the document by which one officer ends a warrant for good. Needs no probe.
+    Revocation(revocation::RevocationArgs),
+    /// Say in words what a warrant would take, what it changes and who has signed. Needs no probe.
+    Check(check::CheckArgs),
     /// Hand in a warrant with the signatures of different officers.
     Submit(SubmitArgs),
     /// All warrants of this probe.
@@ -50,6 +68,11 @@ pub(super) struct ShowArgs {
 
 pub(super) fn run(command: &WarrantCommand) -> Result<Outcome, CommandError> {
     match command {
+        WarrantCommand::New(args) => new::run(args),
+        WarrantCommand::Amend(args) => amend::amend(args),
+        WarrantCommand::Extend(args) => amend::extend(args),
+        WarrantCommand::Revocation(args) => revocation::run(args),
+        WarrantCommand::Check(args) => check::run(args),
         WarrantCommand::Submit(args) => {
             let document = read_text(&args.warrant)?;
             // The probe judges, and records what it refuses; this only tells a faulty document from a refused one.

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod cases;
 mod hostile;
 mod isolation;
 mod jumbo;

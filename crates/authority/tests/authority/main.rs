@@ -2,7 +2,11 @@
 
 mod approval;
 mod audit;
+mod change;
 mod officers;
+mod papers;
+mod quorum;
 mod register;
 mod target;
 mod warrant;
+mod window;
