@@ -60,8 +60,7 @@ pub enum ArchiveError {
 impl Archive {
     /// Takes the folder, or makes it. Nobody else may look into it.
     pub fn open(folder: &Path) -> Result<Self, ArchiveError> {
-        durable::make_private_folder(folder)
-            .map_err(|source| ArchiveError::Io { file: folder.to_owned(), source })?;
+        durable::make_private_folder(folder).map_err(|source| ArchiveError::Io { file: folder.to_owned(), source })?;
         Ok(Self { folder: folder.to_owned() })
     }
 

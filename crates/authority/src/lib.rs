@@ -67,14 +67,14 @@ pub use paper::Paper;
 pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
 pub use quorum::{Quorum, Roles};
 pub use register::{
-    AUDIT_LOG, Activation, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase, Proposal,
-    Register, RegisterError, Revision, Revoked, RosterChange, Submission,
+    AUDIT_LOG, Activation, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase,
+    Proposal, Register, RegisterError, Revision, Revoked, RosterChange, Submission,
 };
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};
-pub use signature::{AMEND, APPROVE, CERTIFY, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault};
 pub use seal::SealError;
+pub use signature::{AMEND, APPROVE, CERTIFY, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault};
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;
 pub use traffic::{EitherSide, MOST_TRAFFIC_RULES, PortSide, Ports, TrafficRule};

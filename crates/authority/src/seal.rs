@@ -94,9 +94,7 @@ impl CaseKeys {
     fn key(&self, case: Uuid) -> Result<LessSafeKey, SealError> {
         let file = self.file_of(case);
         match fs::read(&file) {
-            Ok(bytes) => {
-                UnboundKey::new(&AES_256_GCM, &bytes).map(LessSafeKey::new).map_err(|_| SealError::Altered)
-            }
+            Ok(bytes) => UnboundKey::new(&AES_256_GCM, &bytes).map(LessSafeKey::new).map_err(|_| SealError::Altered),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SealError::NoKey(file)),
             Err(source) => Err(SealError::Io { file, source }),
         }

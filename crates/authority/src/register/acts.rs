@@ -95,9 +95,7 @@ impl Register {
     /// The kernel ended a warrant's interception at `stop`, by a clock that nobody can set back. The case has ended,
     /// unless by now it has longer.
     pub fn expired(&mut self, uuid: Uuid, stop: Timestamp, now: Timestamp) -> Result<(), RegisterError> {
-        let over = |case: &Case| {
-            case.ending().is_none() && case.latest().is_some_and(|latest| latest.stop() <= stop)
-        };
+        let over = |case: &Case| case.ending().is_none() && case.latest().is_some_and(|latest| latest.stop() <= stop);
         if !self.state.case(uuid).is_some_and(over) {
             return Ok(());
         }
@@ -139,12 +137,7 @@ impl Register {
     }
 
     /// The certification of a case over what was measured, to be signed by `overseer`.
-    pub fn draft_certification(
-        &self,
-        uuid: Uuid,
-        overseer: &str,
-        now: Timestamp,
-    ) -> Result<String, RegisterError> {
+    pub fn draft_certification(&self, uuid: Uuid, overseer: &str, now: Timestamp) -> Result<String, RegisterError> {
         let refused = |reason: String| RegisterError::Refused(vec![reason]);
         let case = self
             .case(uuid)

@@ -398,8 +398,7 @@ impl Case {
             };
             Some((before, Window::new(window.start(), stop).ok()?))
         });
-        let (revision, window) =
-            former.filter(|(_, window)| !window.is_over(now)).unwrap_or((latest, last));
+        let (revision, window) = former.filter(|(_, window)| !window.is_over(now)).unwrap_or((latest, last));
         let force = Force { uuid: self.uuid, approved: Arc::clone(&revision.warrant), window };
         (!window.is_over(now)).then_some(force)
     }
@@ -408,9 +407,7 @@ impl Case {
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         match (self.latest(), &self.waiting) {
             (Some(latest), _) => now >= latest.stop(),
-            (None, Some(waiting)) => {
-                waiting.warrant.window().is_over(now) || now > waiting.warrant.heading().sign_by
-            }
+            (None, Some(waiting)) => waiting.warrant.window().is_over(now) || now > waiting.warrant.heading().sign_by,
             (None, None) => false,
         }
     }

@@ -147,7 +147,10 @@ impl Fact {
             }
             Self::Held { why, lost } => {
                 note(WHY, why.clone());
-                note(LOST, lost.iter().map(|head| format!("{}:{}", head.number, head.hash)).collect::<Vec<_>>().join(" "));
+                note(
+                    LOST,
+                    lost.iter().map(|head| format!("{}:{}", head.number, head.hash)).collect::<Vec<_>>().join(" "),
+                );
             }
             Self::Expired { .. } | Self::Overdue { .. } | Self::Closed { .. } => {}
         }
@@ -181,7 +184,11 @@ impl Fact {
                 uuid: uuid()?,
                 software: detail(record, SOFTWARE)?,
                 configuration: digest(CONFIGURATION)?,
-                clock_doubt_ms: record.details.contains_key(CLOCK_DOUBT).then(|| detail(record, CLOCK_DOUBT)).transpose()?,
+                clock_doubt_ms: record
+                    .details
+                    .contains_key(CLOCK_DOUBT)
+                    .then(|| detail(record, CLOCK_DOUBT))
+                    .transpose()?,
             },
             Act::InterceptStart => Self::Begun { uuid: uuid()?, at: detail(record, AT)? },
             Act::InterceptStop => {

@@ -11,7 +11,7 @@ mod case;
 mod fact;
 mod state;
 
-pub use acts::{Revoked, Activation};
+pub use acts::{Activation, Revoked};
 pub use case::{Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
 pub use state::Hold;
 
@@ -137,11 +137,7 @@ impl Register {
     /// Reads the log, and every document that it names, in the state directory `folder`. A case whose documents are
     /// missing or altered is damaged: nothing is taken under it, and the others are not touched by it. A log that
     /// somebody has seen further than it goes holds everything. Both are among the findings.
-    pub fn open(
-        folder: &Path,
-        identity: ProbeIdentity,
-        now: Timestamp,
-    ) -> Result<(Self, Vec<Finding>), RegisterError> {
+    pub fn open(folder: &Path, identity: ProbeIdentity, now: Timestamp) -> Result<(Self, Vec<Finding>), RegisterError> {
         let archive = Archive::open(&folder.join(DOCUMENTS))?;
         let keys = CaseKeys::open(&folder.join(KEYS))?;
         let mut state = State::new(identity);
@@ -292,11 +288,7 @@ impl Register {
             _ => RosterChange { version: 0, signed_by: Vec::new(), ended: Vec::new() },
         };
         let ended = done.ended.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" ");
-        let notes = [
-            ("version", done.version.to_string()),
-            ("signed_by", done.signed_by.join(", ")),
-            ("ended", ended),
-        ];
+        let notes = [("version", done.version.to_string()), ("signed_by", done.signed_by.join(", ")), ("ended", ended)];
         self.write(&fact, &papers, actor, notes, now)?;
         Ok(done)
     }

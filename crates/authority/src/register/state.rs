@@ -239,7 +239,12 @@ impl State {
     }
 
     /// What a fact would change.
-    pub(super) fn next(&self, fact: &Fact, moment: Moment, papers: &Originals<'_>) -> Result<Option<Change>, Objection> {
+    pub(super) fn next(
+        &self,
+        fact: &Fact,
+        moment: Moment,
+        papers: &Originals<'_>,
+    ) -> Result<Option<Change>, Objection> {
         let changed = |case: Case| Ok(Some(Change::Case(Box::new(case))));
         match fact {
             Fact::Roster { document, signatures } => self.roster_change(*document, signatures, papers).map(Some),
@@ -382,9 +387,7 @@ impl State {
                 || match then.roster().signers(&left, namespace(warrant), warrant.bytes()) {
                     Err(_) => false,
                     Ok(signers) => match approval.basis {
-                        Basis::Quorum => {
-                            then.roster().policy().lacks(warrant.grant().authority(), &signers).is_empty()
-                        }
+                        Basis::Quorum => then.roster().policy().lacks(warrant.grant().authority(), &signers).is_empty(),
                         Basis::Narrowing | Basis::OnCall => !signers.is_empty(),
                     },
                 }
@@ -463,7 +466,9 @@ impl State {
         let (warrant, roster) = (&waiting.warrant, self.roster()?.roster());
         // A signature whose key has left the roster meanwhile counts no more, and is no fault of the new ones.
         let mut all: Vec<_> = waiting.signatures.iter().filter(|it| roster.has_key_of(it)).cloned().collect();
-        all.extend(signatures.into_iter().filter(|new| !waiting.signatures.iter().any(|it| it.armored() == new.armored())));
+        all.extend(
+            signatures.into_iter().filter(|new| !waiting.signatures.iter().any(|it| it.armored() == new.armored())),
+        );
         self.judged(case.clone(), Warrant::clone(warrant), all, moment)
     }
 
@@ -484,9 +489,9 @@ impl State {
         self.check_seen(warrant.heading(), &signatures, purpose, warrant.bytes())?;
         let before = case.revisions.iter().rfind(|it| it.warrant.warrant().revision() < warrant.revision()).cloned();
         let before_it = before.as_ref().map(|before| before.warrant.warrant());
-        let narrows = before_it.is_some_and(|it| matches!(Difference::between(it, &warrant), Ok(Difference::Narrowing(_))));
-        let standing =
-            judge(warrant.clone(), before_it, signatures.clone(), roster, &self.identity, moment.at)?;
+        let narrows =
+            before_it.is_some_and(|it| matches!(Difference::between(it, &warrant), Ok(Difference::Narrowing(_))));
+        let standing = judge(warrant.clone(), before_it, signatures.clone(), roster, &self.identity, moment.at)?;
         self.check_hold(&case, &warrant, &standing)?;
         if !case.documents.contains(&digest) {
             case.documents.push(digest);

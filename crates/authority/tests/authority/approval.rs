@@ -3,8 +3,7 @@
 use crate::officers::{Key, Office, ROSTER_EXAMPLE, WARRANT, approvals, approve, probe, roster, roster_text, trusted};
 use std::path::Path;
 use writ_authority::{
-    APPROVE, POLICY, ProbeIdentity, Refusal, Roster, RosterError, Signature, SignatureFault,
-    TrustedRoster, Warrant,
+    APPROVE, POLICY, ProbeIdentity, Refusal, Roster, RosterError, Signature, SignatureFault, TrustedRoster, Warrant,
 };
 
 fn warrant(text: &str) -> Warrant {

@@ -41,7 +41,9 @@ struct Probe {
 
 fn roster_of(version: u32, officers: &[(&str, &str, &Key)]) -> String {
     let mut text = roster_text(version, 2, &[]);
-    text.push_str("roles = 2\nrevoked_key = \"stop\"\n\n[policy.emergency]\nroles = [\"on-call\"]\nsecond_within_hours = 4\n");
+    text.push_str(
+        "roles = 2\nrevoked_key = \"stop\"\n\n[policy.emergency]\nroles = [\"on-call\"]\nsecond_within_hours = 4\n",
+    );
     for (name, role, key) in officers {
         text.push_str(&format!("\n[[officer]]\nname = {name:?}\nroles = [{role:?}]\nkeys = [{:?}]\n", key.public));
     }
@@ -176,8 +178,11 @@ impl Probe {
     fn summary(&mut self) -> BTreeMap<Uuid, String> {
         let register = self.register();
         let of = |case: &writ_authority::Case| {
-            let revisions: Vec<_> =
-                case.revisions().iter().map(|it| (it.warrant.warrant().digest(), it.provisional, it.approved)).collect();
+            let revisions: Vec<_> = case
+                .revisions()
+                .iter()
+                .map(|it| (it.warrant.warrant().digest(), it.provisional, it.approved))
+                .collect();
             let waiting = case.waiting().map(|it| (it.warrant.digest(), it.signatures.len(), it.at));
             format!("{revisions:?} {waiting:?} {:?} {:?} {:?}", case.ending(), case.begun(), case.certified())
         };
@@ -281,7 +286,8 @@ fn a_revision_takes_the_place_of_the_one_before_and_an_extension_leaves_no_gap()
     assert_eq!(probe.in_force(at(earlier)), [uuid]);
     // An extension that begins only later is one time with the one before it.
     let fourth = probe.revision(&third, 4, later, "2027-01-10T00:00:00Z", "26-mc-0119");
-    let fourth = fourth.replace(START, "2026-12-19T00:00:00Z").replace("entered = \"2026-11-19\"", "entered = \"2026-12-18\"");
+    let fourth =
+        fourth.replace(START, "2026-12-19T00:00:00Z").replace("entered = \"2026-11-19\"", "entered = \"2026-12-18\"");
     let fourth = fourth.replace("served = \"2026-11-19\"", "served = \"2026-12-18\"");
     let now = at("2026-12-18T12:00:00Z");
     probe.submit(&fourth, &[0, 1], now).unwrap();
@@ -477,16 +483,34 @@ fn a_paper_from_the_future_of_the_log_holds_everything_if_an_officer_signed_it()
 /// What somebody does to the register.
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { which: u8, signers: BTreeSet<usize> },
-    Emergency { signers: BTreeSet<usize> },
-    Narrow { which: u8, signers: BTreeSet<usize> },
-    Approve { which: u8, signers: BTreeSet<usize> },
-    Revoke { which: u8, signers: BTreeSet<usize> },
+    Submit {
+        which: u8,
+        signers: BTreeSet<usize>,
+    },
+    Emergency {
+        signers: BTreeSet<usize>,
+    },
+    Narrow {
+        which: u8,
+        signers: BTreeSet<usize>,
+    },
+    Approve {
+        which: u8,
+        signers: BTreeSet<usize>,
+    },
+    Revoke {
+        which: u8,
+        signers: BTreeSet<usize>,
+    },
     Expire,
     /// The power fails while the last record is written: of so many of its bytes nothing is left.
-    Crash { lost: usize },
+    Crash {
+        lost: usize,
+    },
     /// The clock goes on, or is set back.
-    Wait { hours: i64 },
+    Wait {
+        hours: i64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use writ_authority::{
-    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DOCUMENTS, Digest, Entry, HandedIn, Outcome, Original,
-    ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
+    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DOCUMENTS, Digest, Entry, HandedIn, Original,
+    Outcome, ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
 };
 use writ_capture::BindMode;
 use writ_spool::MAX_DELIVERIES;

@@ -27,8 +27,7 @@ impl Control {
 
     /// More signatures are handed in.
     pub(super) fn approve(&mut self, uuid: Uuid, signatures: &[NamedSignature], actor: Actor, to: Sender<Reply>) {
-        let proposal =
-            self.authority.register_mut().approve(uuid, papers(signatures), actor.clone(), Timestamp::now());
+        let proposal = self.authority.register_mut().approve(uuid, papers(signatures), actor.clone(), Timestamp::now());
         self.take_up(proposal, actor, to);
     }
 
@@ -118,8 +117,14 @@ impl Control {
              {reason}\n",
             latest.warrant.warrant().revision()
         );
-        let cosigners: Vec<_> =
-            latest.warrant.approval().officers.iter().filter(|name| !by.split(" and ").any(|it| it == *name)).cloned().collect();
+        let cosigners: Vec<_> = latest
+            .warrant
+            .approval()
+            .officers
+            .iter()
+            .filter(|name| !by.split(" and ").any(|it| it == *name))
+            .cloned()
+            .collect();
         cosigners.iter().filter_map(|name| self.notify(uuid, name, "revocation", &text)).collect()
     }
 

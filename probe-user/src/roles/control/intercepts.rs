@@ -168,12 +168,7 @@ impl Intercepts {
     }
 
     /// Whether one more warrant would find a slot, room in the tables and room at its addresses.
-    pub(super) fn has_room(
-        &self,
-        candidate: &Force,
-        in_force: &[Force],
-        config: &Config,
-    ) -> Result<(), String> {
+    pub(super) fn has_room(&self, candidate: &Force, in_force: &[Force], config: &Config) -> Result<(), String> {
         let mut slots = self.slots.clone();
         let mut tenants = Vec::new();
         // A revision takes the place of what is in force.
@@ -182,21 +177,15 @@ impl Intercepts {
                 tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses).within(stored.window));
             }
         }
-        let slot = slots
-            .allocate(candidate.uuid)
-            .map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
+        let slot =
+            slots.allocate(candidate.uuid).map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
         tenants.push(Tenant::new(slot, candidate.approved(), &FixedAddresses).within(candidate.window));
         let left_out = reconcile(&tenants, config.room()).left_out;
         left_out.iter().find(|it| it.slot == slot).map_or(Ok(()), |it| Err(it.to_string()))
     }
 
     /// Computes what the kernel should hold and tells capture the difference.
-    pub(super) fn reconcile(
-        &mut self,
-        in_force: &[Force],
-        ended: impl Fn(Uuid) -> EndReason,
-        config: &Config,
-    ) {
+    pub(super) fn reconcile(&mut self, in_force: &[Force], ended: impl Fn(Uuid) -> EndReason, config: &Config) {
         if !self.met {
             // What the capture role holds from before is not known yet.
             return;

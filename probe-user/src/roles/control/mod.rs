@@ -343,9 +343,7 @@ impl Control {
             Request::WarrantRevoke { file, document, signatures } => {
                 return self.revoke((&file, &document), &signatures, actor, to);
             }
-            Request::WarrantDraftCertification { uuid, overseer } => {
-                self.draft_certification(uuid, &overseer, actor)
-            }
+            Request::WarrantDraftCertification { uuid, overseer } => self.draft_certification(uuid, &overseer, actor),
             Request::WarrantCertify { file, document, signatures } => {
                 self.certify((&file, &document), &signatures, actor)
             }
