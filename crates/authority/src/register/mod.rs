@@ -9,6 +9,7 @@
 mod acts;
 mod case;
 mod fact;
+mod rules;
 mod state;
 
 pub use acts::{Activation, Revoked};
@@ -156,7 +157,10 @@ impl Register {
                     }
                     Err(objection) => {
                         let problem = objection.reasons.join("; ");
-                        findings.push(found(fact.uuid(), &problem));
+                        let is_known = |uuid| state.case(uuid).is_some_and(|case| case.damage().is_some());
+                        if !fact.uuid().is_some_and(is_known) {
+                            findings.push(found(fact.uuid(), &problem));
+                        }
                         state.spoil(&fact, moment, problem);
                     }
                 },

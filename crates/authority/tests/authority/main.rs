@@ -6,7 +6,6 @@ mod change;
 mod officers;
 mod papers;
 mod quorum;
-mod register;
 mod target;
 mod warrant;
 mod window;

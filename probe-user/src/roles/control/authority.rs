@@ -264,6 +264,13 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
             ));
         }
     }
+    if warrant.grant().authority().is_test() {
+        faults.push(
+            "authority: a test goes to files of this machine only, and this probe has no destination of that kind; add \
+             one to its configuration"
+                .to_owned(),
+        );
+    }
     let exposed = config.capture.iter().find(|port| port.bind == BindMode::ZeroCopy);
     if let Some(port) = exposed.filter(|_| warrant.grant().scope() == Scope::Headers) {
         faults.push(format!(

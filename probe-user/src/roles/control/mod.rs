@@ -256,6 +256,8 @@ impl Control {
                 if let Some((step, stop)) = ended.filter(|_| reason == EndReason::Expired).zip(stop) {
                     // By boot time, which nobody can set back.
                     self.authority.expired(step.warrant, time(stop));
+                    // By now it may have longer, and takes a slot anew.
+                    self.reconcile();
                 }
                 self.confirm_stops();
             }

@@ -1,22 +1,33 @@
 //! The register: what is in force is what the log and its documents say, before a crash and after it, and nothing else.
+//! A program of its own: the officers' keys are made here, because a child process (ssh-keygen) of another test would hold
+//! the log's lock for a moment.
 
-use crate::officers::{Key, Office, WARRANT, probe, roster_text};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::{HashAlg, LineEnding, PrivateKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use tempfile::TempDir;
 use uuid::Uuid;
 use writ_authority::{
     AMEND, APPROVE, AUDIT_LOG, Activation, Actor, CERTIFY, DOCUMENTS, Digest, Ending, Finding, HandedIn, Namespace,
-    Original, POLICY, Phase, REVOKE, Register, RegisterError,
+    Original, POLICY, Phase, ProbeIdentity, REVOKE, Register, RegisterError,
 };
+
+/// The example that is printed in the documentation.
+const WARRANT: &str = include_str!("../../../docs/examples/warrant.toml");
 
 const START: &str = "2026-11-20T14:00:00Z";
 const STOP: &str = "2026-12-20T14:00:00Z";
 
 fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
+}
+
+fn identity() -> ProbeIdentity {
+    ProbeIdentity { operator: "ExampleNet".to_owned(), probe: "pop3-probe1".to_owned() }
 }
 
 fn hours(hours: i64) -> SignedDuration {
@@ -33,27 +44,37 @@ fn actor() -> Actor {
 
 /// A probe with a roster in force: Ada (legal), Ben (operations), Cleo (on call). Two of two roles must sign.
 struct Probe {
-    office: Office,
-    keys: [Key; 3],
+    office: TempDir,
+    keys: [PrivateKey; 3],
     register: Option<Register>,
     findings: Vec<Finding>,
 }
 
-fn roster_of(version: u32, officers: &[(&str, &str, &Key)]) -> String {
-    let mut text = roster_text(version, 2, &[]);
+fn roster_of(version: u32, officers: &[(&str, &str, &PrivateKey)]) -> String {
+    let mut text = format!(
+        "version = {version}
+operator = \"ExampleNet\"
+
+[policy]
+approvals = 2
+"
+    );
     text.push_str(
         "roles = 2\nrevoked_key = \"stop\"\n\n[policy.emergency]\nroles = [\"on-call\"]\nsecond_within_hours = 4\n",
     );
     for (name, role, key) in officers {
-        text.push_str(&format!("\n[[officer]]\nname = {name:?}\nroles = [{role:?}]\nkeys = [{:?}]\n", key.public));
+        text.push_str(&format!(
+            "\n[[officer]]\nname = {name:?}\nroles = [{role:?}]\nkeys = [{:?}]\n",
+            key.public_key().to_openssh().unwrap()
+        ));
     }
     text
 }
 
 impl Probe {
     fn new() -> Self {
-        let office = Office::open();
-        let keys = ["ada", "ben", "cleo"].map(|name| office.key(name));
+        let office = tempfile::tempdir().unwrap();
+        let keys = [1, 2, 3].map(|seed| PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32])));
         let mut probe = Self { office, keys, register: None, findings: Vec::new() };
         probe.open(before());
         let text = probe.roster(1, &[0, 1, 2]);
@@ -69,7 +90,7 @@ impl Probe {
     }
 
     fn folder(&self) -> PathBuf {
-        self.office.path("state")
+        self.office.path().join("state")
     }
 
     fn log(&self) -> PathBuf {
@@ -79,7 +100,7 @@ impl Probe {
     /// As after a crash, or another start.
     fn open(&mut self, now: Timestamp) -> &mut Register {
         self.register = None;
-        let (register, findings) = Register::open(&self.folder(), probe(), now).unwrap();
+        let (register, findings) = Register::open(&self.folder(), identity(), now).unwrap();
         self.findings = findings;
         self.register.insert(register)
     }
@@ -90,8 +111,8 @@ impl Probe {
 
     fn handed(&self, text: &str, namespace: Namespace, signers: &[usize]) -> HandedIn {
         let signatures = signers.iter().map(|i| {
-            let signature = self.keys[*i].sign(namespace, text.as_bytes());
-            Original::new(format!("{i}.sig"), signature.armored())
+            let signature = self.keys[*i].sign(namespace.as_str(), HashAlg::Sha512, text.as_bytes()).unwrap();
+            Original::new(format!("{i}.sig"), signature.to_pem(LineEnding::LF).unwrap())
         });
         HandedIn { document: Original::new("document.toml", text), signatures: signatures.collect() }
     }
@@ -105,7 +126,7 @@ impl Probe {
         let text = text.replace("1f0c6a52", &format!("{n:02x}0c6a52"));
         let text = text.replace("2026-11-21T09:00:00-05:00", "2026-12-30T00:00:00Z");
         let text = text.replace("2026-11-20T09:00:00-05:00", START).replace("2026-12-20T09:00:00-05:00", STOP);
-        assert!(Digest::of(text.as_bytes()) != Digest::ZERO && text.contains(START));
+        assert!(text.contains(START), "the example has other moments");
         text
     }
 
@@ -116,13 +137,15 @@ impl Probe {
         let of = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
         let text = text.replace(&of("record = "), &format!("record = {}", head.number));
         let text = text.replace(&of("hash = "), &format!("hash = \"{}\"", head.hash));
-        let previous = format!("revision = {revision}\nprevious = \"{}\"", Digest::of(self.last(text.as_str(), uuid)));
+        let text: String =
+            text.lines().filter(|line| !line.starts_with("previous = ")).map(|line| format!("{line}\n")).collect();
+        let previous = format!("revision = {revision}\nprevious = \"{}\"", Digest::of(&self.last(uuid)));
         let text = text.replace(&format!("{}\n", of("revision = ")), &format!("{previous}\n"));
         text.replace(was, stop).replace("26-mc-0117", docket)
     }
 
     /// The bytes of the last approved revision of the warrant with this first line.
-    fn last(&mut self, _text: &str, first_line: &str) -> Vec<u8> {
+    fn last(&mut self, first_line: &str) -> Vec<u8> {
         let uuid: Uuid = first_line.trim_start_matches("uuid = ").trim_matches('"').parse().unwrap();
         self.register().case(uuid).unwrap().warrant().unwrap().bytes().to_vec()
     }
@@ -371,10 +394,10 @@ fn what_was_measured_is_certified_by_its_overseer_and_the_case_closed_with_its_k
     let now = at(START);
     probe.register().armed(uuid, &by, vec![("slot", "1.1".to_owned())], before()).unwrap();
     probe.register().begun(uuid, now, Vec::new(), now).unwrap();
-    assert_eq!(probe.register().overdue(now + hours(7 * 24 - 1)), []);
+    assert!(probe.register().overdue(now + hours(7 * 24 - 1)).is_empty());
     assert_eq!(probe.register().overdue(now + hours(7 * 24)), [uuid]);
     assert_eq!(probe.register().note_overdue(now + hours(7 * 24)).unwrap(), [uuid]);
-    assert_eq!(probe.register().note_overdue(now + hours(7 * 24)).unwrap(), [], "said once");
+    assert!(probe.register().note_overdue(now + hours(7 * 24)).unwrap().is_empty(), "said once");
     probe.open(now);
     assert_eq!(probe.phase(uuid, now), Phase::Active);
     let draft = probe.register().draft_certification(uuid, "Ada", now).unwrap();
@@ -388,7 +411,7 @@ fn what_was_measured_is_certified_by_its_overseer_and_the_case_closed_with_its_k
     }
     let handed = probe.handed(&draft, CERTIFY, &[0]);
     probe.register().certify(handed, actor(), now).unwrap();
-    assert_eq!(probe.register().overdue(now + hours(7 * 24)), []);
+    assert!(probe.register().overdue(now + hours(7 * 24)).is_empty());
     assert!(refused(probe.register().close(uuid, Vec::new(), actor(), now)).contains("revoke it first"));
     probe.revoke(uuid, "revoked", &[0], now).unwrap();
     let figures = [("matched".to_owned(), "7".to_owned())].into();
@@ -529,11 +552,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..14)
 }
 
-/// A plain model of one paper: who signed it in which log, and until when it may hold.
+/// A plain model of one paper: who signed it, and until when it may hold by the word of somebody on call.
 #[derive(Clone, Debug, Default)]
 struct Known {
     signers: BTreeSet<usize>,
-    stop: Option<Timestamp>,
     on_call_until: Option<Timestamp>,
 }
 
@@ -588,13 +610,11 @@ proptest! {
                     if probe.register().case(uuid).is_none_or(|case| case.latest().is_none()) {
                         continue;
                     }
-                    let base = String::from_utf8(probe.last("", text.lines().next().unwrap())).unwrap();
+                    let base = String::from_utf8(probe.last(text.lines().next().unwrap())).unwrap();
                     let revision = probe.register().case(uuid).unwrap().warrant().unwrap().revision() + 1;
                     let was = probe.register().case(uuid).unwrap().warrant().unwrap().window().stop();
                     let stop = was.checked_sub(hours(24)).unwrap();
                     let text = probe.revision(&base, revision, &was.to_string(), &stop.to_string(), "26-mc-0117");
-                    let text = text.lines().filter(|line| !line.starts_with("previous") || revision == 2
-                        || *line == format!("previous = \"{}\"", Digest::of(base.as_bytes()))).map(|line| format!("{line}\n")).collect::<String>();
                     let who: Vec<_> = signers.iter().copied().collect();
                     let done = probe.submit(&text, &who, now);
                     note(&text, &signers, done.is_ok(), None);
@@ -650,7 +670,6 @@ proptest! {
                 prop_assert!(quorum || narrowing || on_call, "revision {} by {:?}", warrant.revision(), known.signers);
                 prop_assert!(clock < force.window.stop() && force.window.stop() <= warrant.window().stop());
                 prop_assert!(!ended.contains(&force.uuid), "an ended warrant came back");
-                prop_assert_eq!(known.stop, None);
             }
         }
     }
@@ -678,7 +697,7 @@ proptest! {
             _ => bytes[at_byte] ^= 4,
         }
         fs::write(&file, &bytes).unwrap();
-        if let Ok((mut register, findings)) = Register::open(&probe.folder(), super::officers::probe(), before()) {
+        if let Ok((mut register, findings)) = Register::open(&probe.folder(), identity(), before()) {
             let in_force: Vec<_> = register.in_force(at(START)).into_iter().map(|force| force.uuid).collect();
             prop_assert!(!in_force.contains(&first), "an ended warrant came back");
             prop_assert!(what == 0 || !findings.is_empty() || in_force == [second], "{in_force:?} {findings:?}");
