@@ -37,7 +37,7 @@ enum Period {
 
 impl Limit {
     /// The limit of `warrant` under this policy. Of an extension, whose `before` ran under an order of its own, the
-    /// first interception is the one after the stop of that.
+    /// first interception is the one after the stop of that; under the order of `before` nothing lasts longer than that.
     pub fn of(warrant: &Warrant, before: Option<&Warrant>, policy: &Policy) -> Self {
         let authority = warrant.grant().authority();
         let longer = policy.longer_windows.iter().filter(|longer| longer.authority == authority);
@@ -56,6 +56,10 @@ impl Limit {
                 let stop = window.start().saturating_add(SignedDuration::from_hours(hours.into()));
                 let reason = format!("{hours} hours from the start, {} ({source})", show(window.start()));
                 return Self { stop: stop.unwrap_or(Timestamp::MAX), reason };
+            }
+            _ if before.is_some_and(|before| !warrant.order().is_newer_than(before.order())) => {
+                let stop = before.map_or(window.stop(), |before| before.window().stop());
+                return Self { stop, reason: "the stop of the revision before, whose order this still is".to_owned() };
             }
             (Period::DaysOfInterception(days), entered) => {
                 let entered = entered.and_then(|day| day.to_zoned(calendar.clone()).ok());

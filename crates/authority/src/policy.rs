@@ -166,7 +166,7 @@ impl Policy {
             };
             faults.push(fault);
         }
-        // A revision under the same order was held to the order's limit when the order came.
+        // What runs may run on to its stop, whatever the policy has become.
         let limit = Limit::of(warrant, before, self);
         if warrant.window().stop() > limit.stop && before.is_none_or(|it| warrant.window().stop() > it.window().stop())
         {

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use std::net::IpAddr;
 use std::path::Path;
 use writ_authority::{
-    AMEND, APPROVE, Basis, Change, Criteria, MacAddress, PortSide, Ports, Refusal, Standing, TrafficRule,
-    TrustedRoster, Vlan, Warrant, judge,
+    AMEND, APPROVE, Basis, Change, Criteria, Limit, MacAddress, Policy, PortSide, Ports, Refusal, Standing,
+    TrafficRule, TrustedRoster, Vlan, Warrant, judge,
 };
 
 fn warrant(text: &str) -> Warrant {
@@ -131,6 +131,8 @@ fn one_legal_officer_narrows_and_the_quorum_does_the_rest() {
     let narrower = revision(&[(SECOND_TARGET, "")]);
     let Standing::Approved(approved) = judge(&narrower, &[&case.legal], AMEND).unwrap() else { panic!() };
     assert_eq!(approved.approval().basis, Basis::Narrowing);
+    let limit = Limit::of(&warrant(&narrower), Some(&before), &Policy::default());
+    assert_eq!((limit.stop, limit.reason.contains("whose order this still is")), (before.window().stop(), true));
     let Standing::Waiting(missing) = judge(&narrower, &[&case.operations], AMEND).unwrap() else { panic!() };
     assert_eq!(missing.lacks, ["somebody with the role legal"]);
     assert!(missing.to_string().contains("ssh-keygen -Y sign -n writ-amend"), "{missing}");

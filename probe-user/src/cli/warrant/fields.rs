@@ -140,7 +140,13 @@ pub(super) const FIELDS: &[Field] = &[
     text("order.signed_by", "signed-by", Asked::Always, "Who signed the authorisation", "Hon. A. Judge"),
     text("order.agency", "agency", Asked::Always, "The agency", "FBI"),
     text("order.reference", "reference", Asked::Offered, "Where the scanned order is kept", "Legal, safe 2, folder 14"),
-    text("order.sha256", Asked::Never, "SHA-256 of the scanned order; --scan computes it", "64 hexadecimal digits"),
+    text(
+        "order.sha256",
+        "sha256",
+        Asked::Never,
+        "SHA-256 of the scanned order; --scan computes it",
+        "64 hexadecimal digits",
+    ),
     text(
         "window.zone",
         "zone",
@@ -297,7 +303,11 @@ fn with_flag(file: &Path, fault: &Fault) -> String {
     let said = format!("{}: {fault}", file.display());
     match FIELDS.iter().find(|field| field.path == fault.field) {
         Some(field) => format!("{said} (--{}: {})", field.flag, field.says),
-        None if fault.field.starts_with("target") => format!("{said} (--target \"address=192.0.2.7\")"),
+        None if fault.field.starts_with("target") => {
+            format!(
+                "{said} (in --target \"address=192.0.2.7; ...\", or of all: --confirmed-by, --confirmed-on, --subscriber)"
+            )
+        }
         None if fault.field.starts_with("delivery") => {
             format!("{said} (--deliver \"destination=fbi-lab; case_id=FBI-2026-0117; streams=cmii,cmc\")")
         }
