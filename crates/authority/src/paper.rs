@@ -20,7 +20,7 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Paper {
     /// A warrant, in any revision.
-    Warrant(Warrant),
+    Warrant(Box<Warrant>),
     /// A roster with its policy.
     Roster(Roster),
     /// The end of a warrant.
@@ -42,7 +42,7 @@ impl Paper {
         } else if root.has("reason") || root.has("kind") {
             Revocation::parse(bytes, file).map(Self::Revocation)
         } else {
-            Warrant::parse(bytes, file).map(Self::Warrant)
+            Warrant::parse(bytes, file).map(Box::new).map(Self::Warrant)
         }
     }
 

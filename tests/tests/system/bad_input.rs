@@ -196,7 +196,7 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
         ("court = ", "kourt = ", ["order.kourt", "field"]),
         ("docket = \"26-mc-0117\"\n", "", ["order.docket", "26-mc"]),
         ("revision = 1", "revision = 0", ["revision", "1"]),
-        ("revision = 1", "revision = 2", ["previous", "sha256sum"]),
+        ("revision = 1", "revision = 2", ["previous: missing", "write previous"]),
         ("sign_by = ", "signed_by = ", ["sign_by", "missing"]),
         ("[seen]", "[saw]", ["seen", "add a section [seen]"]),
         ("sealed = true\n", "", ["order.sealed", "write sealed = true or sealed = false"]),
@@ -233,7 +233,7 @@ fn a_fault_of_a_warrant_is_named_and_nothing_is_armed() {
     let status = scene.probe().status().unwrap();
     assert_eq!(status["intercepts"].as_array().map(Vec::len), Some(0), "nothing is armed");
     let refusals = fs::read_to_string(scene.path("state/audit.jsonl")).unwrap();
-    assert_eq!(refusals.lines().filter(|line| line.contains("\"refused\"")).count(), 21, "every refusal is recorded");
+    assert_eq!(refusals.lines().filter(|line| line.contains("\"refused\"")).count(), 31, "every refusal is recorded");
     // What was wrong was the document each time.
     let accepted = submit(&good);
     assert!(accepted.status.success(), "{}", words(&accepted));
