@@ -30,6 +30,11 @@ macro_rules! acts {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word),+ }
             }
+
+            /// The act that a word of the log stands for; none for a word of a later version.
+            pub fn of(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$name),)+ _ => None }
+            }
         }
     };
 }
@@ -43,16 +48,32 @@ acts! {
     RoleRestart = "role-restart",
     /// A roster was installed.
     RosterInstall = "roster-install",
-    /// A warrant was handed in.
+    /// A warrant was handed in, new or in a further revision.
     WarrantSubmit = "warrant-submit",
+    /// More signatures were handed in for a warrant that waits for them.
+    WarrantApprove = "warrant-approve",
     /// A warrant was put into the kernel; it takes from its start on.
     WarrantArm = "warrant-arm",
     /// A warrant's window began.
     InterceptStart = "intercept-start",
     /// An intercept ended, with its counters.
     InterceptStop = "intercept-stop",
-    /// A warrant was revoked.
+    /// A warrant was revoked, or what it waited for denied.
     WarrantRevoke = "warrant-revoke",
+    /// A warrant's time is over, or that which an emergency has without its further signatures.
+    WarrantExpire = "warrant-expire",
+    /// What was measured of an interception was certified.
+    WarrantCertify = "warrant-certify",
+    /// A certification is overdue.
+    CertificationOverdue = "certification-overdue",
+    /// The scanned order was put beside its warrant, sealed.
+    OrderAttach = "order-attach",
+    /// A case was closed, and its key destroyed.
+    WarrantClose = "warrant-close",
+    /// A notice to somebody was written.
+    Notice = "notice",
+    /// The log is older than what somebody outside saw of it: nothing that was in force is any more.
+    StoreHold = "store-hold",
     /// Somebody looked at a warrant or the list of them.
     WarrantView = "warrant-view",
     /// A destination was tried with made-up packets: once before, once with what became of it.
@@ -254,6 +275,15 @@ impl AuditLog {
     /// aside into a file beside the log, and that is recorded. Anything else that is wrong is an error, and the file
     /// is left as it is.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self, AuditError> {
+        Self::open_reading(path, now, |_, _| {})
+    }
+
+    /// As [`AuditLog::open`], and shows every record that is there, with its hash, while it is checked.
+    pub fn open_reading(
+        path: &Path,
+        now: Timestamp,
+        mut visit: impl FnMut(Digest, &Record),
+    ) -> Result<Self, AuditError> {
         let io = |source| AuditError::Io { file: path.to_owned(), source };
         // An empty parent is the working directory, which is there.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -278,7 +308,7 @@ impl AuditLog {
         let mut lines = Lines::new(path, &mut file);
         let torn = loop {
             match lines.next_record() {
-                Ok(Some(_)) => {}
+                Ok(Some(record)) => visit(lines.head.hash, &record),
                 Ok(None) => break None,
                 Err(AuditError::Fault(AuditFault { what: Tampering::Unfinished, .. })) => {
                     break Some(lines.line.clone());
@@ -289,13 +319,18 @@ impl AuditLog {
         let (head, length) = (lines.head, lines.good_bytes);
         let mut log = Self { path: path.to_owned(), file, length, head, broken: false };
         if let Some(torn) = torn {
-            log.put_aside(&torn, now)?;
+            let record = log.put_aside(&torn, now)?;
+            visit(log.head.hash, &record);
         }
         Ok(log)
     }
 
     /// Records an act. It is on disk when this returns; if this fails, nothing was recorded.
     pub fn append(&mut self, now: Timestamp, entry: &Entry) -> Result<Head, AuditError> {
+        self.append_record(now, entry).map(|_| self.head)
+    }
+
+    fn append_record(&mut self, now: Timestamp, entry: &Entry) -> Result<Record, AuditError> {
         if self.broken {
             return Err(AuditError::Broken(self.path.clone()));
         }
@@ -322,12 +357,17 @@ impl AuditLog {
         }
         self.length += line.len() as u64;
         self.head = Head { number: record.number, hash };
-        Ok(self.head)
+        Ok(record)
     }
 
     /// The end of the log.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// The probe itself, as who does what nobody asked for.
+    pub(crate) fn own_actor(&self) -> Actor {
+        Actor { who: "writ".to_owned(), uid: owner_of(&self.file), pid: std::process::id() }
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
@@ -337,7 +377,7 @@ impl AuditLog {
     }
 
     /// Copies the torn bytes into a file of their own before it cuts them off, and records both.
-    fn put_aside(&mut self, torn: &[u8], now: Timestamp) -> Result<(), AuditError> {
+    fn put_aside(&mut self, torn: &[u8], now: Timestamp) -> Result<Record, AuditError> {
         let digest = Digest::of(torn);
         let name = format!("torn-{}-{}", self.head.number + 1, &digest.to_string()[..8]);
         let aside = self.path.with_added_extension(name);
@@ -349,14 +389,14 @@ impl AuditLog {
             self.file.sync_data()
         })();
         copied.map_err(|source| AuditError::Io { file: aside.clone(), source })?;
-        let actor = Actor { who: "writ".to_owned(), uid: owner_of(&self.file), pid: std::process::id() };
+        let actor = self.own_actor();
         let details = BTreeMap::from([
             ("bytes".to_owned(), torn.len().to_string()),
             ("sha256".to_owned(), digest.to_string()),
             ("file".to_owned(), aside.display().to_string()),
         ]);
         let entry = Entry { act: Act::LogRecover, outcome: Outcome::Done, actor, subject: None, details };
-        self.append(now, &entry).map(|_| ())
+        self.append_record(now, &entry)
     }
 }
 

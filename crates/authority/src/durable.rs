@@ -1,6 +1,5 @@
 //! Files that are whole or not there, whatever moment the power fails at; readable by nobody but the control role.
 
-use serde::Serialize;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -18,14 +17,12 @@ pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts `value` into `file` as JSON, in place of what was there before, at one stroke.
-pub(crate) fn write_json<T: Serialize>(file: &Path, value: &T) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value)?;
-    bytes.push(b'\n');
+/// Puts bytes into `file`, in place of what was there before, at one stroke.
+pub(crate) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let temporary = file.with_extension("new");
     let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    new.write_all(&bytes)?;
+    new.write_all(bytes)?;
     new.sync_all()?;
     fs::rename(&temporary, file)?;
     sync_folder(folder)

@@ -2,17 +2,18 @@
 //!
 //! A warrant file comes in as bytes ([`Warrant::parse`]), is held against the revision before it, the policy and the
 //! probe's own name, and becomes an [`ApprovedWarrant`] only by the signatures of the people whom the policy asks for,
-//! from a roster that its own officers signed ([`judge`]). Nothing but an `ApprovedWarrant` can be kept in the
-//! [`WarrantStore`] or handed on to be armed. What ends and what certifies an interception are documents as well
+//! from a roster that its own officers signed ([`judge`]). Nothing but an `ApprovedWarrant` can be
+//! put in force by the [`Register`] and handed on to be armed. What ends and what certifies an interception are documents as well
 //! ([`Revocation`], [`Certification`]), each signed under a namespace of its own.
-//! Every act and every refusal goes to the [`AuditLog`]. The control role calls all this; nothing here knows of
-//! packets, sockets or the kernel.
+//! Every act and every refusal goes to the [`AuditLog`], and what is in force is read off that log alone. The control
+//! role calls all this; nothing here knows of packets, sockets or the kernel.
 //!
 //! Messages of this crate quote documents, and so may name a target. They are for whoever handed the document in,
 //! never for a log of the machine.
 #![forbid(unsafe_code)]
 
 mod approval;
+mod archive;
 mod audit;
 mod calendar;
 mod certification;
@@ -36,11 +37,12 @@ mod overlap;
 mod paper;
 mod policy;
 mod quorum;
+mod register;
 mod revocation;
 mod role;
 mod roster;
+mod seal;
 mod signature;
-mod store;
 mod target;
 mod test_line;
 mod traffic;
@@ -49,6 +51,7 @@ mod window;
 mod words;
 
 pub use approval::{Approval, ApprovedWarrant, Basis, ProbeIdentity, Refusal, Standing, judge, namespace};
+pub use archive::{Archive, ArchiveError, Original};
 pub use audit::{
     Act, Actor, AuditError, AuditFault, AuditLog, AuditSummary, Entry, Head, Outcome, Record, Subject, Tampering,
 };
@@ -74,11 +77,15 @@ pub use order::{Order, Receipt};
 pub use paper::Paper;
 pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
 pub use quorum::{Quorum, Roles};
+pub use register::{
+    AUDIT_LOG, Activation, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase,
+    Proposal, Register, RegisterError, Revision, Revoked, RosterChange, Submission,
+};
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
-pub use roster::{Officer, ProbeKey, Roster, RosterError, RosterStore, TrustedRoster};
+pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};
+pub use seal::SealError;
 pub use signature::{AMEND, APPROVE, CERTIFY, CHECKPOINT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault};
-pub use store::{Damaged, Ending, Phase, StoreError, StoredWarrant, WarrantStore};
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;
 pub use traffic::{EitherSide, MOST_TRAFFIC_RULES, PortSide, Ports, TrafficRule};

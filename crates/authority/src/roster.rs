@@ -1,20 +1,17 @@
 //! The roster: the operator's officers with their keys, the policy, the probes and the test lines. It is signed by the
 //! officers themselves. The first version needs the quorum of its own policy; every later one that of the version before.
-//! All versions are kept, so that an approval can be checked again by the roster that it was given under.
+//! All versions are kept by the register, so that an approval can be checked again by the roster that it was given under.
 
 use crate::digest::Digest;
 use crate::document::{self, Section, Wrong};
-use crate::durable;
 use crate::error::{DocumentError, Fault};
 use crate::missing::Missing;
 use crate::policy::Policy;
 use crate::role::Role;
 use crate::signature::{Namespace, POLICY, Signature, SignatureError, SignatureFault};
 use crate::test_line::TestLine;
-use serde::{Deserialize, Serialize};
 use ssh_key::{Algorithm, HashAlg, PublicKey};
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -155,6 +152,12 @@ impl Roster {
         Ok(officer)
     }
 
+    /// Whether it has the key that a signature says it was made with.
+    pub(crate) fn has_key_of(&self, signature: &Signature) -> bool {
+        let is_it = |key: &PublicKey| key.key_data() == signature.key();
+        self.officers.iter().any(|officer| officer.keys.iter().any(is_it))
+    }
+
     /// The different officers who made these signatures over `bytes`. Two keys of one person count once; a signature
     /// that is not good spoils the whole, because somebody should look at it.
     pub(crate) fn signers(
@@ -283,22 +286,6 @@ pub enum RosterError {
         /// The operator before.
         wanted: String,
     },
-    /// A kept version cannot be read; restore it from a backup.
-    #[error("{}: {problem}; restore the file from a backup", file.display())]
-    Damaged {
-        /// The kept file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The folder or a file in it cannot be read or written.
-    #[error("{}: {source}; check the folder's owner, mode and free space", file.display())]
-    Io {
-        /// Which.
-        file: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 impl TrustedRoster {
@@ -348,88 +335,4 @@ fn check_quorum(judges: &Roster, roster: &Roster, signatures: &[Signature]) -> R
     }
     let wanted = format!("{quorum} of version {}", judges.version);
     Err(RosterError::Missing(Missing { file: roster.file.clone(), namespace: POLICY, signed_by, wanted, lacks }))
-}
-
-/// All versions of the roster, one file each in a folder of the state directory. Opening it checks the chain of
-/// signatures from the first version on.
-#[derive(Debug)]
-pub struct RosterStore {
-    folder: PathBuf,
-    versions: Vec<TrustedRoster>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeptRoster {
-    document: String,
-    signatures: Vec<String>,
-}
-
-impl RosterStore {
-    /// Reads all versions; makes the folder if there is none.
-    pub fn open(folder: &Path) -> Result<Self, RosterError> {
-        durable::make_private_folder(folder).map_err(|source| RosterError::Io { file: folder.to_owned(), source })?;
-        let mut store = Self { folder: folder.to_owned(), versions: Vec::new() };
-        loop {
-            let file = store.file_of(store.next_version());
-            match std::fs::read(&file) {
-                Ok(bytes) => {
-                    let (roster, signatures) = read_kept(&bytes, &file)?;
-                    let trusted = store.check(roster, signatures)?;
-                    store.versions.push(trusted);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(store),
-                Err(source) => return Err(RosterError::Io { file, source }),
-            }
-        }
-    }
-
-    /// The version in force; `None` before the first one was installed.
-    pub fn current(&self) -> Option<&TrustedRoster> {
-        self.versions.last()
-    }
-
-    /// A version, in force or past.
-    pub fn version(&self, version: u32) -> Option<&TrustedRoster> {
-        self.versions.get(usize::try_from(version.checked_sub(1)?).ok()?)
-    }
-
-    /// Whether a roster with these signatures would be taken as the next version; changes nothing.
-    pub fn check(&self, roster: Roster, signatures: Vec<Signature>) -> Result<TrustedRoster, RosterError> {
-        match self.versions.last() {
-            None => TrustedRoster::first(roster, signatures),
-            Some(current) => current.successor(roster, signatures),
-        }
-    }
-
-    /// Checks the next version and keeps it. It is in force when this returns.
-    pub fn install(&mut self, roster: Roster, signatures: Vec<Signature>) -> Result<&TrustedRoster, RosterError> {
-        let trusted = self.check(roster, signatures)?;
-        let file = self.file_of(trusted.roster.version);
-        let kept = KeptRoster {
-            // A parsed document is UTF-8, so nothing is lost here.
-            document: String::from_utf8_lossy(&trusted.roster.bytes).into_owned(),
-            signatures: trusted.signatures.iter().map(|signature| signature.armored().to_owned()).collect(),
-        };
-        durable::write_json(&file, &kept).map_err(|source| RosterError::Io { file, source })?;
-        let place = self.versions.len();
-        self.versions.push(trusted);
-        Ok(&self.versions[place])
-    }
-
-    fn next_version(&self) -> u32 {
-        self.versions.last().map_or(1, |last| last.roster.version.saturating_add(1))
-    }
-
-    fn file_of(&self, version: u32) -> PathBuf {
-        self.folder.join(format!("{version:06}.json"))
-    }
-}
-
-fn read_kept(bytes: &[u8], file: &Path) -> Result<(Roster, Vec<Signature>), RosterError> {
-    let kept: KeptRoster = serde_json::from_slice(bytes)
-        .map_err(|error| RosterError::Damaged { file: file.to_owned(), problem: error.to_string() })?;
-    let roster = Roster::parse(kept.document.as_bytes(), file)?;
-    let signatures: Result<_, _> = kept.signatures.iter().map(|text| Signature::parse(text.as_bytes(), file)).collect();
-    Ok((roster, signatures?))
 }

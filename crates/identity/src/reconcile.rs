@@ -5,7 +5,7 @@ use crate::entries::{Before, Entries, Place, Table, canonical};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use writ_abi::{Condition, MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, SlotRef};
-use writ_authority::{ApprovedWarrant, Directions, Scope};
+use writ_authority::{ApprovedWarrant, Directions, Scope, Window};
 
 /// What the owner of a slot may take, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,15 @@ impl Tenant {
     #[must_use]
     pub fn beside(mut self, earlier: &Self) -> Self {
         self.wants.extend(&earlier.wants);
+        self
+    }
+
+    /// The same in a time of the register's: an emergency has less than its warrant says, and an extension of the same
+    /// terms goes on from it.
+    #[must_use]
+    pub fn within(mut self, window: Window) -> Self {
+        self.terms.start_utc_ns = window.start_utc_ns();
+        self.terms.stop_utc_ns = window.stop_utc_ns();
         self
     }
 

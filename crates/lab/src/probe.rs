@@ -136,24 +136,55 @@ impl Probe {
     pub fn submit_document(&self, name: &str, document: &str, officers: &[&Officer]) -> Result<Answer, LabError> {
         let warrant = self.evidence.join(format!("{name}.toml"));
         documents::write(&warrant, document)?;
+        self.hand_in(&["submit", &warrant.display().to_string()], &warrant, "writ-approve", officers)
+    }
+
+    /// Hands in the signatures of more officers for an order that was submitted before.
+    pub fn approve(&self, order: &Order, officers: &[&Officer]) -> Result<Answer, LabError> {
+        let warrant = self.evidence.join(format!("{}.toml", order.case_id));
+        self.hand_in(&["approve", order.uuid], &warrant, "writ-approve", officers)
+    }
+
+    /// Ends an order for good by an officer's revocation, drafted over the warrant as it was handed in; nothing stamped
+    /// after this returns is taken.
+    pub fn revoke(&self, order: &Order, officer: &Officer) -> Result<Answer, LabError> {
+        let warrant = self.evidence.join(format!("{}.toml", order.case_id));
+        let revocation = self.evidence.join(format!("{}.revocation.toml", order.case_id));
+        let drafted = {
+            let [warrant, revocation, configuration] =
+                [&warrant, &revocation, &self.configuration].map(|path| path.display().to_string());
+            // One that was not taken is drafted anew.
+            if Path::new(&revocation).exists() {
+                fs::remove_file(&revocation).map_err(LabError::io(revocation.clone()))?;
+            }
+            let reason = "withdrawn by the court";
+            let arguments = ["warrant", "revocation", &warrant, "--reason", reason, "--output", &revocation];
+            self.writ(&[&arguments[..], &["--config", &configuration]].concat())?
+        };
+        if !drafted.status.success() {
+            return Ok(Answer::of(&drafted));
+        }
+        self.hand_in(&["revoke", &revocation.display().to_string()], &revocation, "writ-revoke", &[officer])
+    }
+
+    /// `writ warrant ...` with the signatures of these officers over a file.
+    fn hand_in(
+        &self,
+        command: &[&str],
+        file: &Path,
+        namespace: &str,
+        officers: &[&Officer],
+    ) -> Result<Answer, LabError> {
         let signatures: Vec<String> = officers
             .iter()
-            .map(|officer| officer.sign(&warrant, "writ-approve").map(|path| path.display().to_string()))
+            .map(|officer| officer.sign(file, namespace).map(|path| path.display().to_string()))
             .collect::<Result<_, _>>()?;
-        let (warrant, configuration) = (warrant.display().to_string(), self.configuration.display().to_string());
-        let mut arguments = vec!["warrant", "submit", &warrant, "--config", &configuration];
+        let configuration = self.configuration.display().to_string();
+        let mut arguments = [&["warrant"], command, &["--config", &configuration]].concat();
         for signature in &signatures {
             arguments.extend(["--signature", signature]);
         }
         Ok(Answer::of(&self.writ(&arguments)?))
-    }
-
-    /// Ends an order for good; nothing stamped after this returns is taken.
-    pub fn revoke(&self, order: &Order) -> Result<Answer, LabError> {
-        let configuration = self.configuration.display().to_string();
-        let reason = "withdrawn by the court";
-        let output = self.writ(&["warrant", "revoke", order.uuid, "--reason", reason, "--config", &configuration])?;
-        Ok(Answer::of(&output))
     }
 
     /// The slot of an order, from `writ warrant list`; none while it has none.

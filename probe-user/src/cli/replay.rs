@@ -120,8 +120,8 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Outcome, CommandError> {
 }
 
 fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &Path) -> anyhow::Result<Report> {
-    let order =
-        order(approved.warrant(), SLOT, config).context("a destination of the warrant is not in the configuration")?;
+    let order = order(approved.warrant(), approved.warrant().window(), SLOT, config)
+        .context("a destination of the warrant is not in the configuration")?;
     let memory = Ledger::create(1, config.destination.len() * 2)?;
     let ledger = Arc::new(Ledger::open(&memory)?);
     ledger.slot(SLOT.slot).context("no slot")?.reset(SLOT.generation, order.deliveries.len());

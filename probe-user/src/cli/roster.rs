@@ -4,11 +4,10 @@ use super::warrant::{read_signatures, read_text};
 use super::{CommandError, Outcome, SocketArgs, output, reply};
 use crate::config::Config;
 use crate::ipc::{Reply, Request, RequestError, ask};
-use crate::roles::control::{Files, caller, install_roster};
+use crate::roles::control::{caller, install_roster, open_register};
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use std::path::{Path, PathBuf};
-use writ_authority::{AuditLog, POLICY, Roster, RosterStore, Signature};
+use writ_authority::{POLICY, Roster, Signature};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RosterCommand {
@@ -98,13 +97,8 @@ fn install(args: &InstallArgs, document: String) -> Result<Outcome, CommandError
         // No probe runs: the same is done here, under the audit log's own lock.
         Err(RequestError::Connect { .. }) if args.socket.socket.is_none() => {
             let config = Config::load(&args.socket.config.config).map_err(CommandError::input)?;
-            let files = Files::of(&config);
-            std::fs::create_dir_all(&config.probe.state)
-                .map_err(|error| CommandError::Failed(anyhow::anyhow!("{}: {error}", config.probe.state.display())))?;
-            let mut audit = AuditLog::open(&files.audit, Timestamp::now()).map_err(CommandError::failed)?;
-            let mut rosters = RosterStore::open(&files.rosters).map_err(CommandError::failed)?;
-            let operator = &config.probe.operator;
-            let reply = install_roster(&mut rosters, &mut audit, operator, (&file, &document), &signatures, caller());
+            let mut register = open_register(&config).map_err(CommandError::failed)?;
+            let reply = install_roster(&mut register, (&file, &document), &signatures, caller());
             reply::show(reply, args.socket.json, say)
         }
         Err(error) => Err(CommandError::failed(error)),
@@ -113,8 +107,11 @@ fn install(args: &InstallArgs, document: String) -> Result<Outcome, CommandError
 
 fn say(reply: Reply) {
     match reply {
-        Reply::RosterInstalled { version, signed_by } => {
+        Reply::RosterInstalled { version, signed_by, ended } => {
             output::line(&format!("roster version {version} is in force, signed by {}", signed_by.join(" and ")));
+            for uuid in ended {
+                output::line(&format!("warrant {uuid} has ended: its approvals hung on keys that were taken out"));
+            }
         }
         Reply::Roster { version, document, signed_by } => {
             output::line(&format!("version {version}, signed by {}\n", signed_by.join(" and ")));

@@ -258,6 +258,9 @@ fn print(report: &StatusReport) {
         let rows: Vec<_> = report.witnesses.iter().map(witness).collect();
         output::table(&["witness", "has up to", "made at", "waiting", "for", "state"], &rows);
     }
+    if report.uncertified > 0 {
+        output::line(&format!("ALARM: {} certifications are overdue: see `writ warrant list`", report.uncertified));
+    }
     print_restarts(&report.restarts, report.damaged);
 }
 

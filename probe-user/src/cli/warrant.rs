@@ -8,6 +8,8 @@ mod new;
 mod paper;
 mod revocation;
 
+mod case;
+
 use super::{CommandError, Outcome, SocketArgs, output, reply};
 use crate::ipc::{NamedSignature, Reply, Request, WarrantLine, ask};
 use clap::{Args, Subcommand};
@@ -33,8 +35,16 @@ pub(super) enum WarrantCommand {
     List(SocketArgs),
     /// One warrant: its document, its approvals, its counters.
     Show(ShowArgs),
-    /// End a warrant now and for good.
-    Revoke(RevokeArgs),
+    /// Hand in more signatures for a warrant that waits for them.
+    Approve(case::ApproveArgs),
+    /// End a warrant now and for good, by a revocation that an officer signed.
+    Revoke(case::RevokeArgs),
+    /// Draft the certification of an interception, or hand in the one that its overseer signed.
+    Certify(case::CertifyArgs),
+    /// Keep the scanned order with its warrant, sealed.
+    Attach(case::AttachArgs),
+    /// Close a case that has ended and is certified: notices are written, its key is destroyed.
+    Close(case::CloseArgs),
 }
 
 #[derive(Debug, Args)]
@@ -56,17 +66,6 @@ pub(super) struct ShowArgs {
     socket: SocketArgs,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct RevokeArgs {
-    /// The warrant.
-    uuid: Uuid,
-    /// Why; goes to the audit log.
-    #[arg(long)]
-    reason: String,
-    #[command(flatten)]
-    socket: SocketArgs,
-}
-
 pub(super) fn run(command: &WarrantCommand) -> Result<Outcome, CommandError> {
     match command {
         WarrantCommand::New(args) => new::run(args),
@@ -83,16 +82,15 @@ pub(super) fn run(command: &WarrantCommand) -> Result<Outcome, CommandError> {
                 document,
                 signatures: read_signatures(&args.signatures)?,
             };
-            match answer(&args.socket, &request)? {
-                Outcome::Negative if faulty => Ok(Outcome::Faulty),
-                outcome => Ok(outcome),
-            }
+            case::judged(faulty, answer(&args.socket, &request)?)
         }
         WarrantCommand::List(socket) => answer(socket, &Request::WarrantList),
         WarrantCommand::Show(args) => answer(&args.socket, &Request::WarrantShow { uuid: args.uuid }),
-        WarrantCommand::Revoke(args) => {
-            answer(&args.socket, &Request::WarrantRevoke { uuid: args.uuid, reason: args.reason.clone() })
-        }
+        WarrantCommand::Approve(args) => case::approve(args),
+        WarrantCommand::Revoke(args) => case::revoke(args),
+        WarrantCommand::Certify(args) => case::certify(args),
+        WarrantCommand::Attach(args) => case::attach(args),
+        WarrantCommand::Close(args) => case::close(args),
     }
 }
 
@@ -120,16 +118,21 @@ fn answer(socket: &SocketArgs, request: &Request) -> Result<Outcome, CommandErro
 }
 
 fn say(reply: Reply) {
+    if case::say(&reply) {
+        return;
+    }
     match reply {
-        Reply::Submitted { uuid, approved_by, words } => {
-            output::line(&format!("warrant {uuid} is approved by {} and armed", approved_by.join(" and ")));
-            output::line(&words);
-        }
-        Reply::Revoked { uuid } => output::line(&format!("warrant {uuid} is revoked: nothing more is taken")),
         Reply::Warrants(lines) => print_list(&lines),
         Reply::Warrant(detail) => {
             print_list(std::slice::from_ref(&detail.line));
-            output::line(&format!("\nsha256 {}\napproved by {}\n", detail.sha256, detail.approved_by.join(", ")));
+            output::line(&format!("\nsha256 {}\napproved by {}", detail.sha256, detail.approved_by.join(", ")));
+            let more = [("waits for", &detail.waits_for), ("ended", &detail.ending), ("certified", &detail.certified)];
+            for (what, words) in more {
+                if let Some(words) = words {
+                    output::line(&format!("{what}: {words}"));
+                }
+            }
+            output::line("");
             output::line(&detail.document);
             if let Some(counts) = &detail.counts {
                 output::json(counts);

@@ -44,12 +44,51 @@ pub enum Request {
         /// Which.
         uuid: Uuid,
     },
-    /// End a warrant for good.
-    WarrantRevoke {
+    /// More signatures for the revision of a warrant that waits for them.
+    WarrantApprove {
         /// Which.
         uuid: Uuid,
-        /// Why; goes to the audit log.
-        reason: String,
+        /// OpenSSH signatures.
+        signatures: Vec<NamedSignature>,
+    },
+    /// End a warrant for good, by a revocation that an officer signed.
+    WarrantRevoke {
+        /// The file's name, for messages.
+        file: String,
+        /// The exact bytes that were signed.
+        document: String,
+        /// OpenSSH signatures.
+        signatures: Vec<NamedSignature>,
+    },
+    /// Draft the certification of an interception over what was measured.
+    WarrantDraftCertification {
+        /// Which.
+        uuid: Uuid,
+        /// The officer who oversaw it and is to sign.
+        overseer: String,
+    },
+    /// Hand in a certification that the overseer signed.
+    WarrantCertify {
+        /// The file's name, for messages.
+        file: String,
+        /// The exact bytes that were signed.
+        document: String,
+        /// OpenSSH signatures.
+        signatures: Vec<NamedSignature>,
+    },
+    /// Keep the scanned order that a warrant names.
+    WarrantAttach {
+        /// Which.
+        uuid: Uuid,
+        /// The file's name, for messages.
+        file: String,
+        /// Its bytes, in base64.
+        content: String,
+    },
+    /// Close a case that has ended and is certified.
+    WarrantClose {
+        /// Which.
+        uuid: Uuid,
     },
     /// The audit log's head.
     AuditHead,
@@ -93,7 +132,7 @@ pub enum Reply {
     Overview(Box<Overview>),
     /// To `SlotTrace`.
     SlotTrace(Box<SlotTrace>),
-    /// To `WarrantSubmit`: accepted, and in the kernel with all its addresses.
+    /// To `WarrantSubmit` and `WarrantApprove`: accepted, and in the kernel with all its addresses.
     Submitted {
         /// Which.
         uuid: Uuid,
@@ -101,6 +140,39 @@ pub enum Reply {
         approved_by: Vec<String>,
         /// In words: what is taken from when to when.
         words: String,
+        /// An emergency that one signature began: when it stops unless the others sign, RFC 3339.
+        provisional_until: Option<String>,
+    },
+    /// To `WarrantSubmit` and `WarrantApprove`: kept, and not in force.
+    Waiting {
+        /// Which.
+        uuid: Uuid,
+        /// What is missing, in words.
+        missing: String,
+        /// In words: what would be taken from when to when.
+        words: String,
+    },
+    /// To `WarrantDraftCertification`: the document to be signed.
+    CertificationDraft {
+        /// TOML.
+        document: String,
+    },
+    /// To `WarrantCertify`.
+    Certified {
+        /// Which.
+        uuid: Uuid,
+    },
+    /// To `WarrantAttach`: kept, sealed.
+    Attached {
+        /// Which.
+        uuid: Uuid,
+    },
+    /// To `WarrantClose`.
+    Closed {
+        /// Which.
+        uuid: Uuid,
+        /// Notices that were written, to be sent to those whom they are for: files.
+        notices: Vec<String>,
     },
     /// To `WarrantList`.
     Warrants(Vec<WarrantLine>),
@@ -110,6 +182,8 @@ pub enum Reply {
     Revoked {
         /// Which.
         uuid: Uuid,
+        /// Notices to those who had approved it: files.
+        notices: Vec<String>,
     },
     /// To `AuditHead`.
     AuditHead {
@@ -124,6 +198,8 @@ pub enum Reply {
         version: u32,
         /// Names of those who signed.
         signed_by: Vec<String>,
+        /// Warrants that ended because their approvals hung on keys that it no longer has.
+        ended: Vec<Uuid>,
     },
     /// To `RosterShow`: the document in force, if there is one.
     Roster {
@@ -175,7 +251,7 @@ pub struct WarrantLine {
     pub uuid: Uuid,
     /// Its revision.
     pub revision: u32,
-    /// Where it stands: armed, active, expired, revoked.
+    /// Where it stands: submitted, approved, armed, active, held, damaged, expired, revoked, denied, certified, closed.
     pub phase: String,
     /// What it rests on.
     pub authority: String,
@@ -203,6 +279,12 @@ pub struct WarrantDetail {
     pub sha256: String,
     /// Names of those who signed.
     pub approved_by: Vec<String>,
+    /// What a revision that was handed in still lacks.
+    pub waits_for: Option<String>,
+    /// How it ended, in words.
+    pub ending: Option<String>,
+    /// Who certified what was measured, and when.
+    pub certified: Option<String>,
     /// Its counters, while it has a slot, or as they stood at its end.
     pub counts: Option<InterceptCounts>,
 }
@@ -280,8 +362,10 @@ pub struct StatusReport {
     pub sessions: Vec<SessionStatus>,
     /// How often roles were started again.
     pub restarts: BTreeMap<String, u32>,
-    /// Warrant files that could not be read back.
+    /// Warrants with documents that could not be read back.
     pub damaged: usize,
+    /// Interceptions whose certification is overdue (47 CFR 1.20004).
+    pub uncertified: usize,
     /// Number of the audit log's last record.
     pub audit_number: u64,
     /// Number of the last record that the newest checkpoint covers; 0: there is none.

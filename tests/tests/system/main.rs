@@ -28,6 +28,7 @@
 
 mod access;
 mod bad_input;
+mod cases;
 mod destinations;
 mod hostile;
 mod isolation;

@@ -46,7 +46,7 @@ fn eight_warrants_overlap_a_ninth_is_refused_and_their_coming_and_going_disturbs
     // One of the middle goes, and its place is another's.
     let gone = &orders[3];
     let before_revocation_ns = now_ns();
-    let answer = scene.probe().revoke(gone).unwrap();
+    let answer = scene.probe().revoke(gone, &scene.officers[0]).unwrap();
     let revoked_ns = now_ns();
     assert!(answer.accepted, "{}", answer.words);
     let after =
@@ -108,7 +108,7 @@ fn ten_thousand_targets_in_one_warrant() {
         let answer = scene.probe().submit(&refused, &[ada, ben]).unwrap();
         assert!(!answer.accepted && answer.words.contains(reason), "{}", answer.words);
     }
-    let answer = scene.probe().revoke(&many).unwrap();
+    let answer = scene.probe().revoke(&many, &scene.officers[0]).unwrap();
     assert!(answer.accepted, "{}", answer.words);
     scene.assert_log_names_nobody();
     scene.stop();

@@ -31,7 +31,7 @@ fn a_warrant_begins_and_is_revoked_under_load_and_disturbs_no_other() {
         sleep(Duration::from_millis(10));
     }
     let before_revocation_ns = now_ns();
-    let answer = scene.probe().revoke(&late).unwrap();
+    let answer = scene.probe().revoke(&late, &scene.officers[0]).unwrap();
     let revoked_ns = now_ns();
     assert!(answer.accepted, "{}", answer.words);
     sleep(Duration::from_millis(500));

@@ -7,7 +7,6 @@ mod evidence;
 mod officers;
 mod papers;
 mod quorum;
-mod store;
 mod target;
 mod warrant;
 mod window;

@@ -55,7 +55,7 @@ impl Log<'_> {
 pub(super) fn all(settings: &Settings, watcher: &mut dyn Watcher) -> Result<Report, LabError> {
     let mut stage = Stage::build(settings, watcher)?;
     let mut log = Log { report: Report::default(), watcher, step: 1 };
-    let refused = one_signature_is_refused(&stage, &mut log)?;
+    let refused = one_signature_is_not_enough(&stage, &mut log)?;
     log.step = 2;
     let content = Order { start: second_ahead(3), ..refused };
     let truth = two_signatures_arm_it(&stage, &mut log, &content)?;
@@ -79,8 +79,8 @@ fn audit_log(stage: &Stage) -> PathBuf {
     stage.evidence.join("state").join("audit.jsonl")
 }
 
-/// (1) An order with one signature is refused, and the refusal is in the audit log.
-fn one_signature_is_refused(stage: &Stage, log: &mut Log<'_>) -> Result<Order, LabError> {
+/// (1) An order with one signature is kept and waits; it takes nothing.
+fn one_signature_is_not_enough(stage: &Stage, log: &mut Log<'_>) -> Result<Order, LabError> {
     log.doing("an order with one signature is handed in");
     let order = Order {
         uuid: "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a1101",
@@ -92,15 +92,17 @@ fn one_signature_is_refused(stage: &Stage, log: &mut Log<'_>) -> Result<Order, L
         agency: CONTENT_AGENCY.name,
         case_id: "LAB-CONTENT-1",
     };
-    let [ada, ben, _] = &stage.officers;
+    let [ada, ..] = &stage.officers;
     let answer = stage.probe.submit(&order, &[ada])?;
-    log.check("an order with one signature is refused", !answer.accepted, answer.words);
-    let answer = stage.probe.submit(&order, &[ben, ben])?;
-    log.check("the same officer's signature twice is refused too", !answer.accepted, answer.words);
+    let waits = answer.words.contains("not in force") && answer.words.contains("still missing");
+    log.check("an order with one signature is kept, and not in force", waits, answer.words);
+    let answer = stage.probe.approve(&order, &[ada, ada])?;
+    let waits = answer.words.contains("not in force") && answer.words.contains("still missing");
+    log.check("the same officer's signature again changes nothing", waits, answer.words);
     let audit = audit_log(stage);
     let text = fs::read_to_string(&audit).map_err(LabError::io(audit.display().to_string()))?;
-    let refusals = text.lines().filter(|line| line.contains("refused") && line.contains(order.uuid)).count();
-    log.check("both refusals are in the audit log", refusals == 2, format!("{refusals} records name it"));
+    let records = text.lines().filter(|line| line.contains("waits_for") && line.contains(order.uuid)).count();
+    log.check("both times are in the audit log", records == 2, format!("{records} records name it"));
     let slot = stage.probe.slot(&order)?;
     log.check("nothing was armed", slot.is_none(), "no slot in the kernel");
     Ok(order)
@@ -110,11 +112,11 @@ fn one_signature_is_refused(stage: &Stage, log: &mut Log<'_>) -> Result<Order, L
 ///
 /// Gives the recorder of the ground truth, which runs on.
 fn two_signatures_arm_it(stage: &Stage, log: &mut Log<'_>, order: &Order) -> Result<crate::Recorder, LabError> {
-    log.doing("two officers sign the order");
+    log.doing("a second officer signs the order");
     let truth = stage.record(TARGET, "truth-target.pcap")?;
     let pings = stage.ping(TARGET, 10)?;
-    let [ada, ben, _] = &stage.officers;
-    let answer = stage.probe.submit(order, &[ada, ben])?;
+    let [_, ben, _] = &stage.officers;
+    let answer = stage.probe.approve(order, &[ben])?;
     log.check("with two signatures it is armed", answer.accepted, answer.words);
     if !answer.accepted {
         return Ok(truth);

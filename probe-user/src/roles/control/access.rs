@@ -19,7 +19,7 @@ use crate::ipc::Request;
 use std::collections::BTreeSet;
 use std::path::Path;
 use uuid::Uuid;
-use writ_authority::{Actor, Warrant};
+use writ_authority::{Actor, Paper, Warrant};
 
 /// A role at run time. One person can have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,9 @@ enum Need<'a> {
     Cases,
     /// `li` of the compartment of this case.
     Case(Uuid),
+    /// `li` of the compartment of the case that this revocation or certification is about. One that is at fault is for its
+    /// handler, which names every fault of it.
+    Paper(&'a str),
     /// `li` of the compartment that this document names.
     Document { file: &'a str, document: &'a str },
 }
@@ -192,7 +195,12 @@ fn need(request: &Request) -> (&'static str, Need<'_>) {
         Request::WarrantSubmit { file, document, .. } => ("warrant submit", Need::Document { file, document }),
         Request::WarrantList => ("warrant list", Need::Cases),
         Request::WarrantShow { uuid } => ("warrant show", Need::Case(*uuid)),
-        Request::WarrantRevoke { uuid, .. } => ("warrant revoke", Need::Case(*uuid)),
+        Request::WarrantApprove { uuid, .. } => ("warrant approve", Need::Case(*uuid)),
+        Request::WarrantRevoke { document, .. } => ("warrant revoke", Need::Paper(document)),
+        Request::WarrantDraftCertification { uuid, .. } => ("warrant certify", Need::Case(*uuid)),
+        Request::WarrantCertify { document, .. } => ("warrant certify", Need::Paper(document)),
+        Request::WarrantAttach { uuid, .. } => ("warrant attach", Need::Case(*uuid)),
+        Request::WarrantClose { uuid } => ("warrant close", Need::Case(*uuid)),
         // Officers write it into what they sign; an admin keeps it elsewhere.
         Request::AuditHead => ("audit head", Need::Role(&[Role::Li, Role::Admin])),
         // It names officers and, where lines are tested, the lines.
@@ -207,7 +215,7 @@ impl Need<'_> {
     fn roles(&self) -> &'static [Role] {
         match self {
             Self::Role(roles) => roles,
-            Self::Cases | Self::Case(_) | Self::Document { .. } => &[Role::Li],
+            Self::Cases | Self::Case(_) | Self::Paper(_) | Self::Document { .. } => &[Role::Li],
         }
     }
 }
@@ -251,8 +259,21 @@ pub(super) fn judge(
     Ok(came)
 }
 
+/// The case that a revocation or a certification is about.
+fn case_of(document: &str) -> Option<Uuid> {
+    match Paper::parse(document.as_bytes(), Path::new("document")).ok()? {
+        Paper::Revocation(revocation) => Some(revocation.uuid()),
+        Paper::Certification(certification) => Some(certification.uuid()),
+        Paper::Warrant(_) | Paper::Roster(_) => None,
+    }
+}
+
 fn judge_request(asker: &Asker, request: &Request, is_theirs: impl Fn(Uuid) -> bool) -> Result<(), Denial> {
     let (request, need) = need(request);
+    let need = match need {
+        Need::Paper(document) => case_of(document).map_or(need, Need::Case),
+        need => need,
+    };
     let case = match need {
         Need::Case(uuid) => Some(uuid),
         _ => None,

@@ -1,5 +1,5 @@
-//! The control role's dealings with `writ-authority`: judging what is handed in, keeping it, and recording every act and
-//! every refusal. What cannot be recorded is not done.
+//! The control role's dealings with the register of `writ-authority`: what is handed in becomes papers, what the register
+//! says becomes an answer, and every act and every refusal is a record. What cannot be recorded is not done.
 
 use crate::config::Config;
 use crate::ipc::{NamedSignature, Reply};
@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use writ_authority::{
-    Act, Actor, ApprovedWarrant, AuditError, AuditLog, Digest, DocumentError, Entry, Head, Outcome, ProbeIdentity,
-    Refusal, Roster, RosterError, RosterStore, Scope, Signature, SignatureError, Standing, StoreError, Subject,
-    Warrant, WarrantStore, judge, words,
+    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DOCUMENTS, Digest, Entry, HandedIn, Original,
+    Outcome, ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
 };
 use writ_capture::BindMode;
 use writ_spool::MAX_DELIVERIES;
@@ -22,36 +21,38 @@ const MOST_TARGETS: usize = 10_000;
 pub struct Files {
     /// The audit log.
     pub audit: PathBuf,
-    /// The rosters, all versions.
-    pub rosters: PathBuf,
-    /// The warrants.
-    pub warrants: PathBuf,
+    /// Every document and signature that was handed in, named by its digest.
+    pub documents: PathBuf,
 }
 
 impl Files {
     /// The files of a probe.
     pub fn of(config: &Config) -> Self {
         let state = &config.probe.state;
-        Self { audit: state.join("audit.jsonl"), rosters: state.join("rosters"), warrants: state.join("warrants") }
+        Self { audit: state.join(AUDIT_LOG), documents: state.join(DOCUMENTS) }
     }
 }
 
-/// What the probe must not forget cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthorityError {
-    /// The audit log.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    /// The rosters.
-    #[error(transparent)]
-    Roster(#[from] RosterError),
-    /// The warrants.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// Reads the register of a probe back. What is damaged is recorded and left out. For the running probe, and for commands
+/// that do its work while it does not run: the log has one writer.
+///
+/// # Errors
+/// What cannot be read or recorded.
+pub fn open_register(config: &Config) -> Result<Register, RegisterError> {
+    let identity = ProbeIdentity { operator: config.probe.operator.clone(), probe: config.probe.id.clone() };
+    let (mut register, findings) = Register::open(&config.probe.state, identity, Timestamp::now())?;
+    for finding in findings {
+        tracing::error!("what the probe must remember of its warrants is damaged; see the audit log");
+        let subject = finding.case.map(|uuid| Subject { uuid: Some(uuid), sha256: None });
+        let details = [("problem", finding.problem)];
+        let entry = entry(Act::StoreDamaged, Outcome::Failed, own_actor(), subject, details);
+        register.record(&entry, Timestamp::now())?;
+    }
+    Ok(register)
 }
 
 /// Approves a warrant for a replay, which arms nothing: the same judgement, recorded in the same log, but for the window,
-/// which may be over. Only while the probe does not run: the log has one writer.
+/// which may be over.
 ///
 /// # Errors
 /// Every reason for the refusal, or what could not be read or recorded.
@@ -62,28 +63,46 @@ pub fn approve_replay(
     capture_file: &Path,
     actor: Actor,
 ) -> Result<ApprovedWarrant, Vec<String>> {
-    let mut authority = Authority::open(config).map_err(|error| vec![error.to_string()])?;
-    let mut uuid = None;
-    let judged = authority.approved(file, document, signatures, config, None, &mut uuid);
-    let subject = Some(Subject { uuid, sha256: Some(Digest::of(document.as_bytes())) });
+    let mut register = open_register(config).map_err(|error| vec![error.to_string()])?;
+    let handed = handed_in(file, document, signatures);
+    let sha256 = handed.document.digest();
+    let judged = register.rehearse(&handed).and_then(|approved| {
+        let faults = fit(approved.warrant(), config);
+        if faults.is_empty() { Ok(approved) } else { Err(named(file, faults)) }
+    });
+    let uuid = judged.as_ref().ok().map(|approved| approved.warrant().uuid());
+    let subject = Some(Subject { uuid, sha256: Some(sha256) });
     let (outcome, reasons) = match &judged {
         Ok(_) => (Outcome::Done, String::new()),
         Err(reasons) => (Outcome::Refused, reasons.join("; ")),
     };
     let details = [("capture_file", capture_file.display().to_string()), ("reasons", reasons)];
-    authority
-        .record(entry(Act::Replay, outcome, actor, subject, details.into_iter().filter(|(_, value)| !value.is_empty())))
+    let details = details.into_iter().filter(|(_, value)| !value.is_empty());
+    register
+        .record(&entry(Act::Replay, outcome, actor, subject, details), Timestamp::now())
         .map_err(|error| vec![format!("nothing is replayed, because that cannot be recorded: {error}")])?;
     judged
 }
 
+/// Puts a roster in force. For the running probe and for one that does not run alike.
+pub fn install_roster(
+    register: &mut Register,
+    (file, document): (&str, &str),
+    signatures: &[NamedSignature],
+    actor: Actor,
+) -> Reply {
+    match register.install_roster(handed_in(file, document, signatures), actor, Timestamp::now()) {
+        Ok(change) => {
+            Reply::RosterInstalled { version: change.version, signed_by: change.signed_by, ended: change.ended }
+        }
+        Err(error) => reply("the roster is not installed", error),
+    }
+}
+
 /// See the module.
 pub(super) struct Authority {
-    audit: AuditLog,
-    rosters: RosterStore,
-    store: WarrantStore,
-    identity: ProbeIdentity,
-    damaged: usize,
+    register: Register,
+    activation: Activation,
 }
 
 /// The probe itself, where nobody asked.
@@ -103,286 +122,111 @@ pub(super) fn entry<K: Into<String>>(
     Entry { act, outcome, actor, subject, details }
 }
 
-/// Puts a roster in force, with a record of it. For the running probe and for one that does not run alike.
-///
-/// # Errors
-/// The reply to give instead: refused, with every reason, or failed.
-pub fn install_roster(
-    rosters: &mut RosterStore,
-    audit: &mut AuditLog,
-    operator: &str,
-    (file, document): (&str, &str),
-    signatures: &[NamedSignature],
-    actor: Actor,
-) -> Reply {
-    let sha256 = Digest::of(document.as_bytes());
-    let subject = Some(Subject { uuid: None, sha256: Some(sha256) });
-    let checked = read_roster(file, document, signatures).and_then(|(roster, signatures)| {
-        if roster.operator() != operator {
-            return Err(vec![format!(
-                "{file}: operator: the roster is {:?}'s, and this probe is {operator:?}'s; hand it in where it belongs",
-                roster.operator()
-            )]);
+/// What somebody hands in over the control socket.
+pub(super) fn handed_in(file: &str, document: &str, signatures: &[NamedSignature]) -> HandedIn {
+    HandedIn { document: Original::new(file, document), signatures: papers(signatures) }
+}
+
+/// Signatures that somebody hands in.
+pub(super) fn papers(signatures: &[NamedSignature]) -> Vec<Original> {
+    signatures.iter().map(|signature| Original::new(&signature.file, signature.text.as_str())).collect()
+}
+
+/// The answer to a request that is refused, or fails with what is then not so.
+pub(super) fn reply(what_is_not: &str, error: RegisterError) -> Reply {
+    match error {
+        RegisterError::Refused(reasons) => Reply::Refused { reasons },
+        RegisterError::Audit(error) => {
+            Reply::Failed { error: format!("{what_is_not}, because that cannot be recorded: {error}") }
         }
-        rosters.check(roster.clone(), signatures.clone()).map_err(|error| vec![error.to_string()])?;
-        Ok((roster, signatures))
-    });
-    let (roster, signatures) = match checked {
-        Ok(checked) => checked,
-        Err(reasons) => {
-            let details = [("reasons", reasons.join("; "))];
-            let refusal = entry(Act::RosterInstall, Outcome::Refused, actor, subject, details);
-            return match audit.append(Timestamp::now(), &refusal) {
-                Ok(_) => Reply::Refused { reasons },
-                Err(error) => Reply::Failed { error: error.to_string() },
-            };
-        }
-    };
-    let details = [("version", roster.version().to_string())];
-    if let Err(error) = audit
-        .append(Timestamp::now(), &entry(Act::RosterInstall, Outcome::Done, actor.clone(), subject.clone(), details))
-    {
-        return Reply::Failed {
-            error: format!("the roster is not installed, because that cannot be recorded: {error}"),
-        };
-    }
-    match rosters.install(roster, signatures) {
-        Ok(trusted) => {
-            Reply::RosterInstalled { version: trusted.roster().version(), signed_by: trusted.signed_by().to_vec() }
-        }
-        Err(error) => {
-            let details = [("error", error.to_string())];
-            let failure = entry(Act::RosterInstall, Outcome::Failed, actor, subject, details);
-            match audit.append(Timestamp::now(), &failure) {
-                Ok(_) => Reply::Failed { error: error.to_string() },
-                Err(audit) => Reply::Failed { error: format!("{error}; and {audit}") },
-            }
-        }
+        error => Reply::Failed { error: format!("{what_is_not}: {error}") },
     }
 }
 
-fn read_roster(
-    file: &str,
-    document: &str,
-    signatures: &[NamedSignature],
-) -> Result<(Roster, Vec<Signature>), Vec<String>> {
-    let roster = Roster::parse(document.as_bytes(), Path::new(file)).map_err(|error| reasons(&error))?;
-    Ok((roster, read_signatures(signatures)?))
-}
-
-fn read_signatures(signatures: &[NamedSignature]) -> Result<Vec<Signature>, Vec<String>> {
-    signatures
-        .iter()
-        .map(|signature| Signature::parse(signature.text.as_bytes(), Path::new(&signature.file)))
-        .collect::<Result<_, SignatureError>>()
-        .map_err(|error| vec![error.to_string()])
-}
-
-fn reasons(error: &DocumentError) -> Vec<String> {
-    error.faults().iter().map(|fault| format!("{}: {fault}", error.file().display())).collect()
+fn named(file: &str, faults: Vec<String>) -> Vec<String> {
+    faults.into_iter().map(|fault| format!("{file}: {fault}")).collect()
 }
 
 impl Authority {
-    /// Reads everything back. Damaged warrants are recorded and left out; a damaged log or roster is an error.
-    pub(super) fn open(config: &Config) -> Result<Self, AuthorityError> {
-        let files = Files::of(config);
-        let mut audit = AuditLog::open(&files.audit, Timestamp::now())?;
-        let rosters = RosterStore::open(&files.rosters)?;
-        let identity = ProbeIdentity { operator: config.probe.operator.clone(), probe: config.probe.id.clone() };
-        let (store, damaged) = WarrantStore::open(&files.warrants, &rosters, &identity)?;
-        for file in &damaged {
-            tracing::error!("a warrant file of the store is damaged; see the audit log");
-            let details = [("file", file.file.display().to_string()), ("problem", file.problem.clone())];
-            audit.append(Timestamp::now(), &entry(Act::StoreDamaged, Outcome::Failed, own_actor(), None, details))?;
-        }
-        Ok(Self { audit, rosters, store, identity, damaged: damaged.len() })
+    /// Reads everything back. `configuration` is the digest of the configuration in force.
+    pub(super) fn open(config: &Config, configuration: Digest) -> Result<Self, RegisterError> {
+        let software = format!("writ {}", env!("CARGO_PKG_VERSION"));
+        let activation = Activation { software, configuration, clock_doubt_ms: None };
+        Ok(Self { register: open_register(config)?, activation })
     }
 
-    pub(super) fn store(&self) -> &WarrantStore {
-        &self.store
+    /// By what warrants are put into the kernel in this run.
+    pub(super) fn activation(&self) -> &Activation {
+        &self.activation
     }
 
-    pub(super) fn head(&self) -> Head {
-        self.audit.head()
+    pub(super) fn register(&self) -> &Register {
+        &self.register
     }
 
-    /// How many warrant files could not be read back.
+    pub(super) fn register_mut(&mut self) -> &mut Register {
+        &mut self.register
+    }
+
+    /// How many cases have damaged documents.
     pub(super) fn damaged(&self) -> usize {
-        self.damaged
+        self.register.cases().filter(|case| case.damage().is_some()).count()
     }
 
     pub(super) fn record(&mut self, entry: Entry) -> Result<(), AuditError> {
-        self.audit.append(Timestamp::now(), &entry).map(drop)
+        self.register.record(&entry, Timestamp::now())
     }
 
     /// Records what has happened and cannot be undone. That it is missing from the log can only be said elsewhere.
     pub(super) fn record_or_log(&mut self, entry: Entry) {
-        let act = entry.act.as_str();
-        if let Err(error) = self.record(entry) {
-            tracing::error!(act, %error, "the audit log takes no record: nothing new is armed until it does");
-        }
+        let act = entry.act;
+        log_if_unrecorded(act, self.record(entry).map_err(RegisterError::from));
     }
 
-    /// As [`Authority::record_or_log`], for something that happened to a warrant.
-    pub(super) fn record_of<K: Into<String>>(
+    /// A warrant is in the kernel.
+    pub(super) fn armed(&mut self, warrant: Uuid, clock_doubt_ms: Option<u32>, details: Vec<(&str, String)>) {
+        let activation = Activation { clock_doubt_ms, ..self.activation.clone() };
+        let done = self.register.armed(warrant, &activation, details, Timestamp::now());
+        log_if_unrecorded(Act::WarrantArm, done);
+    }
+
+    /// An interception has begun.
+    pub(super) fn begun(&mut self, warrant: Uuid, at: Timestamp, details: Vec<(&str, String)>) {
+        log_if_unrecorded(Act::InterceptStart, self.register.begun(warrant, at, details, Timestamp::now()));
+    }
+
+    /// An interception has ended, with these figures.
+    pub(super) fn stopped(&mut self, warrant: Uuid, at: Timestamp, figures: BTreeMap<String, String>) {
+        let done = self.register.stopped(warrant, at, figures, Timestamp::now());
+        log_if_unrecorded(Act::InterceptStop, done);
+    }
+
+    /// What a proposal asks of this probe that it cannot do; recorded as a refusal.
+    pub(super) fn check_fit(
         &mut self,
-        act: Act,
-        warrant: Uuid,
-        details: impl IntoIterator<Item = (K, String)>,
-    ) {
-        let sha256 = self.store.get(warrant).map(|stored| stored.warrant().digest());
-        let subject = Some(Subject { uuid: Some(warrant), sha256 });
-        self.record_or_log(entry(act, Outcome::Done, own_actor(), subject, details));
-    }
-
-    /// Judges a warrant that is handed in. The refusal, if it is one, is recorded.
-    pub(super) fn judge(
-        &mut self,
-        file: &str,
-        document: &str,
-        signatures: &[NamedSignature],
-        actor: &Actor,
-        config: &Config,
-    ) -> Result<ApprovedWarrant, Reply> {
-        let mut uuid = None;
-        self.approved(file, document, signatures, config, Some(Timestamp::now()), &mut uuid)
-            .and_then(|approved| {
-                self.is_new(file, &approved)?;
-                Ok(approved)
-            })
-            .map_err(|reasons| self.refuse_submission(document, uuid, reasons, actor.clone()))
-    }
-
-    /// The warrant in a document, if it is sound, fits this probe and has the signatures that the policy asks for.
-    /// Notes its UUID as soon as that is known. Without a moment `at` which it is handed in, it may come too late.
-    fn approved(
-        &self,
-        file: &str,
-        document: &str,
-        signatures: &[NamedSignature],
-        config: &Config,
-        at: Option<Timestamp>,
-        uuid: &mut Option<Uuid>,
-    ) -> Result<ApprovedWarrant, Vec<String>> {
-        let warrant = Warrant::parse(document.as_bytes(), Path::new(file)).map_err(|error| reasons(&error))?;
-        *uuid = Some(warrant.uuid());
-        let faults = fit(&warrant, config);
-        if !faults.is_empty() {
-            return Err(faults.into_iter().map(|fault| format!("{file}: {fault}")).collect());
-        }
-        let roster = self.rosters.current().ok_or_else(|| {
-            vec!["no roster is installed, so nobody can approve; install one with `writ roster install`".to_owned()]
-        })?;
-        let signatures = read_signatures(signatures)?;
-        // A replay takes nothing, so its warrant may be one of the past.
-        let now = at.unwrap_or(warrant.heading().sign_by);
-        let standing = judge(warrant, None, signatures, roster, &self.identity, now);
-        match standing.map_err(|refusal| match &refusal {
-            Refusal::Document(error) => reasons(error),
-            _ => vec![refusal.to_string()],
-        })? {
-            Standing::Approved(approved) | Standing::Emergency(approved, _) => Ok(approved),
-            Standing::Waiting(missing) => Err(vec![missing.to_string()]),
-        }
-    }
-
-    /// Whether the store would take a warrant, or a revision of one.
-    fn is_new(&self, file: &str, approved: &ApprovedWarrant) -> Result<(), Vec<String>> {
-        self.store.check(approved, Timestamp::now()).map_err(|error| vec![format!("{file}: {error}")])
-    }
-
-    /// Records a refused submission, and answers it.
-    pub(super) fn refuse_submission(
-        &mut self,
-        document: &str,
-        uuid: Option<Uuid>,
-        reasons: Vec<String>,
+        proposal: &Proposal,
+        more: impl IntoIterator<Item = String>,
         actor: Actor,
-    ) -> Reply {
-        let subject = Some(Subject { uuid, sha256: Some(Digest::of(document.as_bytes())) });
-        let details = [("reasons", reasons.join("; "))];
-        self.record_or_log(entry(Act::WarrantSubmit, Outcome::Refused, actor, subject, details));
-        Reply::Refused { reasons }
-    }
-
-    /// Takes in a warrant that stood the judgement: recorded first, then kept, then the caller arms it.
-    pub(super) fn keep(&mut self, approved: ApprovedWarrant, actor: Actor) -> Result<(Uuid, Reply), Reply> {
-        let warrant = approved.warrant();
-        let (uuid, words) = (warrant.uuid(), words(warrant));
-        let subject = Some(Subject { uuid: Some(uuid), sha256: Some(warrant.digest()) });
-        let approved_by = approved.approval().officers.clone();
-        let details = [
-            ("revision", warrant.revision().to_string()),
-            ("authority", warrant.grant().authority().to_string()),
-            ("approved_by", approved_by.join(", ")),
-            ("roster", approved.approval().roster_version.to_string()),
-        ];
-        self.record(entry(Act::WarrantSubmit, Outcome::Done, actor.clone(), subject.clone(), details)).map_err(
-            |error| Reply::Failed {
-                error: format!("the warrant is not taken, because that cannot be recorded: {error}"),
-            },
-        )?;
-        if let Err(error) = self.store.submit(approved, Timestamp::now()) {
-            let details = [("error", error.to_string())];
-            self.record_or_log(entry(Act::WarrantSubmit, Outcome::Failed, actor, subject, details));
-            return Err(Reply::Failed { error: error.to_string() });
+        config: &Config,
+    ) -> Result<(), RegisterError> {
+        let Some(warrant) = proposal.warrant() else { return Ok(()) };
+        let mut faults = named(&warrant.file().display().to_string(), fit(warrant, config));
+        faults.extend(more);
+        if faults.is_empty() {
+            return Ok(());
         }
-        Ok((uuid, Reply::Submitted { uuid, approved_by, words }))
+        Err(self.register.decline(proposal, faults, actor, Timestamp::now()))
     }
 
-    /// Ends a warrant for good. Stopping is never held up by what cannot be recorded.
-    /// Gives what to answer once the kernel takes nothing more.
-    pub(super) fn revoke(&mut self, uuid: Uuid, reason: &str, actor: Actor) -> Result<Reply, Reply> {
-        let sha256 = self.store.get(uuid).map(|stored| stored.warrant().digest());
-        let subject = Some(Subject { uuid: Some(uuid), sha256 });
-        let details = [("reason", reason.to_owned())];
-        match self.store.revoke(uuid, &actor.who, reason, Timestamp::now()) {
-            Ok(_) => {
-                self.record_or_log(entry(Act::WarrantRevoke, Outcome::Done, actor, subject, details));
-                Ok(Reply::Revoked { uuid })
-            }
-            Err(error @ (StoreError::Unknown(_) | StoreError::Ended(_))) => {
-                let reasons = vec![error.to_string()];
-                self.record_or_log(entry(Act::WarrantRevoke, Outcome::Refused, actor, subject, details));
-                Err(Reply::Refused { reasons })
-            }
-            Err(error) => {
-                self.record_or_log(entry(Act::WarrantRevoke, Outcome::Failed, actor, subject, details));
-                let error = format!(
-                    "warrant {uuid} is revoked: nothing more is taken; but that is not on disk, and a restart would put \
-                     it in force again: {error}; then revoke it again"
-                );
-                Ok(Reply::Failed { error })
-            }
+    /// Ends a warrant whose terms ended at this moment by the kernel's word, whatever the wall clock says.
+    pub(super) fn expired(&mut self, uuid: Uuid, stop: Timestamp) {
+        if let Err(error) = self.register.expired(uuid, stop, Timestamp::now()) {
+            tracing::error!(%error, "the end of a warrant is not on disk; the kernel has ended it");
         }
-    }
-
-    /// Ends warrants whose window is over.
-    pub(super) fn expire(&mut self, now: Timestamp) -> Result<Vec<Uuid>, StoreError> {
-        self.store.expire(now)
-    }
-
-    /// Ends a warrant whose time is over by the kernel's word, whatever the wall clock says.
-    pub(super) fn expired(&mut self, uuid: Uuid) {
-        match self.store.expire_one(uuid, Timestamp::now()) {
-            Ok(_) | Err(StoreError::Ended(_)) => {}
-            Err(error) => tracing::error!(%error, "the end of a warrant is not on disk; the kernel has ended it"),
-        }
-    }
-
-    pub(super) fn install_roster(
-        &mut self,
-        file: &str,
-        document: &str,
-        signatures: &[NamedSignature],
-        actor: Actor,
-    ) -> Reply {
-        let operator = &self.identity.operator;
-        install_roster(&mut self.rosters, &mut self.audit, operator, (file, document), signatures, actor)
     }
 
     pub(super) fn show_roster(&self) -> Reply {
-        match self.rosters.current() {
+        match self.register.roster() {
             Some(trusted) => Reply::Roster {
                 version: trusted.roster().version(),
                 document: String::from_utf8_lossy(trusted.roster().bytes()).into_owned(),
@@ -394,9 +238,17 @@ impl Authority {
 
     /// Records that somebody looked. Who cannot be recorded does not get to see.
     pub(super) fn viewed(&mut self, uuid: Option<Uuid>, actor: Actor) -> Result<(), Reply> {
-        let subject = uuid.map(|uuid| Subject { uuid: Some(uuid), sha256: None });
+        let sha256 = uuid.and_then(|uuid| self.register.case(uuid)).and_then(Case::warrant).map(Warrant::digest);
+        let subject = uuid.map(|uuid| Subject { uuid: Some(uuid), sha256 });
         self.record(entry(Act::WarrantView, Outcome::Done, actor, subject, BTreeMap::<String, String>::new()))
             .map_err(|error| Reply::Failed { error: error.to_string() })
+    }
+}
+
+fn log_if_unrecorded(act: Act, done: Result<(), RegisterError>) {
+    if let Err(error) = done {
+        let act = act.as_str();
+        tracing::error!(act, %error, "the audit log takes no record: nothing new is armed until it does");
     }
 }
 
@@ -412,6 +264,13 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
                 known.join(", ")
             ));
         }
+    }
+    if warrant.grant().authority().is_test() {
+        faults.push(
+            "authority: a test goes to files of this machine only, and this probe has no destination of that kind; add \
+             one to its configuration"
+                .to_owned(),
+        );
     }
     let exposed = config.capture.iter().find(|port| port.bind == BindMode::ZeroCopy);
     if let Some(port) = exposed.filter(|_| warrant.grant().scope() == Scope::Headers) {

@@ -165,6 +165,12 @@ impl ClockWatch {
         ]
     }
 
+    /// How far the clock may be off, in milliseconds; what a certification says of it.
+    pub(super) fn doubt_ms(&self) -> Option<u32> {
+        self.state?;
+        u32::try_from(self.settings.doubt_ns(self.state).div_ceil(1_000_000)).ok()
+    }
+
     pub(super) fn status(&self) -> ClockStatus {
         let state = self.state.unwrap_or_default();
         ClockStatus {

@@ -10,10 +10,11 @@ use crate::ipc::{
     SlotClaim, SlotFigures, SlotName,
 };
 use hashbrown::{HashMap, HashSet};
+use jiff::Timestamp;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use writ_abi::{Claim, SlotRef};
-use writ_authority::{ApprovedWarrant, StoredWarrant, WarrantStore};
+use writ_authority::{Case, Force, Register};
 use writ_capture::{CounterView, boot_now_ns};
 use writ_identity::{Change, Desired, FixedAddresses, LeftOut, SlotTable, Tenant, difference, reconcile};
 use writ_spool::{Ledger, SlotAccount};
@@ -49,6 +50,8 @@ pub(super) struct Tenancy {
     kernel: KernelCount,
     /// Why and since when it is over.
     ending: Option<(EndReason, Instant)>,
+    /// When the kernel took the last packet at the latest, by capture's word.
+    ended_at: Option<Timestamp>,
     /// The final figures are in the audit log; the slot waits for its last PDUs to be acknowledged.
     recorded: bool,
     /// Found in the ledger or with the capture role, from before this control role's start.
@@ -74,6 +77,8 @@ pub(super) struct Final {
     pub(super) warrant: Uuid,
     pub(super) slot: SlotName,
     pub(super) reason: EndReason,
+    /// When the kernel took the last packet at the latest.
+    pub(super) at: Timestamp,
     pub(super) counts: InterceptCounts,
 }
 
@@ -98,7 +103,7 @@ impl Intercepts {
     pub(super) fn new(
         channel: Channel,
         ledger: &Ledger,
-        store: &WarrantStore,
+        register: &Register,
         config: &Config,
         is_first: bool,
     ) -> Self {
@@ -118,7 +123,7 @@ impl Intercepts {
             let found = SlotRef { slot, generation };
             let recalled = account
                 .owner()
-                .is_some_and(|owner| intercepts.recall(found, Uuid::from_u128(owner), account, store, config));
+                .is_some_and(|owner| intercepts.recall(found, Uuid::from_u128(owner), account, register, config));
             if is_first && let Some(tenancy) = intercepts.tenancies.get_mut(&slot) {
                 tenancy.kernel.close_life(slot, None, account.seen());
                 account.keep_former(tenancy.kernel.former());
@@ -138,14 +143,16 @@ impl Intercepts {
         slot: SlotRef,
         warrant: Uuid,
         account: SlotAccount<'_>,
-        store: &WarrantStore,
+        register: &Register,
         config: &Config,
     ) -> bool {
-        let Some(stored) = store.get(warrant) else { return false };
+        // The last revision that was approved: if it is another that the slot has, it is told so when all is reconciled.
+        let Some(revision) = register.case(warrant).and_then(Case::latest) else { return false };
+        let terms = revision.warrant.warrant();
         if self.slots.adopt(slot, Some(warrant)).is_err() {
             return false;
         }
-        let Some(order) = order(stored.warrant(), slot, config) else {
+        let Some(order) = order(terms, terms.window(), slot, config) else {
             // Its slot is kept for it.
             tracing::error!(slot = slot.slot, "{NO_DESTINATION}");
             return true;
@@ -156,6 +163,7 @@ impl Intercepts {
             confirmed: None,
             kernel: KernelCount::resume(slot.slot, SlotFigures::default(), account.former(), None, account.seen()),
             ending: None,
+            ended_at: None,
             recorded: false,
             recalled: true,
         };
@@ -195,24 +203,19 @@ impl Intercepts {
 
     /// Whether one more warrant would find a slot, room in the tables and room at its addresses; or a revision of one that is
     /// in force, which for a moment needs room for the targets of both.
-    pub(super) fn has_room(
-        &self,
-        candidate: &ApprovedWarrant,
-        in_force: &[&StoredWarrant],
-        config: &Config,
-    ) -> Result<(), String> {
+    pub(super) fn has_room(&self, candidate: &Force, in_force: &[Force], config: &Config) -> Result<(), String> {
         let mut slots = self.slots.clone();
         let mut tenants = Vec::new();
-        for stored in in_force {
-            if let Ok(slot) = slots.allocate(stored.warrant().uuid()) {
-                tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses));
+        // A revision takes the place of what is in force.
+        for stored in in_force.iter().filter(|it| it.uuid != candidate.uuid) {
+            if let Ok(slot) = slots.allocate(stored.uuid) {
+                tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses).within(stored.window));
             }
         }
         let before = reconcile(&tenants, config.room()).left_out;
-        let slot = slots
-            .allocate(candidate.warrant().uuid())
-            .map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
-        let mut candidate = Tenant::new(slot, candidate, &FixedAddresses);
+        let slot =
+            slots.allocate(candidate.uuid).map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
+        let mut candidate = Tenant::new(slot, candidate.approved(), &FixedAddresses).within(candidate.window);
         match tenants.iter_mut().find(|tenant| tenant.slot() == slot) {
             Some(revised) => {
                 candidate = candidate.beside(revised);
@@ -227,12 +230,7 @@ impl Intercepts {
     }
 
     /// Computes what the kernel should hold and tells capture the difference.
-    pub(super) fn reconcile(
-        &mut self,
-        in_force: &[&StoredWarrant],
-        ended: impl Fn(Uuid) -> EndReason,
-        config: &Config,
-    ) {
+    pub(super) fn reconcile(&mut self, in_force: &[Force], ended: impl Fn(Uuid) -> EndReason, config: &Config) {
         if !self.met {
             // What the capture role holds from before is not known yet.
             return;
@@ -242,7 +240,7 @@ impl Intercepts {
             .values()
             .filter(|tenancy| tenancy.ending.is_none())
             .map(|tenancy| tenancy.order.warrant)
-            .filter(|uuid| !in_force.iter().any(|stored| stored.warrant().uuid() == *uuid))
+            .filter(|uuid| !in_force.iter().any(|stored| stored.uuid == *uuid))
             .collect();
         for uuid in gone {
             if let Some(slot) = self.slots.release(uuid)
@@ -253,10 +251,10 @@ impl Intercepts {
         }
         let mut tenants = Vec::new();
         for stored in in_force {
-            let uuid = stored.warrant().uuid();
+            let uuid = stored.uuid;
             match self.slots.allocate(uuid) {
                 Ok(slot) => {
-                    let Some(order) = order(stored.warrant(), slot, config) else {
+                    let Some(order) = order(stored.warrant(), stored.window, slot, config) else {
                         tracing::error!(slot = slot.slot, "{NO_DESTINATION}");
                         continue;
                     };
@@ -270,12 +268,13 @@ impl Intercepts {
                             confirmed: None,
                             kernel: KernelCount::begin(slot.slot, self.view.as_ref()),
                             ending: None,
+                            ended_at: None,
                             recorded: false,
                             recalled: false,
                         };
                         self.tenancies.insert(slot.slot, tenancy);
                     }
-                    tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses));
+                    tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses).within(stored.window));
                 }
                 Err(error) => tracing::error!(%error, "a warrant in force has no slot"),
             }
@@ -354,7 +353,7 @@ impl Intercepts {
         part: Inventory,
         view: Option<CounterView>,
         ledger: &Ledger,
-        store: &WarrantStore,
+        register: &Register,
         config: &Config,
     ) {
         if part.first {
@@ -385,7 +384,7 @@ impl Intercepts {
         for found in &part.slots {
             let Some(account) = ledger.slot(found.slot.slot) else { continue };
             if !self.tenancies.contains_key(&found.slot.slot) {
-                self.recall(found.slot.into(), found.warrant, account, store, config);
+                self.recall(found.slot.into(), found.warrant, account, register, config);
             }
             let tenancy = self.tenancies.get_mut(&found.slot.slot);
             if let Some(tenancy) = tenancy.filter(|it| it.recalled && it.order.slot == found.slot) {
@@ -430,13 +429,20 @@ impl Intercepts {
     }
 
     /// Capture's kernel ended an intercept by itself: its time is over.
-    pub(super) fn note_ending(&mut self, slot: SlotName, reason: EndReason) {
-        if let Some(tenancy) = self.tenancies.get_mut(&slot.slot).filter(|tenancy| tenancy.order.slot == slot)
-            && tenancy.ending.is_none()
-        {
-            tenancy.ending = Some((reason, Instant::now()));
-            self.slots.release(tenancy.order.warrant);
+    pub(super) fn note_ending(&mut self, slot: SlotName, reason: EndReason, at: Timestamp) {
+        if let Some(tenancy) = self.tenancies.get_mut(&slot.slot).filter(|tenancy| tenancy.order.slot == slot) {
+            tenancy.ended_at.get_or_insert(at);
+            if tenancy.ending.is_none() {
+                tenancy.ending = Some((reason, Instant::now()));
+                self.slots.release(tenancy.order.warrant);
+            }
         }
+    }
+
+    /// The stop that a slot's terms had: UTC, nanoseconds since 1970.
+    pub(super) fn stop_of(&self, slot: SlotName) -> Option<u64> {
+        let tenancy = self.tenancies.get(&slot.slot).filter(|tenancy| tenancy.order.slot == slot)?;
+        Some(tenancy.order.stop_utc_ns)
     }
 
     /// Books losses in the ring, once the workers have read past them.
@@ -474,7 +480,8 @@ impl Intercepts {
             let counts = self.counts(tenancy, ledger, config);
             let waiting = counts.deliveries.iter().any(|delivery| delivery.waiting_cmii + delivery.waiting_cmc > 0);
             if !tenancy.recorded && (!waiting || since.elapsed() > SETTLE) {
-                due.push(Final { warrant: tenancy.order.warrant, slot: tenancy.order.slot, reason, counts });
+                let at = tenancy.ended_at.unwrap_or_else(Timestamp::now);
+                due.push(Final { warrant: tenancy.order.warrant, slot: tenancy.order.slot, reason, at, counts });
             }
             if !waiting && (tenancy.recorded || due.iter().any(|last| last.slot == tenancy.order.slot)) {
                 free.push(*slot);
@@ -503,14 +510,14 @@ mod tests {
     use crate::ipc::{FoundSlot, ToCapture};
     use ipnet::IpNet;
     use writ_abi::Selector;
-    use writ_authority::{ProbeIdentity, RosterStore};
+    use writ_authority::ProbeIdentity;
 
     const EXAMPLE: &str = include_str!("../../../../docs/examples/writ.toml");
 
     struct Rig {
         _folder: tempfile::TempDir,
         config: Config,
-        store: WarrantStore,
+        register: Register,
         ledger: Ledger,
         capture: Channel,
         control: Option<Channel>,
@@ -519,17 +526,16 @@ mod tests {
     impl Rig {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let rosters = RosterStore::open(&folder.path().join("rosters")).unwrap();
             let identity = ProbeIdentity { operator: "o".into(), probe: "p".into() };
-            let (store, _) = WarrantStore::open(&folder.path().join("warrants"), &rosters, &identity).unwrap();
+            let (register, _) = Register::open(folder.path(), identity, Timestamp::now()).unwrap();
             let config = Config::parse(EXAMPLE).unwrap();
             let ledger = Ledger::open(Ledger::create(config.tables.slots.into(), 4).unwrap()).unwrap();
             let (control, capture) = Channel::pair().unwrap();
-            Self { _folder: folder, config, store, ledger, capture, control: Some(control) }
+            Self { _folder: folder, config, register, ledger, capture, control: Some(control) }
         }
 
         fn intercepts(&mut self) -> Intercepts {
-            Intercepts::new(self.control.take().unwrap(), &self.ledger, &self.store, &self.config, true)
+            Intercepts::new(self.control.take().unwrap(), &self.ledger, &self.register, &self.config, true)
         }
 
         fn told(&self) -> Vec<ToCapture> {
@@ -563,7 +569,7 @@ mod tests {
         let part = Inventory { life: 7, first: true, last: false, slots: vec![found], bound: vec![entries[1].clone()] };
         let rest = Inventory { life: 7, first: false, last: true, slots: vec![], bound: vec![entries[0].clone()] };
         for (part, told) in [(part, 0), (rest, 1)] {
-            intercepts.meet(part, None, &rig.ledger, &rig.store, &rig.config);
+            intercepts.meet(part, None, &rig.ledger, &rig.register, &rig.config);
             assert_eq!(intercepts.is_stopped(Uuid::from_u128(9)), told == 1, "no word before all is known");
             intercepts.reconcile(&[], |_| EndReason::Expired, &rig.config);
             let messages = rig.told();

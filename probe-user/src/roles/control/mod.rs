@@ -4,6 +4,7 @@
 
 mod access;
 mod authority;
+mod cases;
 mod clock;
 mod counts;
 mod intercepts;
@@ -17,7 +18,7 @@ mod trials;
 mod witness;
 
 pub use access::{AccessFault, AccessSettings};
-pub use authority::{AuthorityError, Files, approve_replay, install_roster};
+pub use authority::{Files, approve_replay, install_roster, open_register};
 pub use order::order;
 pub use socket::{caller, socket_path};
 pub use trials::test_alone;
@@ -47,7 +48,7 @@ use trace::Inquiry;
 use trials::Trials;
 use uuid::Uuid;
 use witness::Witnesses;
-use writ_authority::{Act, Actor, Ending, Outcome};
+use writ_authority::{Act, Basis, Case, Digest, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
 
@@ -57,6 +58,8 @@ const TICK: Duration = Duration::from_millis(20);
 const CONFIRMATION: Duration = Duration::from_secs(3);
 /// How long to wait before trying again to write down that warrants are over.
 const DISK_PAUSE: Duration = Duration::from_secs(10);
+/// How often overdue certifications are looked for.
+const CERTIFICATIONS: Duration = Duration::from_secs(60);
 
 /// What the deciding thread hears.
 enum Event {
@@ -120,19 +123,32 @@ struct Control {
     denials: Denials,
     /// When ends of warrants are looked for next: put off while the disk does not take them.
     next_expiry: Instant,
+    /// When a revision takes another's place by its start alone.
+    succession: Option<Timestamp>,
+    /// When overdue certifications are looked for next.
+    next_certifications: Instant,
 }
 
 /// The role's life.
-pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
+///
+/// `configuration` is the digest of the configuration's text.
+pub(super) fn run(
+    config: Config,
+    configuration: Digest,
+    life: u32,
+    inheritance: Inheritance,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let Inheritance { supervisor, channels, ledger, .. } = inheritance;
     let [capture, deliver] =
         <[_; 2]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channels to capture and deliver are missing"))?;
     privileges::drop_all()?;
     let ledger = Arc::new(Ledger::open(&ledger).context("the ledger's memory cannot be used")?);
-    let mut authority = Authority::open(&config)?;
+    let mut authority = Authority::open(&config, configuration)?;
     let audit = Files::of(&config).audit;
     let witnesses = Witnesses::open(&config, &audit, deliver.try_clone()?)?;
-    let (clock, findings) = ClockWatch::open(&config, &audit, authority.head(), witnesses.newest(), Timestamp::now())?;
+    let head = authority.register().head();
+    let (clock, findings) = ClockWatch::open(&config, &audit, head, witnesses.newest(), Timestamp::now())?;
     for finding in findings {
         authority.record(finding)?;
     }
@@ -146,7 +162,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
 
     let mut control = Control {
-        intercepts: Intercepts::new(capture, &ledger, authority.store(), &config, life == 0),
+        intercepts: Intercepts::new(capture, &ledger, authority.register(), &config, life == 0),
         config,
         authority,
         ledger,
@@ -158,6 +174,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         inquiries: Vec::new(),
         denials: Denials::default(),
         next_expiry: Instant::now(),
+        succession: None,
+        next_certifications: Instant::now(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
     if life == 0 {
@@ -249,7 +267,7 @@ impl Control {
                         .ok()
                 });
                 self.observed.meet(part.life);
-                self.intercepts.meet(part, view, &self.ledger, self.authority.store(), &self.config);
+                self.intercepts.meet(part, view, &self.ledger, self.authority.register(), &self.config);
                 self.reconcile();
                 self.confirm_stops();
             }
@@ -257,8 +275,8 @@ impl Control {
                 if let Some(step) = self.intercepts.armed(slot, revision, &self.ledger) {
                     if step.is_new {
                         let own = [("slot", name(slot)), ("revision", revision.to_string())];
-                        let details = self.clock.details().into_iter().chain(own);
-                        self.authority.record_of(Act::WarrantArm, step.warrant, details);
+                        let details = self.clock.details().into_iter().chain(own).collect();
+                        self.authority.armed(step.warrant, self.clock.doubt_ms(), details);
                         self.witnesses.hurry();
                     }
                     let armed =
@@ -271,9 +289,8 @@ impl Control {
             FromCapture::Begun { slot, at_utc_ns } => {
                 if let Some(step) = self.intercepts.advance(slot, Progress::Begun, &self.ledger).filter(|it| it.is_new)
                 {
-                    let details = [("slot", name(slot)), ("at", time(at_utc_ns))];
-                    let details = self.clock.details().into_iter().chain(details);
-                    self.authority.record_of(Act::InterceptStart, step.warrant, details);
+                    let details = self.clock.details().into_iter().chain([("slot", name(slot))]).collect();
+                    self.authority.begun(step.warrant, time(at_utc_ns), details);
                     self.witnesses.hurry();
                 }
             }
@@ -281,12 +298,15 @@ impl Control {
                 self.intercepts.advance(slot, Progress::Disarmed, &self.ledger);
                 self.confirm_stops();
             }
-            FromCapture::Ended { slot, reason, .. } => {
-                self.intercepts.note_ending(slot, reason);
+            FromCapture::Ended { slot, reason, at_utc_ns } => {
+                self.intercepts.note_ending(slot, reason, time(at_utc_ns));
                 let ended = self.intercepts.advance(slot, Progress::Ended, &self.ledger);
-                if let Some(step) = ended.filter(|_| reason == EndReason::Expired) {
+                let stop = self.intercepts.stop_of(slot);
+                if let Some((step, stop)) = ended.filter(|_| reason == EndReason::Expired).zip(stop) {
                     // By boot time, which nobody can set back.
-                    self.authority.expired(step.warrant);
+                    self.authority.expired(step.warrant, time(stop));
+                    // By now it may have longer, and takes a slot anew.
+                    self.reconcile();
                 }
                 self.confirm_stops();
             }
@@ -320,7 +340,7 @@ impl Control {
 
     fn tick(&mut self) {
         if Instant::now() >= self.next_expiry {
-            match self.authority.expire(self.clock.no_earlier(Timestamp::now())) {
+            match self.authority.register_mut().expire(self.clock.no_earlier(Timestamp::now())) {
                 Ok(expired) if expired.is_empty() => {}
                 Ok(_) => self.reconcile(),
                 Err(error) => {
@@ -330,9 +350,17 @@ impl Control {
                 }
             }
         }
+        if self.succession.is_some_and(|at| Timestamp::now() >= at) {
+            self.reconcile();
+        }
+        if Instant::now() >= self.next_certifications {
+            self.next_certifications = Instant::now() + CERTIFICATIONS;
+            self.watch_certifications();
+        }
         for last in self.intercepts.finished(&self.ledger, &self.config) {
             let reason = format!("{:?}", last.reason).to_lowercase();
-            self.authority.record_of(Act::InterceptStop, last.warrant, final_figures(last.slot, reason, &last.counts));
+            let figures = final_figures(last.slot, reason, &last.counts);
+            self.authority.stopped(last.warrant, last.at, figures);
             self.observed.ended.insert(last.warrant, last.counts);
             self.witnesses.hurry();
         }
@@ -344,7 +372,7 @@ impl Control {
         self.give_up_inquiries();
         self.record_counted_denials();
         self.intercepts.flush();
-        let (head, now) = (self.authority.head(), Timestamp::now());
+        let (head, now) = (self.authority.register().head(), Timestamp::now());
         if self.clock.tick(head, now) {
             self.reconcile();
         }
@@ -352,17 +380,24 @@ impl Control {
     }
 
     fn reconcile(&mut self) {
-        let store = self.authority.store();
-        let reason = |uuid| match store.get(uuid).and_then(|stored| stored.ending()) {
-            Some(Ending::Revoked { .. }) => EndReason::Revoked,
-            _ => EndReason::Expired,
+        let (register, now) = (self.authority.register(), self.clock.no_earlier(Timestamp::now()));
+        let reason = |uuid| match register.case(uuid).and_then(Case::ending) {
+            Some(ending) if ending.is_expiry() => EndReason::Expired,
+            // One that is held or damaged has no ending, and takes nothing all the same.
+            _ => EndReason::Revoked,
         };
-        let mut in_force = store.in_force(self.clock.no_earlier(Timestamp::now()));
+        let mut in_force = register.in_force(now);
         if self.clock.is_held() {
-            // Nothing new is armed; what is stays.
-            in_force.retain(|stored| self.intercepts.of_warrant(stored.warrant().uuid()).is_some());
+            // Nothing new is armed; what is stays, and may be narrowed.
+            in_force.retain(|force| {
+                self.intercepts.of_warrant(force.uuid).is_some_and(|tenancy| {
+                    tenancy.order.revision == force.warrant().revision()
+                        || force.approved().approval().basis == Basis::Narrowing
+                })
+            });
         }
         self.intercepts.reconcile(&in_force, reason, &self.config);
+        self.succession = register.next_succession(now);
     }
 
     /// Answers those who wait for an intercept to stop that has stopped.
@@ -377,8 +412,8 @@ impl Control {
 
     fn answer(&mut self, asked: Asked) {
         let Asked { request, asker, answer: to } = asked;
-        let store = self.authority.store();
-        let is_theirs = |uuid| store.get(uuid).is_some_and(|stored| asker.may_see(stored.warrant()));
+        let register = self.authority.register();
+        let is_theirs = |uuid| register.case(uuid).is_some_and(|case| cases::may_see(&asker, case));
         let request = match access::judge(&asker, request, is_theirs) {
             Ok(Ok(request)) => request,
             Ok(Err(error)) => return answer(&to, Reply::Failed { error }),
@@ -393,33 +428,30 @@ impl Control {
             Request::Status => Reply::Overview(Box::new(self.status().into())),
             Request::SlotTrace { slot } => return self.inquire(slot, to),
             Request::WarrantSubmit { file, document, signatures } => {
-                match self.submit(&file, &document, &signatures, actor) {
-                    Ok((warrant, reply)) => {
-                        self.pending.push(Pending::new(warrant, Progress::Armed, to, reply));
-                        self.reconcile();
-                        return;
-                    }
-                    Err(reply) => reply,
-                }
+                return self.submit((&file, &document), &signatures, actor, to);
             }
+            Request::WarrantApprove { uuid, signatures } => return self.approve(uuid, &signatures, actor, to),
+            Request::WarrantRevoke { file, document, signatures } => {
+                return self.revoke((&file, &document), &signatures, actor, to);
+            }
+            Request::WarrantDraftCertification { uuid, overseer } => self.draft_certification(uuid, &overseer, actor),
+            Request::WarrantCertify { file, document, signatures } => {
+                self.certify((&file, &document), &signatures, actor)
+            }
+            Request::WarrantAttach { uuid, file, content } => self.attach(uuid, &file, &content, actor),
+            Request::WarrantClose { uuid } => self.close(uuid, actor),
             Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
-            Request::WarrantRevoke { uuid, reason } => match self.authority.revoke(uuid, &reason, actor) {
-                Ok(reply) => {
-                    self.pending.push(Pending::new(uuid, Progress::Disarmed, to, reply));
-                    self.reconcile();
-                    self.witnesses.hurry();
-                    self.confirm_stops();
-                    return;
-                }
-                Err(reply) => reply,
-            },
             Request::AuditHead => {
-                let head = self.authority.head();
+                let head = self.authority.register().head();
                 Reply::AuditHead { number: head.number, hash: head.hash.to_string() }
             }
             Request::RosterInstall { file, document, signatures } => {
-                self.authority.install_roster(&file, &document, &signatures, actor)
+                let register = self.authority.register_mut();
+                let reply = install_roster(register, (&file, &document), &signatures, actor);
+                // It may have ended some.
+                self.reconcile();
+                reply
             }
             Request::RosterShow => self.authority.show_roster(),
             Request::DestinationTest { destination, packets } => {
@@ -432,29 +464,11 @@ impl Control {
         answer(&to, reply);
     }
 
-    fn submit(
-        &mut self,
-        file: &str,
-        document: &str,
-        signatures: &[crate::ipc::NamedSignature],
-        actor: Actor,
-    ) -> Result<(Uuid, Reply), Reply> {
-        let approved = self.authority.judge(file, document, signatures, &actor, &self.config)?;
-        let in_force = self.authority.store().in_force(self.clock.no_earlier(Timestamp::now()));
-        let mut reasons: Vec<String> =
-            self.clock.held().into_iter().map(|why| format!("nothing new is armed: {why}")).collect();
-        reasons.extend(self.intercepts.has_room(&approved, &in_force, &self.config).err());
-        if !reasons.is_empty() {
-            let uuid = Some(approved.warrant().uuid());
-            return Err(self.authority.refuse_submission(document, uuid, reasons, actor));
-        }
-        self.authority.keep(approved, actor)
-    }
-
     fn note_start(&mut self) -> anyhow::Result<()> {
         let restart = self.ledger.restart();
         let details = [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("configuration", self.authority.activation().configuration.to_string()),
             ("probe", self.config.probe.id.clone()),
             ("interfaces", self.config.capture.iter().map(|it| it.interface.as_str()).collect::<Vec<_>>().join(",")),
             (
@@ -482,7 +496,7 @@ impl Control {
         for (warrant, slot, counts) in figures {
             let details = final_figures(slot, "probe-stop".to_owned(), &counts);
             tracing::info!(slot = slot.slot, figures = ?details, "final counts");
-            self.authority.record_of(Act::InterceptStop, warrant, details);
+            self.authority.stopped(warrant, Timestamp::now(), details);
         }
         self.authority.record_or_log(entry(
             Act::ProbeStop,
@@ -491,7 +505,7 @@ impl Control {
             None,
             [] as [(&str, String); 0],
         ));
-        let (head, now) = (self.authority.head(), Timestamp::now());
+        let (head, now) = (self.authority.register().head(), Timestamp::now());
         self.clock.tick(head, now);
         self.witnesses.finish(head, now);
     }
@@ -508,7 +522,7 @@ fn answer(to: &Sender<Reply>, reply: Reply) {
 }
 
 /// An intercept's account, as the audit log keeps it.
-fn final_figures(slot: SlotName, reason: String, counts: &InterceptCounts) -> BTreeMap<&'static str, String> {
+fn final_figures(slot: SlotName, reason: String, counts: &InterceptCounts) -> BTreeMap<String, String> {
     let sum = |of: fn(&DeliveryCounts) -> u64| counts.deliveries.iter().map(of).sum::<u64>();
     let figures = [
         ("matched", counts.matched),
@@ -518,14 +532,16 @@ fn final_figures(slot: SlotName, reason: String, counts: &InterceptCounts) -> BT
         ("lost_in_delivery", sum(|it| it.lost.values().sum())),
     ];
     let figures = figures.into_iter().map(|(name, figure)| (name, figure.to_string()));
-    figures.chain([("slot", name(slot)), ("reason", reason)]).collect()
+    let figures = figures.chain([("slot", name(slot)), ("reason", reason)]);
+    figures.map(|(name, figure)| (name.to_owned(), figure)).collect()
 }
 
 fn name(slot: SlotName) -> String {
     format!("{}.{}", slot.slot, slot.generation)
 }
 
-/// A moment as people write it.
-fn time(utc_ns: u64) -> String {
-    Timestamp::from_nanosecond(utc_ns.into()).map_or_else(|_| utc_ns.to_string(), |at| at.to_string())
+/// A moment in nanoseconds of UTC since 1970.
+fn time(utc_ns: u64) -> Timestamp {
+    // In range: 64 bits of nanoseconds reach to the year 2554, a Timestamp to 9999.
+    Timestamp::from_nanosecond(utc_ns.into()).unwrap_or(Timestamp::MAX)
 }

@@ -3,20 +3,20 @@
 use crate::config::Config;
 use crate::ipc::{ArmedDelivery, ArmedIntercept, ArmedTarget};
 use writ_abi::SlotRef;
-use writ_authority::{Scope, Warrant};
+use writ_authority::{Scope, Warrant, Window};
 use writ_identity::{Bindings, FixedAddresses};
 
-/// What the capture role has to know of a warrant. None if a destination of its is not in the configuration any more: an
-/// account is kept by the places of the deliveries, so none may be left out.
-pub fn order(warrant: &Warrant, slot: SlotRef, config: &Config) -> Option<ArmedIntercept> {
+/// What the capture role has to know of a warrant in a time of the register's. None if a destination of its is not in the
+/// configuration any more: an account is kept by the places of the deliveries, so none may be left out.
+pub fn order(warrant: &Warrant, window: Window, slot: SlotRef, config: &Config) -> Option<ArmedIntercept> {
     let grant = warrant.grant();
     let subscriber = warrant.targets().first().map(|target| target.subscriber.clone()).unwrap_or_default();
     Some(ArmedIntercept {
         slot: slot.into(),
         warrant: warrant.uuid(),
         revision: warrant.revision(),
-        start_utc_ns: warrant.window().start_utc_ns(),
-        stop_utc_ns: warrant.window().stop_utc_ns(),
+        start_utc_ns: window.start_utc_ns(),
+        stop_utc_ns: window.stop_utc_ns(),
         headers_only: grant.scope() == Scope::Headers,
         from_subject: grant.directions().from_target(),
         to_subject: grant.directions().to_target(),

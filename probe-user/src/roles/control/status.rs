@@ -1,7 +1,7 @@
 //! What the control role answers to questions: status without identities, warrants with them.
 
-use super::Control;
 use super::access::Asker;
+use super::{Control, cases};
 use crate::ipc::{
     CaptureReport, InterceptCounts, InterceptStatus, Reply, SessionStatus, StatusReport, WarrantDetail, WarrantLine,
 };
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use uuid::Uuid;
 use writ_abi::ProbeCounter;
-use writ_authority::{Actor, StoredWarrant};
+use writ_authority::{Actor, Case, Warrant};
 use writ_capture::utc_now_ns;
 use writ_delivery::FailureKind;
 use writ_spool::SessionState;
@@ -82,9 +82,9 @@ impl Control {
                 slot: tenancy.order.slot,
                 phase: self
                     .authority
-                    .store()
-                    .get(tenancy.order.warrant)
-                    .map_or("ended", |stored| stored.phase(now).as_str())
+                    .register()
+                    .case(tenancy.order.warrant)
+                    .map_or("ended", |case| case.phase(now).as_str())
                     .to_owned(),
                 scope: if tenancy.order.headers_only { "headers" } else { "content" }.to_owned(),
                 counts: self.intercepts.counts(tenancy, &self.ledger, &self.config),
@@ -111,12 +111,18 @@ impl Control {
             sessions,
             restarts: self.observed.restarts.clone(),
             damaged: self.authority.damaged(),
-            audit_number: self.authority.head().number,
+            held: self.held(),
+            uncertified: self.authority.register().overdue(now).len(),
+            audit_number: self.authority.register().head().number,
             checkpoint_number: self.witnesses.newest().map_or(0, |newest| newest.number),
             witnesses: self.witnesses.status(now),
             clock: self.clock.status(),
-            held: self.clock.held(),
         }
+    }
+
+    /// Why nothing new is put in force: the clock, what was seen of the log, or what the log itself lacks.
+    fn held(&self) -> Vec<String> {
+        self.clock.held().into_iter().chain(self.authority.register().held().map(|hold| hold.why.clone())).collect()
     }
 
     /// How the sessions do. What waits is known from the ledger: the streams' memory holds content, and this role has
@@ -158,46 +164,52 @@ impl Control {
         if let Err(reply) = self.authority.viewed(None, asker.actor.clone()) {
             return reply;
         }
-        let theirs = self.authority.store().iter().filter(|stored| asker.may_see(stored.warrant()));
-        Reply::Warrants(theirs.map(|stored| self.line(stored)).collect())
+        let theirs = self.authority.register().cases().filter(|case| cases::may_see(asker, case));
+        Reply::Warrants(theirs.map(|case| self.line(case)).collect())
     }
 
     pub(super) fn show(&mut self, uuid: Uuid, actor: Actor) -> Reply {
         if let Err(reply) = self.authority.viewed(Some(uuid), actor) {
             return reply;
         }
-        let Some(stored) = self.authority.store().get(uuid) else {
+        let Some(case) = self.authority.register().case(uuid) else {
             return Reply::Refused {
                 reasons: vec![format!("uuid: there is no warrant {uuid}; see `writ warrant list`")],
             };
         };
-        let warrant = stored.warrant();
         let counts = match self.intercepts.of_warrant(uuid) {
             Some(tenancy) => Some(self.intercepts.counts(tenancy, &self.ledger, &self.config)),
             None => self.observed.ended.get(&uuid).cloned(),
         };
+        let approval = case.latest().map(|latest| latest.warrant.approval());
         Reply::Warrant(Box::new(WarrantDetail {
-            line: self.line(stored),
-            document: String::from_utf8_lossy(warrant.bytes()).into_owned(),
-            sha256: warrant.digest().to_string(),
-            approved_by: stored.approved().approval().officers.clone(),
+            line: self.line(case),
+            document: case.warrant().map_or_else(
+                || case.damage().unwrap_or_default().to_owned(),
+                |warrant| String::from_utf8_lossy(warrant.bytes()).into_owned(),
+            ),
+            sha256: case.warrant().map(|warrant| warrant.digest().to_string()).unwrap_or_default(),
+            approved_by: approval.map(|approval| approval.officers.clone()).unwrap_or_default(),
+            waits_for: case.waiting().map(|waiting| waiting.missing.clone()),
+            ending: case.ending().map(cases::ending),
+            certified: case.certified().map(|certified| format!("by {} at {}", certified.by, certified.at)),
             counts,
         }))
     }
 
-    fn line(&self, stored: &StoredWarrant) -> WarrantLine {
-        let warrant = stored.warrant();
-        let grant = warrant.grant();
+    fn line(&self, case: &Case) -> WarrantLine {
+        let of = |of: &dyn Fn(&Warrant) -> String| case.warrant().map(of).unwrap_or_default();
+        let deliveries = case.warrant().map(Warrant::deliveries).unwrap_or_default();
         WarrantLine {
-            uuid: warrant.uuid(),
-            revision: warrant.revision(),
-            phase: stored.phase(Timestamp::now()).as_str().to_owned(),
-            authority: grant.authority().to_string(),
-            scope: format!("{}, {}", grant.scope(), grant.directions()),
-            start: warrant.window().start().to_string(),
-            stop: warrant.window().stop().to_string(),
-            destinations: warrant.deliveries().iter().map(|delivery| delivery.destination.clone()).collect(),
-            slot: self.intercepts.of_warrant(warrant.uuid()).map(|tenancy| tenancy.order.slot),
+            uuid: case.uuid(),
+            revision: case.warrant().map_or(0, Warrant::revision),
+            phase: case.phase(self.authority.register().clock(Timestamp::now())).as_str().to_owned(),
+            authority: of(&|warrant| warrant.grant().authority().to_string()),
+            scope: of(&|warrant| format!("{}, {}", warrant.grant().scope(), warrant.grant().directions())),
+            start: of(&|warrant| warrant.window().start().to_string()),
+            stop: of(&|warrant| warrant.window().stop().to_string()),
+            destinations: deliveries.iter().map(|delivery| delivery.destination.clone()).collect(),
+            slot: self.intercepts.of_warrant(case.uuid()).map(|tenancy| tenancy.order.slot),
         }
     }
 }
