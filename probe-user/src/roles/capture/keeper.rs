@@ -318,7 +318,7 @@ impl Keeper {
         let clock = self.parts.common.clock.load();
         let doubt_ns = self.clock_doubt_ns();
         let policy = SlotPolicy {
-            start_ns: start_boot_ns(clock, order.start_utc_ns, doubt_ns),
+            start_ns: start_boot_ns(clock, order.start_utc_ns, 0),
             stop_ns: account.stop_no_later(stop_boot_ns(clock, order.stop_utc_ns, doubt_ns, None)),
             flags: order.policy_flags(),
             generation: order.slot.generation,
@@ -350,7 +350,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// How far the clock may be from UTC: windows are narrowed by it.
+    /// How far the clock may be from UTC: stops are that much earlier.
     fn clock_doubt_ns(&self) -> u64 {
         self.parts.clock.doubt_ns(ClockState::measure().ok())
     }
@@ -375,7 +375,7 @@ impl Keeper {
                 account.stop_no_later(armed.policy.stop_ns);
             }
             let adjusted = if armed.policy.start_ns > boot_now {
-                armed.policy.start_ns = start_boot_ns(now, armed.order.start_utc_ns, doubt_ns);
+                armed.policy.start_ns = start_boot_ns(now, armed.order.start_utc_ns, 0);
                 self.parts.kernel.tables().arm(slot, &armed.policy)
             } else {
                 // One that has begun is not written anew: not a packet is missed.
