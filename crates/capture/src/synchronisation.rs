@@ -49,7 +49,7 @@ impl ClockState {
         if state < 0 {
             return Err(io::Error::last_os_error());
         }
-        let offset = i64::from(timex.offset);
+        let offset = timex.offset;
         let offset_us = if timex.status & libc::STA_NANO != 0 { offset / 1000 } else { offset };
         Ok(Self {
             synchronised: state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0,
