@@ -116,7 +116,9 @@ impl MarkFile {
 
     /// Puts a mark in the place of the one before, at one stroke.
     pub fn write(&self, mark: &Mark) -> Result<(), MarkError> {
-        durable::write_json(&self.path, mark).map_err(|source| MarkError::Io { file: self.path.clone(), source })
+        let io = |source| MarkError::Io { file: self.path.clone(), source };
+        let bytes = serde_json::to_vec_pretty(mark).map_err(|error| io(error.into()))?;
+        durable::write(&self.path, &bytes).map_err(io)
     }
 }
 

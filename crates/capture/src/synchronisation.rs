@@ -1,5 +1,5 @@
 //! How far the system's clock can be from UTC, as the kernel has it from whoever keeps the clock (chrony, ntpd,
-//! systemd-timesyncd), and what the probe makes of that: windows are narrowed by the doubt, and where it is too large
+//! systemd-timesyncd), and what the probe makes of that: stops are earlier by the doubt, and where it is too large
 //! nothing new begins.
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ impl ClockState {
         if state < 0 {
             return Err(io::Error::last_os_error());
         }
-        let offset = i64::from(timex.offset);
+        let offset = timex.offset;
         let offset_us = if timex.status & libc::STA_NANO != 0 { offset / 1000 } else { offset };
         Ok(Self {
             synchronised: state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0,
@@ -61,7 +61,7 @@ impl ClockState {
 }
 
 impl ClockSettings {
-    /// What windows are narrowed by at both ends, nanoseconds. None of a clock of which nothing is known.
+    /// By how much a stop is to be earlier, nanoseconds.
     pub fn doubt_ns(&self, state: Option<ClockState>) -> u64 {
         match state {
             Some(state) if state.synchronised => state.maximum_error_us.saturating_mul(1000),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_narrowed_by_what_the_clock_may_be_off() {
+    fn stops_are_earlier_by_what_the_clock_may_be_off() {
         let settings = ClockSettings::default();
         assert_eq!(settings.doubt_ns(Some(KEPT)), 31_500_000);
         assert_eq!(settings.doubt_ns(Some(ClockState { synchronised: false, ..KEPT })), 200_000_000);

@@ -6,7 +6,7 @@ mod support;
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use aya::programs::loaded_programs;
 use std::collections::BTreeMap;
-use support::{BOTH, BYSTANDER, SMALL, TARGET, claims, in_force, prefix_of, udp};
+use support::{BOTH, BYSTANDER, SMALL, TARGET, claims, in_force, intercept, prefix_of, udp};
 use writ_abi::{
     Claim, Condition, Intercepts, MacAddress, MacEntry, MacKey, PortSide, PrefixEntry4, PrefixEntry6, PrefixKey4,
     PrefixKey6, Selector, SlotPolicy, SlotRef, TrafficRule, VlanEntry, VlanMatch, maps,
@@ -44,8 +44,8 @@ fn condition(port: u16) -> Condition {
 /// Some of everything, and twenty prefixes, so that a pass takes several pieces.
 fn filled() -> (Kernel, Book) {
     let mut kernel = Kernel::load(&SMALL).unwrap();
-    let policy = in_force(SLOT.generation, BOTH);
-    kernel.tables().arm(SLOT.slot, &policy).unwrap();
+    intercept(&mut kernel, SLOT, TARGET, BOTH);
+    let policy = kernel.tables().policy(SLOT.slot).unwrap();
     let on = |port| Claim { slot: SLOT, condition: Some(condition(port)) };
     let mut bound = BTreeMap::from([
         (prefix_of(TARGET), claims(&[SLOT])),

@@ -268,9 +268,9 @@ fn clock(clock: &ClockStatus) -> String {
     let ms = |us: u64| us.div_ceil(1000);
     if clock.synchronised {
         let (within, narrowed) = (ms(clock.maximum_error_us), ms(clock.doubt_us));
-        format!("clock: kept, within {within} ms; windows are narrowed by {narrowed} ms")
+        format!("clock: kept, within {within} ms; orders end {narrowed} ms early")
     } else {
-        format!("clock: nothing keeps it; windows are narrowed by {} ms", ms(clock.doubt_us))
+        format!("clock: nothing keeps it; orders end {} ms early", ms(clock.doubt_us))
     }
 }
 

@@ -55,6 +55,6 @@ pub struct ClockStatus {
     pub estimated_error_us: u64,
     /// The error is no larger, microseconds.
     pub maximum_error_us: u64,
-    /// What windows are narrowed by at both ends, microseconds.
+    /// By how much stops are earlier for that, microseconds.
     pub doubt_us: u64,
 }

@@ -384,7 +384,7 @@ impl Keeper {
         let clock = self.parts.common.clock.load();
         let doubt_ns = self.clock_doubt_ns();
         let policy = SlotPolicy {
-            start_ns: start_boot_ns(clock, order.start_utc_ns, doubt_ns),
+            start_ns: start_boot_ns(clock, order.start_utc_ns, 0),
             stop_ns: account.stop_no_later(order.stop_utc_ns, stop_boot_ns(clock, order.stop_utc_ns, doubt_ns, None)),
             flags: order.policy_flags(),
             generation: order.slot.generation,
@@ -426,7 +426,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// How far the clock may be from UTC: windows are narrowed by it.
+    /// How far the clock may be from UTC: stops are that much earlier.
     fn clock_doubt_ns(&self) -> u64 {
         self.parts.clock.doubt_ns(ClockState::measure().ok())
     }
@@ -453,7 +453,7 @@ impl Keeper {
             }
             let is_ahead = armed.goal.start_ns > boot_now;
             if is_ahead {
-                armed.goal.start_ns = start_boot_ns(now, armed.order.start_utc_ns, doubt_ns);
+                armed.goal.start_ns = start_boot_ns(now, armed.order.start_utc_ns, 0);
             }
             let is_on_the_way = armed.amendment.as_ref().is_some_and(|amendment| !amendment.is_applied());
             let adjusted = if is_ahead && !is_on_the_way {
