@@ -55,6 +55,12 @@ pub struct Counts {
 impl Trial {
     /// Loads the program and its tables. Needs root.
     pub fn load(world: &World) -> Self {
+        // So many fragmented packets that none is forgotten.
+        Self::following(world, 1 << 17)
+    }
+
+    /// The same, with memory for so many fragmented packets.
+    pub fn following(world: &World, fragments: u32) -> Self {
         let slots = world.slots.len() as u16;
         let look_inside = world.look_inside;
         let settings = KernelSettings {
@@ -64,8 +70,7 @@ impl Trial {
             macs: 16,
             vlans: 16,
             conditions: 64,
-            // So many that none is forgotten.
-            fragments: 1 << 17,
+            fragments,
             filter_bytes: 4096,
             sockets: 4,
             look_inside,

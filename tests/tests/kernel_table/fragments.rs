@@ -134,3 +134,21 @@ fn nobody_follows_a_first_fragment_for_ever() {
     assert!(!taken(&later));
     assert!(taken(&first) && taken(&later));
 }
+
+#[test]
+fn a_flood_of_first_fragments_makes_the_program_forget_the_oldest_only() {
+    const PACKETS: u16 = 20_000;
+    let mut trial = Trial::following(&cast::world(), 256);
+    let out = (MAILER, BYSTANDER);
+    let call = ports(5060, 9, udp(SECRET));
+    let mut taken = |number, offset, more, payload: &[u8]| {
+        matches!(trial.run(OnMiss::Drop, &four(out, UDP, number, offset, more, payload)), Outcome::HandedOver(..))
+    };
+    for number in 0..PACKETS {
+        assert!(taken(number, 0, true, &call), "a first fragment needs no memory: {number}");
+        assert!(taken(number, 2, false, SECRET), "the newest is remembered: {number}");
+    }
+    assert!(!taken(0, 2, false, SECRET), "the oldest is forgotten, and so not taken");
+    let unknown = trial.counts().slots[&MAIL].unknown_traffic;
+    assert_eq!(unknown, 1, "and counted");
+}

@@ -291,3 +291,44 @@ fn of_two_web_servers_only_the_one_whose_port_is_named_is_taken() {
     assert_eq!(not_taken(&scene, &order, "other_traffic") as usize, truth.len() - wanted.len());
     web.stop().unwrap();
 }
+
+#[test]
+fn a_line_too_many_for_its_table_is_refused_whole_and_the_others_go_on() {
+    let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
+    let configuration = format!("{}\n[tables]\nmacs = 2\nvlans = 2\n", scene.configuration());
+    fs::write(scene.path("writ.toml"), configuration).unwrap();
+    scene.run();
+    let [first, second, third] = [(0, "CASE-ONE"), (1, "CASE-TWO"), (2, "CASE-THREE")].map(|(n, c)| order(n, ALICE, c));
+    scene.arm_line(&first, "mac = \"02:00:5e:10:00:07\"");
+    scene.arm_line(&second, "vlan = \"300\"");
+    // One fits, two do not; and of the warrant that names them nothing stays behind.
+    let target =
+        "confirmed_by = \"C. Engineer\"\nconfirmed_on = \"2026-11-19\"\nsubscriber = \"account 20117\"\n\n[[target]]\n";
+    for (fields, field) in [
+        (format!("mac = \"02:00:5e:10:00:01\"\n{target}mac = \"02:00:5e:10:00:02\""), "tables.macs"),
+        (format!("vlan = \"301\"\n{target}vlan = \"302\""), "tables.vlans"),
+    ] {
+        let answer = scene.submit_line(&third, &fields);
+        assert!(!answer.accepted && answer.words.contains(field), "{}", answer.words);
+    }
+    let [mut tap] = <[FrameSender; 1]>::try_from(scene.senders(&["tap0"])).unwrap();
+    let mut truth: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
+    for number in 0..50u32 {
+        let packet = udp(STRANGER.parse().unwrap(), true, 7, 9, &number.to_be_bytes());
+        for (mac, tags, case) in [
+            (LINE, &[][..], Some(first.case_id)),
+            (NEIGHBOUR, &[(0x8100, 300)], Some(second.case_id)),
+            ([2, 0, 0x5e, 0x10, 0, 1], &[], None),
+            (NEIGHBOUR, &[(0x8100, 301)], None),
+        ] {
+            tap.send(&framed(mac, ROUTER, tags, &packet)).unwrap();
+            case.iter().for_each(|case| truth.entry(case).or_default().push(packet.clone()));
+        }
+    }
+    for order in [&first, &second] {
+        assert_has(&scene, order, &truth[order.case_id]);
+    }
+    // What fits is taken: the room that the refused ones would have had is still there.
+    scene.arm_line(&third, "mac = \"02:00:5e:10:00:01\"");
+    scene.assert_log_names_nobody();
+}
