@@ -85,7 +85,9 @@ pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};
 pub use seal::SealError;
-pub use signature::{AMEND, APPROVE, CERTIFY, CHECKPOINT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault};
+pub use signature::{
+    AMEND, APPROVE, CERTIFY, CHECKPOINT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault,
+};
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;
 pub use traffic::{EitherSide, MOST_TRAFFIC_RULES, PortSide, Ports, TrafficRule};

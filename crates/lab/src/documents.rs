@@ -164,6 +164,17 @@ impl Order {
     }
 }
 
+/// A warrant as the revision of this number, after the one that was handed in before, under an order of its own.
+pub fn revision(document: &str, revision: u32, before: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, before);
+    let previous: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    document.replacen("revision = 1\n", &format!("revision = {revision}\nprevious = \"{previous}\"\n"), 1).replacen(
+        "26-mc-0117",
+        &format!("26-mc-0117-{revision}"),
+        1,
+    )
+}
+
 /// Writes a document.
 pub fn write(path: &Path, text: &str) -> Result<(), LabError> {
     fs::write(path, text).map_err(LabError::io(path.display().to_string()))

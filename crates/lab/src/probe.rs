@@ -139,6 +139,15 @@ impl Probe {
         self.hand_in(&["submit", &warrant.display().to_string()], &warrant, "writ-approve", officers)
     }
 
+    /// Hands in the next revision of an order, under a new order of the court, with the signatures of these officers.
+    pub fn revise(&self, order: &Order, revision: u32, officers: &[&Officer]) -> Result<Answer, LabError> {
+        let warrant = self.evidence.join(format!("{}.toml", order.case_id));
+        let before = fs::read(&warrant).map_err(LabError::io(warrant.display().to_string()))?;
+        let document = order.warrant(&self.head()?)?;
+        documents::write(&warrant, &documents::revision(&document, revision, &before))?;
+        self.hand_in(&["submit", &warrant.display().to_string()], &warrant, "writ-amend", officers)
+    }
+
     /// Hands in the signatures of more officers for an order that was submitted before.
     pub fn approve(&self, order: &Order, officers: &[&Officer]) -> Result<Answer, LabError> {
         let warrant = self.evidence.join(format!("{}.toml", order.case_id));

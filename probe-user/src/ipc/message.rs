@@ -391,7 +391,7 @@ pub enum FromDeliver {
         /// Which.
         case_id: String,
         /// Of each stream; or why there was none.
-        outcome: Result<[StreamTrial; 2], String>,
+        outcome: Result<Box<[StreamTrial; 2]>, String>,
     },
     /// How the witnesses of the audit log do.
     Witness(WitnessWord),

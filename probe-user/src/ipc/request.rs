@@ -2,9 +2,9 @@
 //! other end; the control role holds that against `[access]`, and the audit log keeps it.
 
 use super::message::{CaptureReport, SlotName};
-use super::witness::{ClockStatus, WitnessStatus};
 use super::overview::Overview;
 use super::trace::SlotTrace;
+use super::witness::{ClockStatus, WitnessStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

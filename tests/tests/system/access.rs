@@ -204,7 +204,7 @@ fn an_admin_finds_where_an_intercept_is_stuck_without_learning_whose_it_is() {
     scene.agencies.clear();
     wait_for(&scene, "session, agency-a cmii".into());
     traffic.stop();
-    scene.probe().revoke(&own).unwrap();
+    scene.probe().revoke(&own, &scene.officers[0]).unwrap();
     wait_for(&scene, "capture".into());
 
     let free = as_user(&scene, ADMIN, ADMINS, &["explain", "77"]);

@@ -14,10 +14,9 @@ use writ_lab::until;
 
 /// Hands in a revision; gives from when to when that took.
 fn revise(scene: &Scene, revision: u32, order: &Order) -> Range<u64> {
-    let document = order.warrant().unwrap().replacen("revision = 1", &format!("revision = {revision}"), 1);
     let [ada, ben, _] = &scene.officers;
     let from_ns = now_ns();
-    let answer = scene.probe().submit_document(order.case_id, &document, &[ada, ben]).unwrap();
+    let answer = scene.probe().revise(order, revision, &[ada, ben]).unwrap();
     assert!(answer.accepted, "revision {revision}: {}", answer.words);
     from_ns..now_ns()
 }
@@ -108,7 +107,7 @@ fn a_warrant_is_revised_under_load_with_no_gap_and_nothing_that_neither_revision
     .unwrap();
     let numberings = digest["numberings"].as_array().unwrap();
     assert_eq!((numberings.len(), &numberings[0]["missing"]), (1, &Value::from(0)), "{numberings:?}");
-    let answer = scene.probe().revoke(&first).unwrap();
+    let answer = scene.probe().revoke(&first, &scene.officers[0]).unwrap();
     assert!(answer.accepted, "{}", answer.words);
     let told = until("the last session's end", PATIENCE, || {
         let messages = scene.agency(&first).messages(first.case_id)?;

@@ -108,7 +108,7 @@ fn two_witnesses_see_the_log_and_show_what_was_cut_off() {
     // Both are away: an alarm, and nothing is lost by it.
     drop(server);
     fs::rename(folder(&scene), scene.path("away")).unwrap();
-    let answer = scene.probe().revoke(&content).unwrap();
+    let answer = scene.probe().revoke(&content, &scene.officers[0]).unwrap();
     assert!(answer.accepted, "{}", answer.words);
     let away = until("an alarm for both", PATIENCE, || {
         let status = scene.probe().status()?;

@@ -352,22 +352,45 @@ mod tests {
         Request::WarrantSubmit { file: "w.toml".to_owned(), document, signatures: Vec::new() }
     }
 
+    /// A sound revocation.
+    fn revocation(uuid: Uuid) -> String {
+        let digest = "ab".repeat(32);
+        format!(
+            "operator = \"o\"\nprobe = \"p\"\nsign_by = \"2026-12-01T00:00:00Z\"\nuuid = \"{uuid}\"\nrevision = 1\n\
+             warrant = \"{digest}\"\nreason = \"r\"\nkind = \"revoked\"\n\n[seen]\nrecord = 1\nhash = \"{digest}\"\n"
+        )
+    }
+
     /// Every request about a case.
-    fn about(uuid: Uuid) -> [Request; 2] {
-        [Request::WarrantShow { uuid }, Request::WarrantRevoke { uuid, reason: "r".to_owned() }]
+    fn about(uuid: Uuid) -> [Request; 6] {
+        let (file, document, signatures) = ("r.toml".to_owned(), revocation(uuid), Vec::new());
+        assert_eq!(case_of(&document), Some(uuid), "the paper is sound");
+        [
+            Request::WarrantShow { uuid },
+            Request::WarrantRevoke { file, document, signatures },
+            Request::WarrantApprove { uuid, signatures: Vec::new() },
+            Request::WarrantDraftCertification { uuid, overseer: "A".to_owned() },
+            Request::WarrantAttach { uuid, file: "o.pdf".to_owned(), content: String::new() },
+            Request::WarrantClose { uuid },
+        ]
     }
 
     #[test]
     fn each_request_is_for_the_roles_that_the_table_names() {
         let roster = || Request::RosterInstall { file: String::new(), document: String::new(), signatures: Vec::new() };
         let askers = [("nobody", asker(9, 9)), ("viewer", asker(1, 9)), ("li", asker(3, 9)), ("admin", asker(9, 22))];
-        let [show, revoke] = about(OWN);
+        let [show, revoke, approve, certify, attach, close] = about(OWN);
         for (request, takers) in [
             (Request::Status, &["viewer", "admin"][..]),
             (Request::SlotTrace { slot: 0 }, &["admin"]),
             (Request::WarrantList, &["li"]),
             (show, &["li"]),
             (revoke, &["li"]),
+            (approve, &["li"]),
+            (certify, &["li"]),
+            (attach, &["li"]),
+            (close, &["li"]),
+            (Request::DestinationTest { destination: "d".to_owned(), packets: 1 }, &["li", "admin"]),
             (submit(document(UNKNOWN, "gangs")), &["li"]),
             (submit("not a warrant".to_owned()), &["li"]),
             (Request::AuditHead, &["li", "admin"]),

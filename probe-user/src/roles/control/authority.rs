@@ -256,21 +256,21 @@ fn log_if_unrecorded(act: Act, done: Result<(), RegisterError>) {
 fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
     for (index, delivery) in warrant.deliveries().iter().enumerate() {
-        if config.destination_index(&delivery.destination).is_none() {
+        let Some(destination) = config.destination.iter().find(|it| it.name == delivery.destination) else {
             let known: Vec<_> = config.destination.iter().map(|it| it.name.as_str()).collect();
             faults.push(format!(
                 "delivery[{index}].destination: the probe has no destination {:?}; it has {}",
                 delivery.destination,
                 known.join(", ")
             ));
+            continue;
+        };
+        if warrant.grant().authority().is_test() && !destination.is_local_file() {
+            faults.push(format!(
+                "delivery[{index}].destination: a test goes to files of this machine only; name a destination with a \
+                 folder, or add one to the probe's configuration"
+            ));
         }
-    }
-    if warrant.grant().authority().is_test() {
-        faults.push(
-            "authority: a test goes to files of this machine only, and this probe has no destination of that kind; add \
-             one to its configuration"
-                .to_owned(),
-        );
     }
     let exposed = config.capture.iter().find(|port| port.bind == BindMode::ZeroCopy);
     if let Some(port) = exposed.filter(|_| warrant.grant().scope() == Scope::Headers) {

@@ -100,13 +100,7 @@ pub(super) struct Intercepts {
 impl Intercepts {
     /// Starts from what the ledger remembers: a control role before this one may have died, or the whole probe
     /// (`is_first`: there was none before in this run), whose capture role is gone with all that was in its rings.
-    pub(super) fn new(
-        channel: Channel,
-        ledger: &Ledger,
-        register: &Register,
-        config: &Config,
-        is_first: bool,
-    ) -> Self {
+    pub(super) fn new(channel: Channel, ledger: &Ledger, register: &Register, config: &Config, is_first: bool) -> Self {
         let mut intercepts = Self {
             slots: SlotTable::new(config.tables.slots),
             current: Desired::default(),

@@ -65,7 +65,7 @@ const CERTIFICATIONS: Duration = Duration::from_secs(60);
 enum Event {
     Asked(Asked),
     Capture(Box<FromCapture>, Vec<OwnedFd>),
-    Deliver(Box<FromDeliver>),
+    Deliver(FromDeliver),
     Supervisor(ToControl),
     Deaf(ChannelError),
 }
@@ -158,7 +158,7 @@ pub(super) fn run(
     socket::listen(&config, access, sender.clone())
         .with_context(|| format!("{}: the control socket cannot be made", socket_path(&config).display()))?;
     hear(capture.try_clone()?, sender.clone(), |message, beside| Event::Capture(Box::new(message), beside))?;
-    hear(deliver.try_clone()?, sender.clone(), |message, _| Event::Deliver(Box::new(message)))?;
+    hear(deliver.try_clone()?, sender.clone(), |message, _| Event::Deliver(message))?;
     hear(supervisor.try_clone()?, sender, |message, _| Event::Supervisor(message))?;
 
     let mut control = Control {
@@ -225,7 +225,7 @@ impl Control {
         match event {
             Event::Asked(asked) => self.answer(asked),
             Event::Capture(message, beside) => self.hear_capture(*message, beside),
-            Event::Deliver(message) => self.hear_deliver(*message),
+            Event::Deliver(message) => self.hear_deliver(message),
             Event::Supervisor(message) => self.hear_supervisor(message),
             Event::Deaf(ChannelError::Unreadable(error)) => {
                 tracing::error!(%error, "a message is in no form that this version knows");
@@ -237,7 +237,7 @@ impl Control {
 
     fn hear_deliver(&mut self, message: FromDeliver) {
         match message {
-            FromDeliver::Tried { case_id, outcome } => self.tried(&case_id, outcome),
+            FromDeliver::Tried { case_id, outcome } => self.tried(&case_id, outcome.map(|streams| *streams)),
             FromDeliver::Witness(word) => self.witnesses.hear(word),
         }
     }

@@ -124,6 +124,7 @@ mod tests {
             witnesses: Vec::new(),
             clock: ClockStatus::default(),
             held: Vec::new(),
+            uncertified: 0,
         }
     }
 

@@ -30,14 +30,14 @@ impl Trials {
         let trial = Trial { destination, routes, case_id: CaseId::new(case_id)?, iap: self.iap.clone(), packets };
         let (control, case_id) = (self.control.try_clone()?, case_id.to_owned());
         std::thread::Builder::new().name("trial".into()).spawn(move || {
-            let outcome = trial.run().map_err(|error| error.to_string());
+            let outcome = trial.run().map(Box::new).map_err(|error| error.to_string());
             tell(&control, case_id, outcome);
         })?;
         Ok(())
     }
 }
 
-fn tell(control: &Channel, case_id: String, outcome: Result<[StreamTrial; 2], String>) {
+fn tell(control: &Channel, case_id: String, outcome: Result<Box<[StreamTrial; 2]>, String>) {
     if let Err(error) = control.send(&FromDeliver::Tried { case_id, outcome }, &[]) {
         tracing::error!(%error, "the control role does not hear what became of a trial");
     }
