@@ -8,8 +8,8 @@ use aya::programs::loaded_programs;
 use std::collections::BTreeMap;
 use support::{BOTH, BYSTANDER, SMALL, TARGET, claims, in_force, intercept, prefix_of, udp};
 use writ_abi::{
-    Claim, Condition, Intercepts, MacAddress, MacEntry, MacKey, PortSide, PrefixEntry4, PrefixEntry6, PrefixKey4,
-    PrefixKey6, Selector, SlotPolicy, SlotRef, TrafficRule, VlanEntry, VlanMatch, maps,
+    Claim, Condition, Front, Intercepts, MacAddress, MacEntry, MacKey, PortSide, PrefixEntry4, PrefixEntry6,
+    PrefixKey4, PrefixKey6, PrefixLengths, Selector, SlotPolicy, SlotRef, TrafficRule, VlanEntry, VlanMatch, maps,
 };
 use writ_capture::{Action, Foreign, Kernel, OnMiss, Tampering, Watch, Written};
 
@@ -175,10 +175,11 @@ fn what_somebody_else_writes_is_found_and_put_right() {
 fn a_filter_that_was_wiped_finds_targets_again() {
     let (mut kernel, book) = filled();
     let frame = udp(TARGET, BYSTANDER, 1000, b"wanted");
-    let mut filter = array::<u64>(&kernel, maps::FILTER);
-    for word in 0..filter.len() {
-        filter.set(word, 0, 0).unwrap();
-    }
+    // While it is small it lies behind the lengths.
+    let mut front = array::<Front>(&kernel, maps::PREFIX_LENGTHS);
+    let mut wiped = front.get(&0, 0).unwrap();
+    wiped[PrefixLengths::PLACES..].fill(0);
+    front.set(0, wiped, 0).unwrap();
     assert_eq!(kernel.try_frame(OnMiss::Drop, &frame).unwrap().action, Action::Drop);
     let found = pass(&mut kernel, &mut Watch::default(), 8, &book);
     assert!(found.iter().all(|foreign| foreign.table == maps::FILTER) && !found.is_empty(), "{found:?}");

@@ -97,7 +97,7 @@ fn each_user_learns_what_its_role_may_know_and_nothing_else() {
         (VIEWER, VIEWER, &["warrant", "show", own.uuid], "the role li"),
         (VIEWER, VIEWER, &["explain", "0"], "the role admin"),
         (ADMIN, ADMINS, &["warrant", "list"], "the role li"),
-        (ADMIN, ADMINS, &["warrant", "revoke", own.uuid, "--reason", "r"], "the role li"),
+        (ADMIN, ADMINS, &["warrant", "close", own.uuid], "the role li"),
         (ADMIN, ADMINS, &["roster", "show"], "the role li"),
         (LI, LI, &["status"], "the role viewer or admin"),
         (LI, LI, &["explain", "0"], "the role admin"),
@@ -115,7 +115,7 @@ fn each_user_learns_what_its_role_may_know_and_nothing_else() {
     let uuids: Vec<_> = listed["warrants"].as_array().unwrap().iter().map(|line| &line["uuid"]).collect();
     assert_eq!(uuids, [own.uuid]);
     assert!(words(&as_user(&scene, LI, LI, &["warrant", "show", own.uuid])).contains(ALICE));
-    for arguments in [&["show"][..], &["show", "--json"], &["revoke", "--reason", "r"]] {
+    for arguments in [&["show"][..], &["show", "--json"], &["close"]] {
         let answers = [other.uuid, UNKNOWN].map(|uuid| {
             let arguments = [&["warrant", arguments[0], uuid], &arguments[1..]].concat();
             let answer = as_user(&scene, LI, LI, &arguments);
@@ -150,7 +150,7 @@ fn each_user_learns_what_its_role_may_know_and_nothing_else() {
         .collect();
     for (user, request, uuid) in [
         (VIEWER, "warrant list", None),
-        (ADMIN, "warrant revoke", Some(own.uuid)),
+        (ADMIN, "warrant close", Some(own.uuid)),
         (LI, "warrant show", Some(other.uuid)),
         (LI, "warrant show", Some(UNKNOWN)),
         (LI, "warrant submit", Some(own.uuid)),

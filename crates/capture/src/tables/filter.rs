@@ -55,7 +55,7 @@ impl Filter {
 
     /// Sets what is missing of a mark that was added. Whether anything was.
     pub(super) fn put_right(&self, mark: FilterMark) -> bool {
-        let Some(word) = self.words.word(mark.word(self.last) as usize, 0) else { return false };
+        let Some(word) = self.word(mark.word(self.last) as usize) else { return false };
         word.fetch_or(mark.bits(), Ordering::SeqCst) & mark.bits() != mark.bits()
     }
 

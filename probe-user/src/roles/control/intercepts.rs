@@ -223,8 +223,15 @@ impl Intercepts {
         after.iter().find(is_new).map_or(Ok(()), |it| Err(it.to_string()))
     }
 
-    /// Computes what the kernel should hold and tells capture the difference.
-    pub(super) fn reconcile(&mut self, in_force: &[Force], ended: impl Fn(Uuid) -> EndReason, config: &Config) {
+    /// Computes what the kernel should hold and tells capture the difference. While the probe is held nothing is put into
+    /// the kernel that is not there.
+    pub(super) fn reconcile(
+        &mut self,
+        in_force: &[Force],
+        ended: impl Fn(Uuid) -> EndReason,
+        is_held: bool,
+        config: &Config,
+    ) {
         if !self.met {
             // What the capture role holds from before is not known yet.
             return;
@@ -246,6 +253,10 @@ impl Intercepts {
         let mut tenants = Vec::new();
         for stored in in_force {
             let uuid = stored.uuid;
+            let is_there = self.of_warrant(uuid).is_some_and(|tenancy| tenancy.progress >= Progress::Armed);
+            if is_held && !is_there {
+                continue;
+            }
             match self.slots.allocate(uuid) {
                 Ok(slot) => {
                     let Some(order) = order(stored.warrant(), stored.window, slot, config) else {
@@ -565,7 +576,7 @@ mod tests {
         for (part, told) in [(part, 0), (rest, 1)] {
             intercepts.meet(part, None, &rig.ledger, &rig.register, &rig.config);
             assert_eq!(intercepts.is_stopped(Uuid::from_u128(9)), told == 1, "no word before all is known");
-            intercepts.reconcile(&[], |_| EndReason::Expired, &rig.config);
+            intercepts.reconcile(&[], |_| EndReason::Expired, false, &rig.config);
             let messages = rig.told();
             let steps: Vec<_> = messages
                 .iter()

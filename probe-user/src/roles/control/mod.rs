@@ -48,7 +48,7 @@ use trace::Inquiry;
 use trials::Trials;
 use uuid::Uuid;
 use witness::Witnesses;
-use writ_authority::{Act, Basis, Case, Digest, Outcome};
+use writ_authority::{Act, Case, Digest, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
 
@@ -386,17 +386,8 @@ impl Control {
             // One that is held or damaged has no ending, and takes nothing all the same.
             _ => EndReason::Revoked,
         };
-        let mut in_force = register.in_force(now);
-        if self.clock.is_held() {
-            // Nothing new is armed; what is stays, and may be narrowed.
-            in_force.retain(|force| {
-                self.intercepts.of_warrant(force.uuid).is_some_and(|tenancy| {
-                    tenancy.order.revision == force.warrant().revision()
-                        || force.approved().approval().basis == Basis::Narrowing
-                })
-            });
-        }
-        self.intercepts.reconcile(&in_force, reason, &self.config);
+        let in_force = register.in_force(now);
+        self.intercepts.reconcile(&in_force, reason, self.clock.is_held(), &self.config);
         self.succession = register.next_succession(now);
     }
 
