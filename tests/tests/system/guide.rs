@@ -59,13 +59,22 @@ fn every_command_of_the_guide_does_what_it_says() {
         let home = scene.path(who);
         fs::create_dir_all(home.join(".ssh")).unwrap();
         let mut shell = Command::new("sh");
-        shell.args(["-euc", &commands]).current_dir(&desk).env("HOME", &home).env("WRIT_CONFIG", scene.path("writ.toml"));
+        shell
+            .args(["-euc", &commands])
+            .current_dir(&desk)
+            .env("HOME", &home)
+            .env("WRIT_CONFIG", scene.path("writ.toml"));
         shell.env("PATH", format!("{path}:{}", std::env::var("PATH").unwrap_or_default()));
         let output = shell.output().unwrap();
         let said = words(&output);
         assert!(output.status.success(), "docs/officer.md:{line} ({who}): {}\n{commands}\n{said}", output.status);
-        println!("-- {who}, line {line}\n{said}");
     }
+    // What the guide says of it: nothing is left in force, and those whom an end concerns were told.
+    let status = scene.probe().status().unwrap();
+    let in_force = status["intercepts"].as_array().unwrap().iter().filter(|it| it["phase"] == "active").count();
+    assert_eq!(in_force, 0, "{status}");
+    let notices = fs::read_dir(scene.path("state/notices")).unwrap().count();
+    assert_eq!(notices, 5, "Ben of the denial, Ada and Ben of the end, the agency and the overseer of the closing");
     scene.assert_log_names_nobody();
     scene.stop();
 }

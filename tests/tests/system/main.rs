@@ -21,6 +21,7 @@
 //! | [`mixed`] | real programs' traffic: the agencies have what the reference model says, and tshark agrees |
 //! | [`witnesses`] | what root does to the log, the clock and the kernel's tables is found out |
 //! | [`access`] | each user of the machine learns what its role may know, and a stuck intercept is traced by its slot |
+//! | [`guide`] | every command of the officer's guide does what the guide says |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
@@ -30,6 +31,7 @@ mod access;
 mod bad_input;
 mod cases;
 mod destinations;
+mod guide;
 mod hostile;
 mod isolation;
 mod jumbo;

@@ -51,6 +51,16 @@ pub(crate) type Tap = (&'static str, u16);
 impl Scene {
     /// Builds all but the probe, which has its configuration and its roster. None if tools are missing.
     pub(crate) fn build(taps: &[Tap]) -> Option<Self> {
+        let scene = Self::unsigned(taps)?;
+        let roster = scene.path("roster.toml");
+        fs::write(&roster, documents::roster(&scene.officers)).unwrap();
+        let installed = scene.install_roster(&roster);
+        assert!(installed.status.success(), "{}", words(&installed));
+        Some(scene)
+    }
+
+    /// The same without a roster: nobody may sign yet.
+    pub(crate) fn unsigned(taps: &[Tap]) -> Option<Self> {
         let tools = ["ip", "ss", "ethtool", "tcpdump", "ssh-keygen"];
         if !ready(&tools).unwrap() {
             return None;
@@ -78,12 +88,7 @@ impl Scene {
         let names: Vec<&str> = taps.iter().map(|(tap, _)| *tap).collect();
         let text = documents::probe_configuration(&directory, &names, &certificates, &[FIRST, SECOND], address());
         fs::write(directory.join("writ.toml"), text).unwrap();
-        let scene = Self { probe: None, agencies, officers, far, host, office, certificates, binaries, evidence };
-        let roster = scene.path("roster.toml");
-        fs::write(&roster, documents::roster(&scene.officers)).unwrap();
-        let installed = scene.install_roster(&roster);
-        assert!(installed.status.success(), "{}", words(&installed));
-        Some(scene)
+        Some(Self { probe: None, agencies, officers, far, host, office, certificates, binaries, evidence })
     }
 
     /// [`Scene::build`], and the probe runs.

@@ -9,6 +9,7 @@ use crate::ipc::{NamedSignature, Reply};
 use base64ct::{Base64, Encoding};
 use crossbeam::channel::Sender;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 use writ_authority::{Actor, Basis, Case, Ending, Original, Proposal, RegisterError, Warrant, words};
 
@@ -117,27 +118,18 @@ impl Control {
         self.confirm_stops();
     }
 
-    /// Tells those who approved a warrant that it was ended by another; gives the files.
+    /// Tells those who approved a warrant, in any revision, that it was ended by another; gives the files.
     fn tell_cosigners(&mut self, uuid: Uuid) -> Vec<String> {
         let Some(case) = self.authority.register().case(uuid) else { return Vec::new() };
-        let (Some(latest), Some(Ending::Revoked { at, by, reason } | Ending::Denied { at, by, reason })) =
-            (case.latest(), case.ending())
-        else {
+        let Some(Ending::Revoked { at, by, reason } | Ending::Denied { at, by, reason }) = case.ending() else {
             return Vec::new();
         };
         let text = format!(
-            "The warrant {uuid}, which you approved with revision {}, was ended for good\nat {at}\nby {by}\nbecause: \
-             {reason}\n",
-            latest.warrant.warrant().revision()
+            "The warrant {uuid}, which you approved, was ended for good\nat {at}\nby {by}\nbecause: {reason}\n"
         );
-        let cosigners: Vec<_> = latest
-            .warrant
-            .approval()
-            .officers
-            .iter()
-            .filter(|name| !by.split(" and ").any(|it| it == *name))
-            .cloned()
-            .collect();
+        let approvers = case.revisions().iter().flat_map(|revision| &revision.warrant.approval().officers);
+        let cosigners: BTreeSet<_> =
+            approvers.filter(|name| !by.split(" and ").any(|it| it == *name)).cloned().collect();
         cosigners.iter().filter_map(|name| self.notify(uuid, name, "revocation", &text)).collect()
     }
 
