@@ -78,6 +78,7 @@ impl Keeper {
     /// Limits an intercept to what its terms so far and the new ones allow. The workers know both.
     pub(super) fn amend(&mut self, order: ArmedIntercept, amendment: Amendment) -> Result<(), String> {
         let slot = order.slot.slot;
+        let doubt_ns = self.clock_doubt_ns();
         let armed = self.armed.get_mut(&slot).ok_or("the intercept is gone")?;
         let account = self.parts.ledger.slot(slot).ok_or("no such slot in the ledger")?;
         let clock = self.parts.common.clock.load();
@@ -87,7 +88,7 @@ impl Keeper {
         } else {
             start_boot_ns(clock, order.start_utc_ns, 0)
         };
-        let stop_ns = stop_boot_ns(clock, order.stop_utc_ns, 0, None);
+        let stop_ns = stop_boot_ns(clock, order.stop_utc_ns, doubt_ns, None);
         let goal = SlotPolicy {
             start_ns,
             stop_ns: account.stop_no_later(order.stop_utc_ns, stop_ns),
