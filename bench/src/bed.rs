@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde_json::Value;
 use writ_lab::documents::{self, Order};
-use writ_lab::{LinkOptions, Namespace, Officer, Probe, install_roster, quiet, until, veth};
+use writ_lab::{Certificates, LinkOptions, Namespace, Officer, Probe, install_roster, quiet, until, veth};
 
 use crate::generator::{Generator, Kind, Sent, Traffic};
 use crate::programs::{self, Globals};
@@ -45,10 +45,12 @@ pub(crate) struct Layout {
     pub(crate) agencies: usize,
     /// IPv4 addresses that the probe's tables have room for; none: as it comes.
     pub(crate) addresses: Option<u32>,
+    /// Whether delivery is over TLS; else over plain TCP.
+    pub(crate) tls: bool,
 }
 
 impl Layout {
-    pub(crate) const PLAIN: Self = Self { queues: 1, agencies: 1, addresses: None };
+    pub(crate) const PLAIN: Self = Self { queues: 1, agencies: 1, addresses: None, tls: false };
 }
 
 /// Everything that is sent there is dropped, in the driver.
@@ -138,9 +140,13 @@ impl Bed {
             let program = programs::program_mut(&mut receivers, program)?;
             receiver.enter(|| program.attach(link.to, XdpMode::Driver))??;
         }
-        let sinks = (0..layout.agencies).map(|_| Sink::start(&receiver)).collect::<Result<Vec<_>>>()?;
+        let certificates =
+            layout.tls.then(|| Certificates::issue(&directory.join("tls"), &["127.0.0.1"])).transpose()?;
+        let start = |_| Sink::start(&receiver, certificates.as_ref());
+        let sinks = (0..layout.agencies).map(start).collect::<Result<Vec<_>>>()?;
         let configuration = directory.join("writ.toml");
-        documents::write(&configuration, &configuration_text(subject, directory, layout, &sinks))?;
+        let text = configuration_text(subject, directory, layout, &sinks, certificates.as_ref());
+        documents::write(&configuration, &text)?;
         let officers = directory.join("officers");
         let officers = [Officer::new(&officers, "ada")?, Officer::new(&officers, "ben")?];
         let roster = directory.join("roster.toml");
@@ -374,7 +380,13 @@ fn books(status: &Value) -> Books {
     books
 }
 
-fn configuration_text(subject: &Subject, directory: &Path, layout: Layout, sinks: &[Sink]) -> String {
+fn configuration_text(
+    subject: &Subject,
+    directory: &Path,
+    layout: Layout,
+    sinks: &[Sink],
+    certificates: Option<&Certificates>,
+) -> String {
     let (state, runtime) = (directory.join("state"), directory.join("run"));
     let mut text = format!(
         "[probe]\nid = \"{}\"\noperator = \"{}\"\nstate = {state:?}\nruntime = {runtime:?}\n\n[clock]\nrequire_sync = false\n",
@@ -393,10 +405,14 @@ fn configuration_text(subject: &Subject, directory: &Path, layout: Layout, sinks
     let batch = subject.batch.map(|frames| format!("batch = {frames}"));
     let ring: Vec<String> = places.into_iter().chain(batch).collect();
     text.push_str(&format!("ring = {{ {} }}\n", ring.join(", ")));
+    let protection = certificates.map_or("plain = {}".to_owned(), |certificates| {
+        let Certificates { authority, probe, .. } = certificates;
+        format!("tls = {{ ca = {authority:?}, cert = {:?}, key = {:?} }}", probe.certificate, probe.key)
+    });
     for (number, sink) in sinks.iter().enumerate() {
         text.push_str(&format!(
             "\n[[destination]]\nname = \"{}\"\nformat = \"t1-ias\"\ncmii = \"127.0.0.1:{}\"\ncmc = \"127.0.0.1:{}\"\n\
-             plain = {{}}\n",
+             {protection}\n",
             agency(number),
             sink.cmii,
             sink.cmc,

@@ -1,6 +1,6 @@
-//! An agency that only counts: takes the two streams of a destination over plain TCP, walks from PDU to PDU, and holds
-//! the sequence numbers of content against each other. Asked for it, it also looks when each packet was sent. What a real
-//! collector does with a PDU is not in the figures.
+//! An agency that only counts: takes the two streams of a destination over plain TCP or TLS, walks from PDU to PDU, and
+//! holds the sequence numbers of content against each other. Asked for it, it also looks when each packet was sent. What a
+//! real collector does with a PDU is not in the figures.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -11,8 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::Result;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use writ_capture::boot_now_ns;
-use writ_lab::Namespace;
+use writ_lab::{Certificates, Namespace};
 
 /// What a sink has counted.
 #[derive(Debug, Default)]
@@ -51,16 +55,17 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// Listens on the loopback of the namespace.
-    pub(crate) fn start(namespace: &Namespace) -> Result<Self> {
+    /// Listens on the loopback of the namespace: with certificates for TLS 1.3, without them for plain TCP.
+    pub(crate) fn start(namespace: &Namespace, certificates: Option<&Certificates>) -> Result<Self> {
         let counts = Arc::new(Counts::default());
+        let tls = certificates.map(server).transpose()?;
         let listen = || -> Result<u16> {
             let listener = namespace.enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))??;
             let port = listener.local_addr()?.port();
-            let counts = counts.clone();
+            let (counts, tls) = (counts.clone(), tls.clone());
             thread::Builder::new().name("sink".into()).spawn(move || {
                 for connection in listener.incoming() {
-                    if connection.and_then(|connection| serve(connection, &counts)).is_err() {
+                    if connection.and_then(|connection| accept(connection, tls.as_ref(), &counts)).is_err() {
                         counts.broken.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -72,8 +77,28 @@ impl Sink {
     }
 }
 
+/// TLS as an agency speaks it: version 1.3, and a client certificate or no session.
+fn server(certificates: &Certificates) -> Result<Arc<ServerConfig>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&certificates.authority)?)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
+    let chain = vec![CertificateDer::from_pem_file(&certificates.agency.certificate)?];
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(&certificates.agency.key)?)?;
+    Ok(Arc::new(config))
+}
+
+fn accept(connection: TcpStream, tls: Option<&Arc<ServerConfig>>, counts: &Counts) -> io::Result<()> {
+    let Some(tls) = tls else { return serve(connection, counts) };
+    let session = ServerConnection::new(tls.clone()).map_err(io::Error::other)?;
+    serve(StreamOwned::new(session, connection), counts)
+}
+
 /// Reads a connection to its end.
-fn serve(mut connection: TcpStream, counts: &Counts) -> io::Result<()> {
+fn serve(mut connection: impl Read, counts: &Counts) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let mut filled = 0;
     let mut sequences = Sequences::default();
