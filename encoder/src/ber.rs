@@ -24,7 +24,7 @@ impl Header {
     pub(crate) const fn new(identifier: u8, contents: usize) -> Self {
         let number = contents as u64;
         // The octets of the number, at least one.
-        let wide = 8 - (number | 1).leading_zeros() as usize / 8;
+        let wide = (number | 1).ilog2() as usize / 8 + 1;
         let digits = (number << (64 - 8 * wide)).swap_bytes();
         let is_long = number >= 0x80;
         let length = if is_long { digits << 8 | 0x80 | wide as u64 } else { number };
@@ -46,24 +46,24 @@ pub(crate) struct Unsigned {
     number: u64,
     /// Of `number`.
     octets: usize,
-    /// Whether a zero octet stands in front, so that the top bit of a number of eight octets does not read as a sign.
-    is_widened: bool,
+    /// 1 where a zero octet stands in front, so that the top bit of a number of eight octets does not read as a sign; else 0.
+    widening: usize,
 }
 
 impl Unsigned {
     #[inline(always)]
     pub(crate) const fn new(number: u64) -> Self {
         // One octet more than is full of bits: the top bit of the first would read as a sign.
-        let wide = (u64::BITS - (number | 1).leading_zeros()) as usize / 8 + 1;
-        let is_widened = wide > 8;
-        let octets = wide - is_widened as usize;
-        Self { number: (number << (64 - 8 * octets)).swap_bytes(), octets, is_widened }
+        let wide = ((number | 1).ilog2() as usize + 9) / 8;
+        let widening = (number >> 63) as usize;
+        let octets = wide - widening;
+        Self { number: (number << (64 - 8 * octets)).swap_bytes(), octets, widening }
     }
 
     /// Octets of the value whole.
     #[inline(always)]
     pub(crate) const fn whole(self) -> usize {
-        2 + self.is_widened as usize + self.octets
+        2 + self.widening + self.octets
     }
 }
 
@@ -149,9 +149,8 @@ impl<'a> Writer<'a> {
         identifier: u8,
         number: Unsigned,
     ) -> Result<(), NoRoom> {
-        let zeros = usize::from(number.is_widened);
-        let header = u64::from(identifier) | ((number.octets + zeros) as u64) << 8;
-        self.words([before | header << (8 * octets)], octets + 2 + zeros)?;
+        let header = u64::from(identifier) | ((number.octets + number.widening) as u64) << 8;
+        self.words([before | header << (8 * octets)], octets + 2 + number.widening)?;
         self.words([number.number], number.octets)
     }
 

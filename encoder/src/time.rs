@@ -144,7 +144,11 @@ impl Stamper {
                 let words = [year | (octets as u64 - 2) << 8, time, fraction | u64::from(tail) << 32];
                 Stamp { words, octets }
             }
-            _ => self.turn_to(time),
+            _ => {
+                // In registers, as above: what the call leaves in memory is not handed on there.
+                let Stamp { words: [year, time, fraction], octets } = self.turn_to(time);
+                Stamp { words: [year, time, fraction], octets }
+            }
         }
     }
 
