@@ -253,7 +253,8 @@ mod tests {
     #[test]
     fn a_stamper_says_what_each_moment_says_itself() {
         let mut stamper = Stamper::default();
-        let moments = [0, 5, 999_999, 1_000_000, 1_177_003_588_406_000, 1_177_003_588_406_001, 1_177_003_588_000_000, 7];
+        let moments =
+            [0, 5, 999_999, 1_000_000, 1_177_003_588_406_000, 1_177_003_588_406_001, 1_177_003_588_000_000, 7];
         for micros in moments.into_iter().chain(0..3000).chain((0..3_000_000).rev().step_by(7)) {
             let time = UtcMicros::new(micros).unwrap();
             assert_eq!(stamper.stamp(time), time.into());
