@@ -131,13 +131,14 @@ fn report(what: Made, steps: u64) -> Result<()> {
     let (mut stamper, mut header_sets) = (Stamper::default(), HeaderSets::default());
     for _ in 0..steps {
         way.step(octets, room, |source, target, number| {
+            if let Made::Copy = what {
+                return copy(source, target, octets);
+            }
             let (time, flow) = (stamper.stamp(time(number)), black_box(&flow));
-            let written = match what {
-                Made::Copy => return copy(source, target, octets),
-                Made::Anew => intercept.header_report(target, time, flow),
-                Made::OfAFlowSeen => {
-                    header_sets.of(flow).and_then(|set| intercept.header_report_from(target, time, set))
-                }
+            let written = if let Made::Anew = what {
+                intercept.header_report(target, time, flow)
+            } else {
+                header_sets.of(flow).and_then(|set| intercept.header_report_from(target, time, set))
             };
             written.unwrap_or(0)
         });
