@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use writ_encoder::Stamper;
-use writ_encoder::t1_ias::Direction;
+use writ_encoder::t1_ias::{Direction, HeaderSets};
 use writ_lab::run;
 
 use crate::report::{Row, Section, Target};
@@ -39,8 +39,10 @@ pub enum Case {
     Content1400,
     /// Copying a header report.
     CopyReport,
-    /// Making it.
+    /// Making it, of a flow that was seen before.
     Report,
+    /// Making the first of a flow.
+    ReportAnew,
     /// A worker, content, 60-byte frames.
     WorkerContent60,
     /// The same, looking for packets that the mirror shows twice.
@@ -57,9 +59,23 @@ impl Case {
     fn is_worker(self) -> bool {
         !matches!(
             self,
-            Self::Copy64 | Self::Content64 | Self::Copy1400 | Self::Content1400 | Self::CopyReport | Self::Report
+            Self::Copy64
+                | Self::Content64
+                | Self::Copy1400
+                | Self::Content1400
+                | Self::CopyReport
+                | Self::Report
+                | Self::ReportAnew
         )
     }
+}
+
+/// How a header report is made.
+#[derive(Clone, Copy)]
+enum Made {
+    Copy,
+    Anew,
+    OfAFlowSeen,
 }
 
 /// A process that callgrind counts: takes so many steps.
@@ -80,8 +96,9 @@ pub fn take_steps(order: &Order) -> Result<()> {
         Case::Content64 => content(64, false, steps),
         Case::Copy1400 => content(1400, true, steps),
         Case::Content1400 => content(1400, false, steps),
-        Case::CopyReport => report(true, steps),
-        Case::Report => report(false, steps),
+        Case::CopyReport => report(Made::Copy, steps),
+        Case::Report => report(Made::OfAFlowSeen, steps),
+        Case::ReportAnew => report(Made::Anew, steps),
         Case::WorkerContent60 => worker(rig(60, Scope::Content)?, steps),
         Case::WorkerTwice60 => worker(rig(60, Scope::Content)?.recognising_duplicates(), steps),
         Case::WorkerContent1514 => worker(rig(1514, Scope::Content)?, steps),
@@ -107,17 +124,23 @@ fn content(length: usize, copies: bool, steps: u64) -> Result<()> {
     Ok(())
 }
 
-fn report(copies: bool, steps: u64) -> Result<()> {
+fn report(what: Made, steps: u64) -> Result<()> {
     let (intercept, mut way, flow) = (encoder()?, Way::new(SOURCE), flow()?);
     let room = intercept.header_report_bound();
     let octets = intercept.header_report(&mut vec![0; room], time(0), &flow)?;
-    let mut stamper = Stamper::default();
+    let (mut stamper, mut header_sets) = (Stamper::default(), HeaderSets::default());
     for _ in 0..steps {
         way.step(octets, room, |source, target, number| {
-            if copies {
+            if let Made::Copy = what {
                 return copy(source, target, octets);
             }
-            intercept.header_report(target, stamper.stamp(time(number)), black_box(&flow)).unwrap_or(0)
+            let (time, flow) = (stamper.stamp(time(number)), black_box(&flow));
+            let written = if let Made::Anew = what {
+                intercept.header_report(target, time, flow)
+            } else {
+                header_sets.of(flow).and_then(|set| intercept.header_report_from(target, time, set))
+            };
+            written.unwrap_or(0)
         });
     }
     Ok(())
@@ -148,6 +171,7 @@ pub fn measure(directory: &Path, doing: &mut dyn FnMut(&str)) -> Result<Section>
         ("encoding content, 64 octets", Case::Content64, Case::Copy64, most),
         ("encoding content, 1400 octets", Case::Content1400, Case::Copy1400, most),
         ("encoding a header report", Case::Report, Case::CopyReport, most),
+        ("encoding the first header report of a flow", Case::ReportAnew, Case::CopyReport, None),
         ("worker, content, 60 octets", Case::WorkerContent60, Case::Copy64, None),
         ("worker, content, 60 octets, duplicates looked for", Case::WorkerTwice60, Case::Copy64, None),
         ("worker, content, 1514 octets", Case::WorkerContent1514, Case::Copy1400, None),

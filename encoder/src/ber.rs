@@ -23,12 +23,12 @@ impl Header {
     #[inline(always)]
     pub(crate) const fn new(identifier: u8, contents: usize) -> Self {
         let number = contents as u64;
-        // The octets of the number, at least one.
-        let wide = 8 - (number | 1).leading_zeros() as usize / 8;
-        let digits = (number << (64 - 8 * wide)).swap_bytes();
+        // Bits in front of the last octet that the number has.
+        let before = (number | 1).ilog2() as usize & !7;
+        let digits = number.swap_bytes() >> (56 - before);
         let is_long = number >= 0x80;
-        let length = if is_long { digits << 8 | 0x80 | wide as u64 } else { number };
-        let octets = if is_long { 2 + wide } else { 2 };
+        let length = if is_long { digits << 8 | (0x81 + before as u64 / 8) } else { number };
+        let octets = if is_long { 3 + before / 8 } else { 2 };
         Self { word: length << 8 | identifier as u64, octets, contents }
     }
 
@@ -46,24 +46,24 @@ pub(crate) struct Unsigned {
     number: u64,
     /// Of `number`.
     octets: usize,
-    /// Whether a zero octet stands in front, so that the top bit of a number of eight octets does not read as a sign.
-    is_widened: bool,
+    /// 1 where a zero octet stands in front, so that the top bit of a number of eight octets does not read as a sign; else 0.
+    widening: usize,
 }
 
 impl Unsigned {
     #[inline(always)]
     pub(crate) const fn new(number: u64) -> Self {
         // One octet more than is full of bits: the top bit of the first would read as a sign.
-        let wide = (u64::BITS - (number | 1).leading_zeros()) as usize / 8 + 1;
-        let is_widened = wide > 8;
-        let octets = wide - is_widened as usize;
-        Self { number: (number << (64 - 8 * octets)).swap_bytes(), octets, is_widened }
+        let wide = ((number | 1).ilog2() as usize + 9) / 8;
+        let widening = (number >> 63) as usize;
+        let octets = wide - widening;
+        Self { number: (number << (64 - 8 * octets)).swap_bytes(), octets, widening }
     }
 
     /// Octets of the value whole.
     #[inline(always)]
     pub(crate) const fn whole(self) -> usize {
-        2 + self.is_widened as usize + self.octets
+        2 + self.widening + self.octets
     }
 }
 
@@ -103,26 +103,43 @@ pub(crate) const ROOM: usize = 512;
 /// it has left the store buffer makes the processor wait for every store before it, those of the payload included. Words
 /// are written whole: to ask how many of their octets are wanted costs more, and what is too much is written over by what
 /// follows. The room has one length, so that a place in it is checked by one comparison.
-pub(crate) struct Writer<'a> {
-    room: &'a mut [u8; ROOM],
+pub(crate) struct Writer<'a, const OCTETS: usize = ROOM> {
+    room: &'a mut [u8; OCTETS],
     written: usize,
 }
 
 impl<'a> Writer<'a> {
     #[inline(always)]
     pub(crate) fn new(buffer: &'a mut [u8]) -> Result<Self, NoRoom> {
-        Ok(Self { room: buffer.first_chunk_mut().ok_or(NoRoom)?, written: 0 })
+        buffer.first_chunk_mut().map(Self::over).ok_or(NoRoom)
+    }
+}
+
+impl<'a, const OCTETS: usize> Writer<'a, OCTETS> {
+    /// For what has its own room.
+    #[inline(always)]
+    pub(crate) fn over(room: &'a mut [u8; OCTETS]) -> Self {
+        Self { room, written: 0 }
     }
 
     /// Octets that were encoded before.
     #[inline(always)]
     pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {
-        let room = self.room.get_mut(self.written..).ok_or(NoRoom)?;
-        *room.first_chunk_mut().ok_or(NoRoom)? = octets.padded;
         if octets.len() > Prepared::AT_ONCE {
+            let room = self.room.get_mut(self.written..).ok_or(NoRoom)?;
             room.get_mut(..octets.len()).ok_or(NoRoom)?.copy_from_slice(&octets.whole);
+            self.written += octets.len();
+            return Ok(());
         }
-        self.written += octets.len();
+        self.padded(&octets.padded, octets.len())
+    }
+
+    /// The first so many octets of a few, which are written whole.
+    #[inline(always)]
+    pub(crate) fn padded<const N: usize>(&mut self, padded: &[u8; N], octets: usize) -> Result<(), NoRoom> {
+        let room = self.room.get_mut(self.written..).ok_or(NoRoom)?;
+        *room.first_chunk_mut().ok_or(NoRoom)? = *padded;
+        self.written += octets;
         Ok(())
     }
 
@@ -149,9 +166,8 @@ impl<'a> Writer<'a> {
         identifier: u8,
         number: Unsigned,
     ) -> Result<(), NoRoom> {
-        let zeros = usize::from(number.is_widened);
-        let header = u64::from(identifier) | ((number.octets + zeros) as u64) << 8;
-        self.words([before | header << (8 * octets)], octets + 2 + zeros)?;
+        let header = u64::from(identifier) | ((number.octets + number.widening) as u64) << 8;
+        self.words([before | header << (8 * octets)], octets + 2 + number.widening)?;
         self.words([number.number], number.octets)
     }
 

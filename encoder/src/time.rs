@@ -114,17 +114,20 @@ impl From<UtcMicros> for Stamp {
     }
 }
 
-/// Prints moments that follow each other closely: all up to the second is kept from the last one.
+/// Prints moments that follow each other closely: all up to the millisecond is kept from the last one, and the digits behind
+/// it are looked up.
 #[derive(Clone, Debug)]
 pub struct Stamper {
-    /// The second's first microsecond.
+    /// The millisecond's first microsecond.
     begun: u64,
-    text: [u64; 2],
+    /// As in a [`Stamp`] up to the millisecond's digits, without the length.
+    text: [u64; 3],
 }
 
 impl Default for Stamper {
     fn default() -> Self {
-        Self { begun: 0, text: UtcMicros(0).to_the_second() }
+        let [year, time] = UtcMicros(0).to_the_second();
+        Self { begun: 0, text: [year, time, thousandths(0)] }
     }
 }
 
@@ -132,21 +135,58 @@ impl Stamper {
     /// Prints a moment.
     #[inline]
     pub fn stamp(&mut self, time: UtcMicros) -> Stamp {
-        let mut micros = (time.0 as u64).wrapping_sub(self.begun);
-        if micros >= MICROS_PER_SECOND {
-            self.turn_to(time);
-            micros = time.0 as u64 - self.begun;
+        let since = (time.0 as u64).wrapping_sub(self.begun);
+        match TAILS.get(since as usize) {
+            Some(&tail) if tail != 0 => {
+                let [year, time, fraction] = self.text;
+                // The end of the millisecond's digits, and the octets of the tail.
+                let octets = 20 + 4 - tail.leading_zeros() as usize / 8;
+                let words = [year | (octets as u64 - 2) << 8, time, fraction | u64::from(tail) << 32];
+                Stamp { words, octets }
+            }
+            _ => {
+                // In registers, as above: what the call leaves in memory is not handed on there.
+                let Stamp { words: [year, time, fraction], octets } = self.turn_to(time);
+                Stamp { words: [year, time, fraction], octets }
+            }
         }
-        Stamp::new(self.text, micros as u32)
     }
 
+    /// Prints a moment of another millisecond, or its very beginning, where digits of the millisecond may be left out too.
     #[cold]
-    fn turn_to(&mut self, time: UtcMicros) {
+    fn turn_to(&mut self, time: UtcMicros) -> Stamp {
         let micros = time.0 as u64; // never negative
-        self.begun = micros - micros % MICROS_PER_SECOND;
-        self.text = time.to_the_second();
+        self.begun = micros - micros % 1000;
+        let [year, second] = time.to_the_second();
+        self.text = [year, second, thousandths((micros % MICROS_PER_SECOND / 1000) as u32)];
+        time.into()
     }
 }
+
+/// The point and three digits.
+const fn thousandths(number: u32) -> u64 {
+    let [.., a, b, c] = digits(number);
+    u32::from_le_bytes([b'.', a, b, c]) as u64
+}
+
+/// What follows the three digits of the millisecond, for each of its microseconds: as many digits as are not trailing zeros,
+/// and `Z`. Zero of the first, of which more is left out. A page, of which a few lines are in use at a time.
+static TAILS: [u32; 1000] = {
+    let mut tails = [0; 1000];
+    let mut number = 1;
+    while number < tails.len() {
+        let [.., a, b, c] = digits(number as u32);
+        tails[number] = u32::from_le_bytes(if c != b'0' {
+            [a, b, c, b'Z']
+        } else if b != b'0' {
+            [a, b, b'Z', 0]
+        } else {
+            [a, b'Z', 0, 0]
+        });
+        number += 1;
+    }
+    tails
+};
 
 struct Civil {
     year: u32,
@@ -213,8 +253,9 @@ mod tests {
     #[test]
     fn a_stamper_says_what_each_moment_says_itself() {
         let mut stamper = Stamper::default();
-        for micros in [0, 5, 999_999, 1_000_000, 1_177_003_588_406_000, 1_177_003_588_406_001, 1_177_003_588_000_000, 7]
-        {
+        let moments =
+            [0, 5, 999_999, 1_000_000, 1_177_003_588_406_000, 1_177_003_588_406_001, 1_177_003_588_000_000, 7];
+        for micros in moments.into_iter().chain(0..3000).chain((0..3_000_000).rev().step_by(7)) {
             let time = UtcMicros::new(micros).unwrap();
             assert_eq!(stamper.stamp(time), time.into());
         }

@@ -7,6 +7,7 @@ use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_bu
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, ProgramArray};
 use aya_ebpf::programs::XdpContext;
+use core::arch::asm;
 use core::ptr;
 use writ_abi::FrameHeader;
 
@@ -16,7 +17,7 @@ static BENCH_TESTED: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// Source and destination address as they stand in the packet: 8 bytes for IPv4, 32 for IPv6.
 #[map]
-static BENCH_PAIRS: Array<[u8; 32]> = Array::with_max_entries(PAIRS, 0);
+static BENCH_PAIRS: Array<[u64; 4]> = Array::with_max_entries(PAIRS, 0);
 
 /// How many pairs there are: more look-ups than a cache near the processor holds.
 const PAIRS: u32 = 1 << 17;
@@ -63,14 +64,34 @@ fn address(ctx: &XdpContext) {
     };
     let Some(pair) = BENCH_PAIRS.get_ptr(number as u32 % PAIRS) else { return };
     let start = ctx.data();
-    if start + 14 + 40 <= ctx.data_end() {
-        // SAFETY: within the frame, as was just checked, and within the map's value; bytes have no alignment.
-        unsafe {
-            if *((start + 12) as *const u8) == 0x86 {
-                ptr::copy_nonoverlapping(pair.cast::<u8>(), (start + 14 + 8) as *mut u8, 32);
-            } else {
-                ptr::copy_nonoverlapping(pair.cast::<u8>(), (start + 14 + 12) as *mut u8, 8);
-            }
+    if start + 14 + 40 > ctx.data_end() {
+        return;
+    }
+    // SAFETY: map memory, which nobody writes to while the bench runs, and bytes of the frame that were just checked.
+    unsafe {
+        let [first, second, third, fourth] = *pair;
+        if *((start + 12) as *const u8) == 0x86 {
+            put::<{ 14 + 8 }>(start, first);
+            put::<{ 14 + 16 }>(start, second);
+            put::<{ 14 + 24 }>(start, third);
+            put::<{ 14 + 32 }>(start, fourth);
+        } else {
+            put::<{ 14 + 12 }>(start, first);
         }
+    }
+}
+
+/// Writes eight bytes at once. The compiler would take them apart, and a program that reads several of them at once then waits
+/// until all stores before it have left for the cache, those of the run before included: no run would overlap the next, as the
+/// ways of two packets do that a card has written to memory.
+///
+/// # Safety
+/// They are within the frame.
+#[inline(always)]
+unsafe fn put<const OFFSET: usize>(start: usize, word: u64) {
+    // SAFETY: as the caller has it.
+    unsafe {
+        asm!("*(u64 *)({start} + {offset}) = {word}", start = in(reg) start, word = in(reg) word,
+            offset = const OFFSET, options(nostack));
     }
 }

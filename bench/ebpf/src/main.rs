@@ -5,6 +5,7 @@
 //! makes traffic. Each is loaded by `writ-bench`; none is part of a probe.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod entry;
 mod generator;

@@ -3,8 +3,9 @@
 //! Three of the probe's own programs, one after the other, again and again: as it is, built without the filter (feature
 //! `no-filter`), and as it is with empty tables, which looks for nothing. The first less the third is the filter whole,
 //! look-ups that it lets through by mistake included; the second less the third are two look-ups. Differences are taken
-//! between neighbours in time, and the median of them counts. Each runs once untimed before it is timed: else it would be
-//! timed with the cache that the program before it has left, and the tables without a filter leave nothing in it.
+//! between neighbours in time, and the median of them counts. Each runs over all pairs of addresses untimed before it is timed:
+//! else it would be timed with the cache that the program before it has left, and the tables without a filter leave nothing in
+//! it.
 
 use anyhow::{Context as _, Result, ensure};
 use writ_capture::{Action, Kernel, OnMiss};
@@ -75,11 +76,7 @@ fn compare(population: &Population, effort: Effort) -> Result<(f64, f64)> {
     timer.set_pairs(&population.pairs(false))?;
     let (mut by_filter, mut by_lookups) = (Vec::new(), Vec::new());
     for _ in 0..effort.pairs {
-        let mut time = |kernel: &Kernel| -> Result<f64> {
-            let program = kernel.program(OnMiss::Drop)?;
-            timer.time(program, effort.pair_runs)?;
-            timer.time(program, effort.pair_runs)
-        };
+        let mut time = |kernel: &Kernel| timer.time_warm(kernel.program(OnMiss::Drop)?, effort.pair_runs);
         let (filtered, direct, empty) = (time(&filtered)?, time(&direct)?, time(&empty)?);
         by_filter.push(filtered - empty);
         by_lookups.push(direct - empty);

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use writ_capture::KernelSettings;
 
 /// Address pairs that the entry program takes in turn; as in `bench/ebpf`.
-const PAIRS: usize = 1 << 17;
+pub(super) const PAIRS: u32 = 1 << 17;
 
 /// Source and destination as they stand in the packet: 8 bytes for IPv4, 32 for IPv6.
 pub(super) type Pair = [u8; 32];
@@ -130,10 +130,10 @@ impl Population {
             _ => HashSet::new(),
         };
         let pair = |number: usize| {
-            let destination = if hit { self.target(number) } else { self.bystander(&targets, number + PAIRS) };
+            let destination = if hit { self.target(number) } else { self.bystander(&targets, number + PAIRS as usize) };
             pair(self.bystander(&targets, number), destination)
         };
-        (0..PAIRS).map(pair).collect()
+        (0..PAIRS as usize).map(pair).collect()
     }
 
     fn target(&self, number: usize) -> IpAddr {

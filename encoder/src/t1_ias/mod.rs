@@ -9,6 +9,7 @@ pub mod asn1;
 mod decode;
 mod fast;
 mod flow;
+mod header_set;
 mod identifiers;
 mod intercept;
 
@@ -17,6 +18,7 @@ pub use decode::{
     decode_cmcc, decode_cmii,
 };
 pub use flow::{Flow, FlowLabel};
+pub use header_set::{HeaderSet, HeaderSets};
 pub use identifiers::{
     CallId, CaseId, ContentIdentifier, CorrelationId, IapSystemId, IdentifierError, Reason, SessionId,
     SubscriberIdentity, TEST_CASE_PREFIX, file_name,

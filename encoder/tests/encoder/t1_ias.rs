@@ -1,12 +1,14 @@
 //! T1.IAS as an agency meets it: the published sample, both paths held equal, every message read back.
 
 use crate::given::*;
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::json;
 use writ_encoder::NoRoom;
 use writ_encoder::t1_ias::{
-    Allocation, Assignment, CallId, CaseId, Cmii, ContentIdentifier, Direction, Flow, FlowLabel, IapSystemId,
-    Intercept, Message, Reason, SessionId, SubscriberIdentity, Value, asn1, decode_cmcc, decode_cmii,
+    Allocation, Assignment, CallId, CaseId, Cmii, ContentIdentifier, Direction, Flow, FlowLabel, HeaderSets,
+    IapSystemId, Intercept, Message, Reason, SessionId, SubscriberIdentity, Value, asn1, decode_cmcc, decode_cmii,
 };
 
 /// A Packet-Data-Header-Report that an independent BER reader decodes as it was meant.
@@ -319,6 +321,24 @@ proptest! {
         prop_assert_eq!(report.source.flow_label, flow.flow_label.map(|label| label.get().to_string()));
         prop_assert_eq!(intercept.header_report(&mut out[..bound - 1], time, &flow), Err(NoRoom));
         prop_assert_eq!(intercept.header_report(&mut out[..bound], time, &flow), Ok(length));
+    }
+
+    /// Of flows that come again, and drive each other out.
+    #[test]
+    fn reports_of_flows_seen_before_are_the_same(
+        intercept in any_intercept(),
+        time in any_time(),
+        flows in vec(any_flow(), 1..100),
+        order in vec(any::<Index>(), 1..300),
+    ) {
+        let mut header_sets = HeaderSets::default();
+        let (mut seen, mut anew) = ([0; 1024], [0; 1024]);
+        for index in order {
+            let flow = index.get(&flows);
+            let length = intercept.header_report_from(&mut seen, time, header_sets.of(flow).unwrap()).unwrap();
+            prop_assert_eq!(intercept.header_report(&mut anew, time, flow), Ok(length));
+            prop_assert_eq!(&seen[..length], &anew[..length]);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use writ_abi::{FrameHeader, SlotRef};
 use writ_capture::ClockOffset;
 use writ_capture::{Batch, Frame, FrameTime, Part};
 use writ_capture::{Hit, verify};
-use writ_encoder::t1_ias::Direction;
+use writ_encoder::t1_ias::{Direction, HeaderSets};
 use writ_encoder::{NoRoom, Stamper, UtcMicros};
 use writ_spool::{AppendError, Ledger, LossReason, Producer, Record};
 
@@ -88,6 +88,7 @@ pub struct Worker {
     jobs: Vec<Vec<Job>>,
     received: Received,
     stamper: Stamper,
+    header_sets: HeaderSets,
     violations: u64,
     outside: u64,
     duplicates: Option<Duplicates>,
@@ -103,6 +104,7 @@ impl Worker {
             jobs,
             received: Received::default(),
             stamper: Stamper::default(),
+            header_sets: HeaderSets::default(),
             violations: 0,
             outside: 0,
             duplicates: None,
@@ -153,7 +155,14 @@ impl Worker {
             if jobs.is_empty() {
                 continue;
             }
-            let mut appender = Appender { batch, intercepts, clock, ledger: &self.ledger, stamper: &mut self.stamper };
+            let mut appender = Appender {
+                batch,
+                intercepts,
+                clock,
+                ledger: &self.ledger,
+                stamper: &mut self.stamper,
+                header_sets: &mut self.header_sets,
+            };
             self.outlets.with(stream, |producer| appender.append_all(producer, jobs));
             jobs.clear();
         }
@@ -255,6 +264,7 @@ struct Appender<'a> {
     clock: ClockOffset,
     ledger: &'a Ledger,
     stamper: &'a mut Stamper,
+    header_sets: &'a mut HeaderSets,
 }
 
 impl Appender<'_> {
@@ -322,7 +332,9 @@ impl Appender<'_> {
             Packets::Reports { .. } => {
                 let headers = Headers::of(&frame).ok_or(LossReason::EncodeFailed)?;
                 let flow = headers.flow().ok_or(LossReason::EncodeFailed)?;
-                producer.append(encoder.header_report_bound(), record, |out| encoder.header_report(out, time, &flow))
+                producer.append(encoder.header_report_bound(), record, |out| {
+                    encoder.header_report_from(out, time, self.header_sets.of(&flow)?)
+                })
             }
         };
         match appended {
