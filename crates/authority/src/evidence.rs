@@ -349,6 +349,27 @@ impl Evidence {
         Ok(findings)
     }
 
+    /// Holds a log of which only the hashes are known against the heads with a number. Gives the last one that fits, and
+    /// what does not; what lies behind the end of the log is passed over, because there was more of it later.
+    pub(crate) fn hold_against_hashes(
+        &self,
+        hash_of: impl Fn(u64) -> Option<Digest>,
+    ) -> (Option<(u64, Source)>, Vec<EvidenceFault>) {
+        let (mut reach, mut faults) = (None, self.faults.clone());
+        for (&number, seen) in &self.heads {
+            let Some(hash) = hash_of(number) else { continue };
+            for (expected, by) in seen {
+                if *expected == hash {
+                    reach = Some((number, by.clone()));
+                } else {
+                    let sound_to = reach.as_ref().map_or(0, |(number, _)| *number).min(number - 1);
+                    faults.push(EvidenceFault::Exchanged { by: by.clone(), number, sound_to });
+                }
+            }
+        }
+        (reach, faults)
+    }
+
     /// Checkpoints whose predecessor is in none of the files, but for the oldest, before which something always is.
     fn gaps(&self) -> Vec<Source> {
         let mut all = self.previous.values().flatten();
