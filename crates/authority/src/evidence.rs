@@ -349,17 +349,17 @@ impl Evidence {
         Ok(findings)
     }
 
-    /// Holds a log of which only the hashes are known against the heads with a number. Gives the last one that fits, and
-    /// what does not; what lies behind the end of the log is passed over, because there was more of it later.
-    pub(crate) fn hold_against_hashes(
-        &self,
-        hash_of: impl Fn(u64) -> Option<Digest>,
-    ) -> (Option<(u64, Source)>, Vec<EvidenceFault>) {
+    /// Holds a log of which only the hashes are known, the first one first, against the heads. Gives the last one that
+    /// fits, and what does not. What lies behind the end is passed over: there was more of the log later.
+    pub(crate) fn hold_against_hashes(&self, hashes: &[Digest]) -> (Option<(u64, Source)>, Vec<EvidenceFault>) {
         let (mut reach, mut faults) = (None, self.faults.clone());
-        for (&number, seen) in &self.heads {
-            let Some(hash) = hash_of(number) else { continue };
-            for (expected, by) in seen {
-                if *expected == hash {
+        let mut missing = self.given.clone();
+        for (number, hash) in (1..).zip(hashes) {
+            if missing.remove(hash) {
+                reach = Some((number, Source::Given));
+            }
+            for (expected, by) in self.heads.get(&number).into_iter().flatten() {
+                if expected == hash {
                     reach = Some((number, by.clone()));
                 } else {
                     let sound_to = reach.as_ref().map_or(0, |(number, _)| *number).min(number - 1);
@@ -367,6 +367,7 @@ impl Evidence {
                 }
             }
         }
+        faults.extend(missing.into_iter().map(EvidenceFault::Nowhere));
         (reach, faults)
     }
 

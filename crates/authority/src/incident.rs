@@ -8,6 +8,7 @@ use crate::document::{self, Wrong};
 use crate::draft::Draft;
 use crate::error::{DocumentError, Fault};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use uuid::Uuid;
 
@@ -49,7 +50,8 @@ pub struct Incident {
 }
 
 /// That an agency was told of an incident.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Telling {
     /// Which agency, as the incident names it.
     pub agency: String,

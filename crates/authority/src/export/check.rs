@@ -271,10 +271,8 @@ impl Check<'_> {
             trail.has(head).then_some((head.number, paper.name.display().to_string()))
         });
         let seen = seen.max().filter(|(number, _)| *number > 0);
-        let (witnessed, faults) = self.trust.evidence.hold_against_hashes(|number| {
-            let place = number.checked_sub(1).and_then(|place| usize::try_from(place).ok());
-            place.and_then(|place| trail.lines.get(place)).map(|line| line.hash)
-        });
+        let hashes: Vec<_> = trail.lines.iter().map(|line| line.hash).collect();
+        let (witnessed, faults) = self.trust.evidence.hold_against_hashes(&hashes);
         self.verdict.faults.extend(faults.iter().map(ToString::to_string));
         let reach = witnessed.as_ref().map_or(0, |(number, _)| *number).max(seen.as_ref().map_or(0, |it| it.0));
         if let Some((number, by)) = witnessed {

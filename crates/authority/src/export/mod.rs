@@ -66,8 +66,11 @@ pub enum ExportError {
     #[error(transparent)]
     Checkpoints(#[from] CheckpointError),
     /// The log does not have the record up to which it was to go.
-    #[error("the audit log does not have record {0} as it was; see `writ audit verify`")]
+    #[error("the audit log does not have record {0}; see `writ audit verify`")]
     Log(u64),
+    /// The digests of what was delivered cannot be read.
+    #[error("the digests of what was delivered cannot be read: {0}")]
+    Delivered(std::io::Error),
     /// The probe's key does not sign.
     #[error("the probe's key does not sign: {0}")]
     Signature(ssh_key::Error),
@@ -85,14 +88,16 @@ pub struct CaseExport {
     pub identity: ProbeIdentity,
     /// The case.
     pub uuid: Uuid,
-    /// The last record that is looked at.
-    pub until: Head,
+    /// Number of the last record that is looked at.
+    pub until: u64,
     /// The moment.
     pub at: Timestamp,
     /// The probe's key, which signs.
     pub key: CheckpointKey,
     /// The probe's checkpoints, a file.
     pub checkpoints: PathBuf,
+    /// Digests of what was delivered, a file; it need not be there.
+    pub delivered: PathBuf,
     /// Files to be put beside the documents and records: figures, configuration and so on.
     pub beside: Vec<Member>,
     /// Names that are another's: a refusal that quotes one is not shown.
@@ -147,11 +152,15 @@ impl CaseExport {
         let foreign = self.foreign_names(&survey, &archive);
         let (whole, shared) = self.incidents(&survey, &archive);
         let is_shown = |record: &Record| self.shows(record, &survey, &foreign, &whole);
-        let trail = Trail::cut(&log, self.until.number, is_shown)?;
-        if !trail.has(self.until) {
-            return Err(ExportError::Log(self.until.number));
+        let trail = Trail::cut(&log, self.until, is_shown)?;
+        if trail.head().number != self.until {
+            return Err(ExportError::Log(self.until));
         }
         let mut members = self.beside;
+        let delivered = delivered(&self.delivered, self.uuid).map_err(ExportError::Delivered)?;
+        if !delivered.is_empty() {
+            members.push(Member::new("digests/delivered.jsonl", delivered));
+        }
         let filed = filed(trail.records());
         let mut originals = Vec::new();
         let mut missing = Vec::new();
@@ -183,7 +192,7 @@ impl CaseExport {
             operator: self.identity.operator.clone(),
             probe: self.identity.probe.clone(),
             made_at: self.at,
-            until: self.until,
+            until: trail.head(),
             records_shown: trail.records().count(),
         };
         let public = self.key.public();
@@ -204,7 +213,7 @@ impl CaseExport {
 
     fn survey(&self, log: &std::path::Path) -> Result<Survey, ExportError> {
         let mut survey = Survey::default();
-        each_line_to(log, self.until.number, |_, _, record| {
+        each_line_to(log, self.until, |_, _, record| {
             if record.act == Act::ProbeStart.as_str() && !survey.is_opened {
                 survey.first = record.number;
             }
@@ -285,7 +294,10 @@ fn replay(identity: ProbeIdentity, trail: &Trail, originals: &[Original]) -> Rep
 /// Where each document and signature lies that these records name.
 fn filed<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Filed> {
     let mut filed = Vec::new();
-    for (number, papers) in records.filter_map(|record| Some((record.number, papers(record)?))) {
+    for record in records {
+        filed.extend(countersigned(record));
+        let Some(papers) = papers(record) else { continue };
+        let number = record.number;
         let stem = format!("documents/{number:06}-{}", papers.kind);
         let mut file = |is_document, path, digest| {
             filed.push(Filed { record: number, kind: papers.kind, is_document, path, digest });
@@ -298,6 +310,41 @@ fn filed<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Filed> {
         }
     }
     filed
+}
+
+/// What an agency countersigned, as a record names it: its digests, its signature, its key.
+fn countersigned(record: &Record) -> Vec<Filed> {
+    if (record.act.as_str(), record.outcome) != ("digests-countersign", Outcome::Done) {
+        return Vec::new();
+    }
+    let file = |(key, ending): (&str, &str)| {
+        let digest = record.details.get(key)?.parse().ok()?;
+        let path = format!("countersigned/{:06}-digests.{ending}", record.number);
+        Some(Filed { record: record.number, kind: "countersigned", is_document: true, path, digest })
+    };
+    [("digests", "jsonl"), ("signatures", "sig"), ("key", "pub")].into_iter().filter_map(file).collect()
+}
+
+/// The lines of a case in the file of digests, byte for byte.
+fn delivered(file: &std::path::Path, uuid: Uuid) -> std::io::Result<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Line {
+        warrant: String,
+    }
+    let file = match File::open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let (name, mut own) = (uuid.to_string(), Vec::new());
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line?;
+        // What a crash cut short is no line; the whole one follows.
+        if serde_json::from_slice::<Line>(&line).is_ok_and(|it| it.warrant == name) {
+            own.extend(line);
+            own.push(b'\n');
+        }
+    }
+    Ok(own)
 }
 
 /// What names the case of a warrant, or somebody of it.

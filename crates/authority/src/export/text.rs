@@ -81,7 +81,7 @@ impl<'a> Circumstances<'a> {
             ("digests/", "rolling digests of what was delivered", "none were kept"),
             ("countersigned/", "digests that the agency countersigned", "none were handed in"),
         ] {
-            let is_there = self.beside.iter().any(|member| member.path.starts_with(folder));
+            let is_there = self.has(folder);
             let none = if is_there { String::new() } else { format!(": {none}") };
             let _ = writeln!(text, "{folder:<24} {what}{none}");
         }
@@ -188,8 +188,7 @@ impl<'a> Circumstances<'a> {
             }),
             None => text.push_str("       none yet\n"),
         }
-        let is_there = |folder: &str| self.beside.iter().any(|member| member.path.starts_with(folder));
-        let digests = match (is_there("digests/"), is_there("countersigned/")) {
+        let digests = match (self.has("digests/"), self.has("countersigned/")) {
             (true, true) => "The probe kept digests of what it delivered (digests/), and the agency countersigned its own\n   \
                              (countersigned/). I have [compared them, with this result].",
             (true, false) => "The probe kept digests of what it delivered (digests/). The agency's were not handed in.",
@@ -211,6 +210,12 @@ impl<'a> Circumstances<'a> {
             at = self.at,
         );
         text
+    }
+
+    /// Whether there is anything in this folder.
+    fn has(&self, folder: &str) -> bool {
+        let paths = self.beside.iter().map(|member| member.path.as_str());
+        paths.chain(self.filed.iter().map(|file| file.path.as_str())).any(|path| path.starts_with(folder))
     }
 
     /// Which officer made which signature over which document.

@@ -268,6 +268,11 @@ impl Register {
         self.archive.get(digest)
     }
 
+    /// Keeps a text that records name by its digest and that nobody hands in, such as the configuration in force.
+    pub fn keep(&self, bytes: &[u8]) -> Result<Digest, ArchiveError> {
+        self.archive.put(bytes)
+    }
+
     /// Records an act that changes no case, or that was refused.
     pub fn record(&mut self, entry: &Entry, now: Timestamp) -> Result<(), AuditError> {
         let head = self.audit.append(now, entry)?;
