@@ -27,24 +27,16 @@ const OTHERS: [(&str, &str); 5] = [
 /// what people get wrong.
 fn two_cases(scene: &Scene) -> [Order; 2] {
     let [own, other] = [order(0, ALICE, "CASE-OWN"), Order { agency: SECOND.name, ..order(1, BOB, "CASE-OTHER") }];
-    scene.arm(&own);
     let [ada, ben, _] = &scene.officers;
     let document = |order: &Order| order.warrant(&scene.probe().head().unwrap()).unwrap();
+    // What is refused is on record with what was said: it names the destinations that there are.
+    let wrong = document(&own).replace("destination = \"agency-a\"", "destination = \"agency-c\"");
+    let refused = scene.probe().submit_document("wrong", &wrong, &[ada, ben]).unwrap();
+    assert!(!refused.accepted && refused.words.contains("agency-b"), "{}", refused.words);
+    scene.arm(&own);
     let theirs = OTHERS.iter().fold(document(&other), |text, (own, other)| text.replace(own, other));
     let answer = scene.probe().submit_document(other.case_id, &theirs, &[ada, ben]).unwrap();
     assert!(answer.accepted, "{}", answer.words);
-    // What is refused is on record with what was said: it names the destinations that there are.
-    let wrong = document(&own).replace("destination = \"agency-a\"", "destination = \"agency-c\"");
-    let before = fs::read(scene.path("CASE-OWN.toml")).unwrap();
-    let wrong = writ_lab::documents::revision(&wrong, 2, &before);
-    let file = scene.path("wrong.toml");
-    fs::write(&file, wrong).unwrap();
-    let signatures = [ada, ben].map(|officer| officer.sign(&file, "writ-amend").unwrap().display().to_string());
-    let [file, configuration] = [file, scene.path("writ.toml")].map(|path| path.display().to_string());
-    let refused = scene.writ(&[
-        "warrant", "submit", &file, "-s", &signatures[0], "-s", &signatures[1], "--config", &configuration,
-    ]);
-    assert!(!refused.status.success(), "{}", words(&refused));
     let traffic = Traffic::start(scene.senders(&["tap0"]), &[ALICE.parse().unwrap(), BOB.parse().unwrap()]);
     for order in [&own, &other] {
         until("packets", PATIENCE, || Ok((scene.probe().counts(order)?.delivered > 100).then_some(()))).unwrap();
@@ -126,6 +118,7 @@ fn an_export_holds_a_case_whole_and_nothing_of_another_and_no_byte_of_it_alters_
     let found = files(&folder);
     let readme = String::from_utf8(found["README.txt"].clone()).unwrap();
     let commands: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let commands: Vec<_> = commands.into_iter().filter(|line| !line.starts_with(' ')).collect();
     let run = |command: &str| {
         let output = Command::new("sh").args(["-euc", command]).current_dir(&folder).output().unwrap();
         (output.status.success(), words(&output))
@@ -154,14 +147,16 @@ fn an_export_holds_a_case_whole_and_nothing_of_another_and_no_byte_of_it_alters_
     assert!(counts["recorded"]["delivery_1"].as_str().unwrap().starts_with("agency-a: delivered "), "{counts}");
     let log = fs::read_to_string(scene.path("state/audit.jsonl")).unwrap();
     let shown = String::from_utf8(found["audit/records.jsonl"].clone()).unwrap();
-    let mut whole = 0;
+    let (mut whole, mut quoting) = (0, 0);
     for (number, (line, original)) in (1..).zip(shown.lines().zip(log.lines())) {
         let is_own = original.contains(own.uuid);
         let names_other = original.contains("agency-b");
         assert!(line == original || !is_own || names_other, "record {number} of the case is not shown: {original}");
         whole += usize::from(line == original);
+        quoting += usize::from(line != original && is_own);
     }
     assert!(whole > 10 && shown.lines().count() > whole, "{whole}");
+    assert!(quoting == 1 && readme.contains("or quote one (3, refusals in this case)"), "{quoting}: {readme}");
     let declaration = String::from_utf8(found["declaration-draft.txt"].clone()).unwrap();
     assert!(declaration.contains("delivery_1: agency-a") && declaration.contains("902(13)"), "{declaration}");
 
@@ -244,8 +239,9 @@ fn an_incident_alarms_until_every_agency_is_told_and_is_taken_while_the_probe_is
     let [own, other] = two_cases(&scene);
     let older = fs::read(&log).unwrap();
     assert!(scene.probe().revoke(&own, &scene.officers[0]).unwrap().accepted);
+    scene.arm(&order(2, BOB, "CASE-LATER"));
     scene.stop();
-    // The log is put back to an older state: a revocation that is here saw more of it. Now everything is held.
+    // The log is put back to an older state: a warrant that is here saw more of it. Now everything is held.
     fs::write(&log, older).unwrap();
     scene.run();
     assert_ne!(scene.probe().status().unwrap()["held"].as_array().map(Vec::len), Some(0));
@@ -309,8 +305,10 @@ fn an_incident_alarms_until_every_agency_is_told_and_is_taken_while_the_probe_is
     assert!(contains(&all, &single) && !contains(&all, &both) && !contains(&all, other.uuid));
     assert!(found.keys().any(|path| path.ends_with("-incident.toml")), "{:?}", found.keys());
     assert!(contains(&found["README.txt"], "An incident was reported that concerns this case and others"));
-    let good = verify(&scene, &archive, &[]);
-    assert!(good.status.success(), "{}", words(&good));
+    // The log that was there before left a checkpoint: that it is another one now shows.
+    let said = words(&verify(&scene, &archive, &[]));
+    assert!(said.contains("audit/checkpoints.jsonl line ") && said.contains(": saw another record"), "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("writ: ")).count(), 1, "and nothing else: {said}");
     scene.stop();
     scene.assert_log_names_nobody();
 }

@@ -129,6 +129,17 @@ struct Survey {
     incidents: BTreeMap<Uuid, Digest>,
 }
 
+/// How much of a record is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// All of it.
+    Whole,
+    /// Its link: it is about something else.
+    Hidden,
+    /// Its link, although it is of the case: it quotes another.
+    Quotes,
+}
+
 /// A document or a signature in the archive, with the record that it came with.
 #[derive(Debug)]
 struct Filed {
@@ -151,8 +162,14 @@ impl CaseExport {
         let survey = self.survey(&log)?;
         let foreign = self.foreign_names(&survey, &archive);
         let (whole, shared) = self.incidents(&survey, &archive);
-        let is_shown = |record: &Record| self.shows(record, &survey, &foreign, &whole);
-        let trail = Trail::cut(&log, self.until, is_shown)?;
+        let mut quoting = Vec::new();
+        let trail = Trail::cut(&log, self.until, |record| {
+            let sight = self.sight(record, &survey, &foreign, &whole);
+            if sight == Sight::Quotes {
+                quoting.push(record.number);
+            }
+            sight == Sight::Whole
+        })?;
         if trail.head().number != self.until {
             return Err(ExportError::Log(self.until));
         }
@@ -183,6 +200,7 @@ impl CaseExport {
             originals: &originals,
             missing: &missing,
             shared_incidents: &shared,
+            quoting: &quoting,
             beside: &members,
         };
         let (readme, declaration) = (circumstances.readme(), circumstances.declaration());
@@ -261,19 +279,21 @@ impl CaseExport {
         (whole, shared)
     }
 
-    fn shows(&self, record: &Record, survey: &Survey, foreign: &BTreeSet<String>, incidents: &BTreeSet<Uuid>) -> bool {
+    fn sight(&self, record: &Record, survey: &Survey, foreign: &BTreeSet<String>, incidents: &BTreeSet<Uuid>) -> Sight {
+        let whole_if = |is_shown| if is_shown { Sight::Whole } else { Sight::Hidden };
         let is_own = record.subject.as_ref().and_then(|subject| subject.uuid) == Some(self.uuid);
         match concerns(record) {
-            Concerns::Incident(uuid) => incidents.contains(&uuid),
-            Concerns::Case(uuid) => uuid == self.uuid,
-            Concerns::All => true,
+            Concerns::Incident(uuid) => whole_if(incidents.contains(&uuid)),
+            Concerns::Case(uuid) => whole_if(uuid == self.uuid),
+            Concerns::All => Sight::Whole,
             // A refusal quotes what was handed in, or says what else there is.
             Concerns::Nothing if is_own => {
-                record.outcome == Outcome::Done || !record.details.values().any(|text| names_any(text, foreign))
+                let quotes = || record.details.values().any(|text| names_any(text, foreign));
+                if record.outcome != Outcome::Done && quotes() { Sight::Quotes } else { Sight::Whole }
             }
             Concerns::Nothing => {
                 let is_machine = Act::of(&record.act).is_some_and(|act| MACHINE.contains(&act));
-                is_machine && record.subject.is_none() && record.number >= survey.first
+                whole_if(is_machine && record.subject.is_none() && record.number >= survey.first)
             }
         }
     }

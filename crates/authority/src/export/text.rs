@@ -28,6 +28,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) originals: &'a [Original],
     /// Files that belong in the archive and could not be read.
     pub(super) missing: &'a [&'a str],
+    /// Records of the case that quote another, and are links for that.
+    pub(super) quoting: &'a [u64],
     /// Documents of incidents that concern other cases too.
     pub(super) shared_incidents: &'a [Digest],
     pub(super) beside: &'a [Member],
@@ -45,7 +47,7 @@ impl<'a> Circumstances<'a> {
     /// `README.txt`.
     pub(super) fn readme(&self) -> String {
         let head = self.trail.head();
-        let shown: Vec<_> = self.trail.records().map(|record| record.number).collect();
+        let shown = self.trail.records().count();
         let own = self.trail.records().find(|record| record.subject.as_ref().is_some_and(|it| it.uuid == Some(self.uuid)));
         let example = own.map_or(1, |record| record.number);
         let mut text = format!(
@@ -56,7 +58,8 @@ impl<'a> Circumstances<'a> {
              documents/               every revision of the warrant, revocation and certification, and the rosters by which\n\
              \x20                        they were judged, byte for byte as they were handed in, with their signatures; the\n\
              \x20                        number is that of the record in the audit log\n\
-             {SIGNERS}   the officers' keys, from those rosters, in ssh-keygen's form\n\
+             {SIGNERS}\n\
+             \x20                        the officers' keys, from those rosters, in ssh-keygen's form\n\
              {RECORDS}      the audit log: one line for each record, line N is record N\n\
              {CHECKPOINTS}  heads of that log, signed by the probe's key when the log had come that far\n\
              {PROBE_KEY}          the probe's public key\n\
@@ -104,8 +107,8 @@ impl<'a> Circumstances<'a> {
             text,
             "\nHOW TO CHECK IT\n\n\
              With Writ, all of the following at once, and whether the signatures were enough by the rosters:\n\n\
-             \x20   writ case verify THE-ARCHIVE.tar --key {PROBE_KEY}\n\n\
-             with a key that you have from elsewhere: the roster names it, and so does whoever runs the probe. Without Writ:\n\n\
+             \x20   writ case verify THE-ARCHIVE.tar --key PROBE.pub --roster ROSTER.toml\n\n\
+             with the probe's key and the roster as you have them from elsewhere, from whoever runs the probe. Without Writ:\n\n\
              1. No file was altered, added or taken out since the probe signed:\n\n\
              \x20   sha256sum -c --quiet MANIFEST\n\
              \x20   ssh-keygen -Y verify -f {SIGNERS} -I probe -n writ-export -s MANIFEST.sig < MANIFEST\n\n\
@@ -127,7 +130,7 @@ impl<'a> Circumstances<'a> {
              \x20   sed -n '{example}{{s/,\"hash\":\"[0-9a-f]*\"}}$//;p}}' {RECORDS} | tr -d '\\n' | sha256sum\n\n\
              WHAT THAT PROVES, AND WHAT IT DOES NOT\n\n\
              Of {all} records {shown} are shown whole: those of this case, and those that concern every case. Of the others\n\
-             only number and hashes are left, because they are about other cases. So:\n\n\
+             only number and hashes are left, because they are about other cases{quoting}. So:\n\n\
              - What is shown was in the log with these words, in this order, at these places: neither a word nor a place can\n\
              \x20 be changed without changing every hash behind it, up to the last one, {hash}.\n\
              - No record of the log was taken out, and none put in: the numbers have no gap. What the others say cannot be\n\
@@ -139,7 +142,10 @@ impl<'a> Circumstances<'a> {
              \x20 machine: in the documents, where [seen] names a record that their authors saw before they signed, and with\n\
              \x20 the operator's witnesses, whose checkpoints must be among these or lie between them.\n",
             all = self.trail.lines.len(),
-            shown = shown.len(),
+            quoting = match self.quoting {
+                [] => String::new(),
+                some => format!(", or quote one ({}, refusals in this case)", listed(some)),
+            },
             hash = head.hash,
         );
         text
@@ -166,7 +172,7 @@ impl<'a> Circumstances<'a> {
              \x20  enabled is {configuration}.\n\n\
              3. The probe recorded that the interception was enabled at {enabled}, began at\n\
              \x20  {began} and ended at {ended}{how}.\n\
-             \x20  Its clock was then known to {doubt}.\n\n",
+             \x20  Its clock was then known within {doubt}.\n\n",
             operator = self.identity.operator,
             probe = self.identity.probe,
             uuid = self.uuid,
@@ -267,6 +273,10 @@ pub(super) fn allowed_signers(replay: &Replay, probe: &CheckpointPublicKey) -> S
 /// A name as a principal of OpenSSH: without what has a meaning there or in a shell.
 fn principal(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '.' }).collect()
+}
+
+fn listed(numbers: &[u64]) -> String {
+    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn ending(ending: &Ending) -> String {

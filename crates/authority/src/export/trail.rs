@@ -39,7 +39,7 @@ pub(super) struct Trail {
 
 impl Trail {
     /// Cuts a log down to what `is_shown`.
-    pub(super) fn cut(log: &Path, until: u64, is_shown: impl Fn(&Record) -> bool) -> Result<Self, AuditError> {
+    pub(super) fn cut(log: &Path, until: u64, mut is_shown: impl FnMut(&Record) -> bool) -> Result<Self, AuditError> {
         let mut trail = Self::default();
         let mut failed = None;
         each_line_to(log, until, |line, hash, record| {

@@ -299,8 +299,7 @@ impl Register {
             },
             _ => RosterChange { version: 0, signed_by: Vec::new(), ended: Vec::new() },
         };
-        // How many, not which: this record concerns all cases, and stands in the exports of each. Each one's own records
-        // say that it has ended.
+        // How many, not which: this record stands in the exports of all cases. Which, the roster and their approvals say.
         let ended = done.ended.len().to_string();
         let notes = [("version", done.version.to_string()), ("signed_by", done.signed_by.join(", ")), ("ended", ended)];
         self.write(&fact, &papers, actor, notes, now)?;

@@ -132,7 +132,7 @@ impl EvidenceArgs {
     for file in &self.roster {
         let roster: RosterKeys = toml::from_str(&read(file)?).with_context(|| file.display().to_string())?;
         let found: Vec<String> = roster.probe.into_iter().filter_map(|probe| probe.key).collect();
-        if found.is_empty() {
+        if found.is_empty() && self.key.is_empty() {
             anyhow::bail!("{}: the roster has no [[probe]] with a key; give the key with --key", file.display());
         }
         for key in found {
