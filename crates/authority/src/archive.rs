@@ -64,6 +64,11 @@ impl Archive {
         Ok(Self { folder: folder.to_owned() })
     }
 
+    /// The folder of somebody else, to be read.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// Keeps a document. It is on disk when this returns. A file of that name that is altered is made good.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, ArchiveError> {
         let digest = Digest::of(bytes);

@@ -70,6 +70,14 @@ acts! {
     OrderAttach = "order-attach",
     /// A case was closed, and its key destroyed.
     WarrantClose = "warrant-close",
+    /// Everything on a case was put together for a court or an auditor.
+    CaseExport = "case-export",
+    /// A compromise of an interception, or one without authority, was reported.
+    Incident = "incident",
+    /// An agency was told of an incident.
+    IncidentTold = "incident-told",
+    /// Somebody looked at the incidents.
+    IncidentView = "incident-view",
     /// A notice to somebody was written.
     Notice = "notice",
     /// The log is older than what somebody outside saw of it: nothing that was in force is any more.
@@ -445,10 +453,22 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, AuditError> {
 }
 
 pub(crate) fn each_record(path: &Path, mut visit: impl FnMut(Digest, Record)) -> Result<Head, AuditError> {
+    each_line_to(path, u64::MAX, |_, hash, record| visit(hash, record))
+}
+
+/// Shows every line up to the record of this number, as it stands in the file, with its hash and what it says. What
+/// comes behind is not read: the log may be growing.
+pub(crate) fn each_line_to(
+    path: &Path,
+    last: u64,
+    mut visit: impl FnMut(&[u8], Digest, Record),
+) -> Result<Head, AuditError> {
     let mut file = File::open(path).map_err(|source| AuditError::Io { file: path.to_owned(), source })?;
     let mut lines = Lines::new(path, &mut file);
-    while let Some(record) = lines.next_record()? {
-        visit(lines.head.hash, record);
+    while lines.head.number < last
+        && let Some(record) = lines.next_record()?
+    {
+        visit(&lines.line, lines.head.hash, record);
     }
     Ok(lines.head)
 }
@@ -486,7 +506,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn check_line(line: &[u8], number: u64, previous: Digest) -> Result<(Digest, Record), Tampering> {
+/// A line of the log, with its end, that is record `number` and continues the record with the hash `previous`.
+pub(crate) fn check_line(line: &[u8], number: u64, previous: Digest) -> Result<(Digest, Record), Tampering> {
     let Some(line) = line.strip_suffix(b"\n") else { return Err(Tampering::Unfinished) };
     let tail = tail_of(Digest::ZERO).len();
     let body = line.len().checked_sub(tail).map(|at| &line[..at]).ok_or(Tampering::Changed)?;

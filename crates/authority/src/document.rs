@@ -310,7 +310,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// A text could still hold what the document may not, by way of TOML's escapes.
-fn check_value(text: &str) -> Result<(), Wrong> {
+pub(crate) fn check_value(text: &str) -> Result<(), Wrong> {
     if text.trim() != text || text.is_empty() {
         return Err(Wrong::new("empty, or with space around it", "write the value without space around it"));
     }

@@ -349,6 +349,28 @@ impl Evidence {
         Ok(findings)
     }
 
+    /// Holds a log of which only the hashes are known, the first one first, against the heads. Gives the last one that
+    /// fits, and what does not. What lies behind the end is passed over: there was more of the log later.
+    pub(crate) fn hold_against_hashes(&self, hashes: &[Digest]) -> (Option<(u64, Source)>, Vec<EvidenceFault>) {
+        let (mut reach, mut faults) = (None, self.faults.clone());
+        let mut missing = self.given.clone();
+        for (number, hash) in (1..).zip(hashes) {
+            if missing.remove(hash) {
+                reach = Some((number, Source::Given));
+            }
+            for (expected, by) in self.heads.get(&number).into_iter().flatten() {
+                if expected == hash {
+                    reach = Some((number, by.clone()));
+                } else {
+                    let sound_to = reach.as_ref().map_or(0, |(number, _)| *number).min(number - 1);
+                    faults.push(EvidenceFault::Exchanged { by: by.clone(), number, sound_to });
+                }
+            }
+        }
+        faults.extend(missing.into_iter().map(EvidenceFault::Nowhere));
+        (reach, faults)
+    }
+
     /// Checkpoints whose predecessor is in none of the files, but for the oldest, before which something always is.
     fn gaps(&self) -> Vec<Source> {
         let mut all = self.previous.values().flatten();

@@ -26,8 +26,10 @@ mod draft;
 mod durable;
 mod error;
 mod evidence;
+mod export;
 mod grant;
 mod heading;
+mod incident;
 mod limit;
 mod link;
 mod mark;
@@ -67,8 +69,10 @@ pub use digest::{Digest, NotADigest};
 pub use draft::Draft;
 pub use error::{DocumentError, Fault};
 pub use evidence::{Evidence, EvidenceError, EvidenceFault, Findings, Reach, Source};
+pub use export::{CaseExport, ExportError, Member, Trust, Verdict, check_export};
 pub use grant::{Authority, Directions, Grant, GrantError, PenTrap, Scope, Surveillance};
 pub use heading::Heading;
+pub use incident::{Breach, Incident, Report, Telling};
 pub use limit::Limit;
 pub use link::{MacAddress, Vlan, VlanId};
 pub use mark::{LogDoubt, Mark, MarkError, MarkFile, judge_log};
@@ -79,14 +83,14 @@ pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, Wid
 pub use quorum::{Quorum, Roles};
 pub use register::{
     AUDIT_LOG, Activation, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase,
-    Proposal, Register, RegisterError, Revision, Revoked, RosterChange, Submission,
+    Proposal, Register, RegisterError, Reported, Revision, Revoked, RosterChange, Submission,
 };
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};
 pub use seal::SealError;
 pub use signature::{
-    AMEND, APPROVE, CERTIFY, CHECKPOINT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault,
+    AMEND, APPROVE, CERTIFY, CHECKPOINT, EXPORT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault,
 };
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;

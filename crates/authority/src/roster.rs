@@ -29,6 +29,11 @@ pub struct Officer {
 }
 
 impl Officer {
+    /// Their keys.
+    pub(crate) fn keys(&self) -> &[PublicKey] {
+        &self.keys
+    }
+
     /// Fingerprints of their keys, as `ssh-keygen -l` prints them.
     pub fn fingerprints(&self) -> impl Iterator<Item = String> {
         self.keys.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string())

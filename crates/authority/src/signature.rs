@@ -26,6 +26,8 @@ pub const CERTIFY: Namespace = Namespace("writ-certify");
 
 /// What a probe's key signs: a checkpoint of its audit log.
 pub const CHECKPOINT: Namespace = Namespace("writ-checkpoint");
+/// What a probe's key signs: the manifest of a case's export.
+pub const EXPORT: Namespace = Namespace("writ-export");
 
 impl Namespace {
     /// All of them.

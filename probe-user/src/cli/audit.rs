@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::roles::control::{Files, key_file};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+pub(super) use verify::EvidenceArgs;
 use verify::VerifyArgs;
 use writ_authority::{CheckpointKey, read_records};
 

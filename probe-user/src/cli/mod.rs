@@ -1,10 +1,12 @@
 //! The command line. Each command is a module with a function `run`; printing is in `output` alone.
 
 mod audit;
+mod case;
 mod check_config;
 mod destination;
 mod doctor;
 mod explain;
+mod incident;
 mod output;
 mod replay;
 mod reply;
@@ -51,6 +53,12 @@ enum Command {
     /// Warrants: submit, list, show, revoke.
     #[command(subcommand)]
     Warrant(warrant::WarrantCommand),
+    /// A case as a court or an auditor asks for it.
+    #[command(subcommand)]
+    Case(case::CaseCommand),
+    /// Incidents: what was compromised or intercepted without authority, and who was told.
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// The roster: who may approve.
     #[command(subcommand)]
     Roster(roster::RosterCommand),
@@ -169,6 +177,8 @@ pub fn run(cli: Cli) -> Result<Outcome, CommandError> {
         Command::Tap(command) => tap::run(&command),
         Command::Destination(command) => destination::run(&command),
         Command::Warrant(command) => warrant::run(&command),
+        Command::Case(command) => case::run(&command),
+        Command::Incident(command) => incident::run(&command),
         Command::Roster(command) => roster::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Role { role } => {

@@ -55,6 +55,7 @@ fn print_overview(overview: &Overview) {
         |it: &SessionHealth| vec![it.destination.clone(), it.stream.clone(), it.backlog.to_string(), it.state.clone()];
     let sessions: Vec<_> = overview.sessions.iter().map(session).collect();
     output::table(&["destination", "stream", "backlog", "session"], &sessions);
+    print_untold(overview.untold);
     print_restarts(&overview.restarts, overview.damaged);
 }
 
@@ -261,7 +262,14 @@ fn print(report: &StatusReport) {
     if report.uncertified > 0 {
         output::line(&format!("ALARM: {} certifications are overdue: see `writ warrant list`", report.uncertified));
     }
+    print_untold(report.untold);
     print_restarts(&report.restarts, report.damaged);
+}
+
+fn print_untold(untold: usize) {
+    if untold > 0 {
+        output::line(&format!("ALARM: {untold} incidents of which an agency is to be told: see `writ incident list`"));
+    }
 }
 
 fn clock(clock: &ClockStatus) -> String {

@@ -2,6 +2,7 @@
 //! shared memory of `writ-spool`. The control socket, by which people talk to the control role, is described here too.
 
 mod channel;
+mod incident;
 mod message;
 mod outbox;
 mod overview;
@@ -11,6 +12,7 @@ mod trace;
 mod witness;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
+pub use incident::{IncidentLine, IncidentReport};
 pub use message::{
     ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromDeliver,
     FromRole, Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
@@ -19,7 +21,7 @@ pub use message::{
 pub use outbox::Outbox;
 pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth};
 pub use request::{
-    DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
+    CaseArchive, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
     SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
 };
 #[cfg(test)]

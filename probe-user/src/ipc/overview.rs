@@ -30,6 +30,8 @@ pub struct Overview {
     pub restarts: BTreeMap<String, u32>,
     /// Warrant files that could not be read back.
     pub damaged: usize,
+    /// Incidents of which an agency is still to be told.
+    pub untold: usize,
 }
 
 /// What one AF_XDP socket lost.

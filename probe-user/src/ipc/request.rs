@@ -1,6 +1,7 @@
 //! What travels over the control socket: one JSON object a line, a request and its reply. The kernel says who is at the
 //! other end; the control role holds that against `[access]`, and the audit log keeps it.
 
+use super::incident::{IncidentLine, IncidentReport};
 use super::message::{CaptureReport, SlotName};
 use super::overview::Overview;
 use super::trace::SlotTrace;
@@ -12,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
+use writ_authority::Telling;
 use writ_delivery::StreamTrial;
 
 /// Largest request or reply, in bytes.
@@ -36,6 +38,29 @@ pub enum Request {
         document: String,
         /// OpenSSH signatures.
         signatures: Vec<NamedSignature>,
+    },
+    /// Everything on a case in one signed archive.
+    CaseExport {
+        /// Which.
+        uuid: Uuid,
+        /// Number of the last record of the audit log that it goes to; without it, all there is.
+        until: Option<u64>,
+    },
+    /// Report an incident.
+    IncidentReport(Box<IncidentReport>),
+    /// All incidents.
+    IncidentList,
+    /// One incident.
+    IncidentShow {
+        /// Which.
+        uuid: Uuid,
+    },
+    /// Note that an agency was told of an incident.
+    IncidentTold {
+        /// Which.
+        uuid: Uuid,
+        /// Whom, and how.
+        telling: Box<Telling>,
     },
     /// All warrants.
     WarrantList,
@@ -174,6 +199,12 @@ pub enum Reply {
         /// Notices that were written, to be sent to those whom they are for: files.
         notices: Vec<String>,
     },
+    /// To `CaseExport`: its bytes come behind the line.
+    CaseArchive(CaseArchive),
+    /// To `IncidentReport`, `IncidentShow` and `IncidentTold`.
+    Incident(Box<IncidentLine>),
+    /// To `IncidentList`.
+    Incidents(Vec<IncidentLine>),
     /// To `WarrantList`.
     Warrants(Vec<WarrantLine>),
     /// To `WarrantShow`.
@@ -222,6 +253,22 @@ pub enum Reply {
         /// Why.
         error: String,
     },
+}
+
+/// `writ case export`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaseArchive {
+    /// Which case.
+    pub uuid: Uuid,
+    /// The last record of the audit log that it goes to.
+    pub until: u64,
+    /// SHA-256 of the archive, hexadecimal.
+    pub sha256: String,
+    /// Bytes of the archive. They follow the line that this stands in.
+    pub length: u64,
+    /// The archive.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
 }
 
 /// `writ destination test`.
@@ -337,6 +384,9 @@ pub struct DeliveryCounts {
     pub waiting_cmii: u64,
     /// Records in the CmC stream: packets with their content.
     pub waiting_cmc: u64,
+    /// The number that the next record of the CmC stream gets. The CmII stream has none.
+    #[serde(default)]
+    pub cmc_next_sequence: u64,
     /// Packets lost on the way to this destination, by reason.
     pub lost: BTreeMap<String, u64>,
 }
@@ -366,6 +416,9 @@ pub struct StatusReport {
     pub damaged: usize,
     /// Interceptions whose certification is overdue (47 CFR 1.20004).
     pub uncertified: usize,
+    /// Incidents of which an agency is still to be told (47 CFR 1.20003).
+    #[serde(default)]
+    pub untold: usize,
     /// Number of the audit log's last record.
     pub audit_number: u64,
     /// Number of the last record that the newest checkpoint covers; 0: there is none.
@@ -447,10 +500,18 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Reply, RequestError> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     (&stream).write_all(&line)?;
-    let mut answer = String::new();
-    BufReader::new((&stream).take(LINE_LIMIT)).read_line(&mut answer)?;
+    let (mut reader, mut answer) = (BufReader::new(&stream), String::new());
+    reader.by_ref().take(LINE_LIMIT).read_line(&mut answer)?;
+    let cut_short = || RequestError::Conversation(std::io::ErrorKind::UnexpectedEof.into());
     if answer.is_empty() {
-        return Err(RequestError::Conversation(std::io::ErrorKind::UnexpectedEof.into()));
+        return Err(cut_short());
     }
-    Ok(serde_json::from_str(&answer)?)
+    let mut reply = serde_json::from_str(&answer)?;
+    if let Reply::CaseArchive(archive) = &mut reply {
+        reader.take(archive.length).read_to_end(&mut archive.bytes)?;
+        if archive.bytes.len() as u64 != archive.length {
+            return Err(cut_short());
+        }
+    }
+    Ok(reply)
 }

@@ -142,10 +142,7 @@ pub fn enter(role: Role) -> anyhow::Result<()> {
     let result = match role {
         Role::Capture => roles::capture::run(config, launch.life, inheritance, &stop),
         Role::Deliver => roles::deliver::run(config, launch.life, inheritance, &stop),
-        Role::Control => {
-            let sha256 = writ_authority::Digest::of(launch.config.as_bytes());
-            roles::control::run(config, sha256, launch.life, inheritance, &stop)
-        }
+        Role::Control => roles::control::run(config, &launch.config, launch.life, inheritance, &stop),
     };
     if let Err(error) = &result {
         tracing::error!(role = role.name(), error = explain(error), "role failed");

@@ -10,17 +10,17 @@ use std::process::Output;
 use writ_lab::documents::Order;
 use writ_lab::{ready, until};
 
-const VIEWER: u32 = 61_001;
-const LI: u32 = 61_002;
-const ADMIN: u32 = 61_003;
+pub(crate) const VIEWER: u32 = 61_001;
+pub(crate) const LI: u32 = 61_002;
+pub(crate) const ADMIN: u32 = 61_003;
 const NOBODY: u32 = 61_009;
 /// The group by which the admin has the role.
-const ADMINS: u32 = 61_103;
+pub(crate) const ADMINS: u32 = 61_103;
 /// A UUID that no warrant has.
-const UNKNOWN: &str = "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a22ff";
+pub(crate) const UNKNOWN: &str = "5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a22ff";
 
 /// A scene in which the users above have their roles, and root has all of them for the compartment `general` and `gangs`.
-fn build() -> Option<Scene> {
+pub(crate) fn build() -> Option<Scene> {
     if !ready(&["setpriv"]).unwrap() {
         return None;
     }
@@ -41,7 +41,7 @@ fn build() -> Option<Scene> {
 }
 
 /// Runs `writ` as a user of the machine, who has one more group beside its own.
-fn as_user(scene: &Scene, user: u32, group: u32, arguments: &[&str]) -> Output {
+pub(crate) fn as_user(scene: &Scene, user: u32, group: u32, arguments: &[&str]) -> Output {
     with_privileges(scene, user, group, &[], arguments)
 }
 
@@ -68,7 +68,7 @@ fn arm_two(scene: &Scene) -> [Order; 2] {
     [own, other]
 }
 
-fn gangs(document: &str) -> String {
+pub(crate) fn gangs(document: &str) -> String {
     document.replacen("authority = ", "compartment = \"gangs\"\nauthority = ", 1)
 }
 

@@ -21,6 +21,7 @@
 //! | [`mixed`] | real programs' traffic: the agencies have what the reference model says, and tshark agrees |
 //! | [`witnesses`] | what root does to the log, the clock and the kernel's tables is found out |
 //! | [`access`] | each user of the machine learns what its role may know, and a stuck intercept is traced by its slot |
+//! | [`exports`] | a case's export is whole, has nothing of another case, and cannot be altered unseen; incidents alarm until told |
 //! | [`guide`] | every command of the officer's guide does what the guide says |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
@@ -31,6 +32,7 @@ mod access;
 mod bad_input;
 mod cases;
 mod destinations;
+mod exports;
 mod guide;
 mod hostile;
 mod isolation;

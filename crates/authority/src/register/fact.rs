@@ -3,6 +3,7 @@
 
 use crate::audit::{Act, Actor, Entry, Head, Outcome, Record, Subject};
 use crate::digest::Digest;
+use crate::incident::Telling;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -37,6 +38,10 @@ pub(super) enum Fact {
     Closed { uuid: Uuid },
     /// The log is older than somebody saw it: the ends that they saw, and that it does not have.
     Held { why: String, lost: Vec<Head> },
+    /// An incident was reported.
+    Incident { incident: Uuid, document: Digest },
+    /// An agency was told of an incident.
+    Told { incident: Uuid, told: Telling },
 }
 
 const SIGNATURES: &str = "signatures";
@@ -51,12 +56,16 @@ const CLOCK_DOUBT: &str = "clock_doubt_ms";
 const AT: &str = "at";
 const WHY: &str = "why";
 const LOST: &str = "lost";
+const INCIDENT: &str = "incident";
+const AGENCY: &str = "agency";
+const BY: &str = "by";
+const HOW: &str = "how";
 
 impl Fact {
     /// The case that it belongs to; none if it concerns all.
     pub(super) fn uuid(&self) -> Option<Uuid> {
         match self {
-            Self::Roster { .. } | Self::Held { .. } => None,
+            Self::Roster { .. } | Self::Held { .. } | Self::Incident { .. } | Self::Told { .. } => None,
             Self::Submitted { uuid, .. }
             | Self::Signed { uuid, .. }
             | Self::Revoked { uuid, .. }
@@ -74,7 +83,7 @@ impl Fact {
     /// The document that was handed in with it and is its subject, if any.
     pub(super) fn document(&self) -> Option<Digest> {
         match self {
-            Self::Roster { document, .. } => Some(*document),
+            Self::Roster { document, .. } | Self::Incident { document, .. } => Some(*document),
             Self::Submitted { warrant, .. } => Some(*warrant),
             _ => None,
         }
@@ -96,6 +105,8 @@ impl Fact {
             Self::Attached { .. } => Act::OrderAttach,
             Self::Closed { .. } => Act::WarrantClose,
             Self::Held { .. } => Act::StoreHold,
+            Self::Incident { .. } => Act::Incident,
+            Self::Told { .. } => Act::IncidentTold,
         }
     }
 
@@ -152,6 +163,17 @@ impl Fact {
                     lost.iter().map(|head| format!("{}:{}", head.number, head.hash)).collect::<Vec<_>>().join(" "),
                 );
             }
+            Self::Incident { incident, document } => {
+                sha256 = Some(*document);
+                note(INCIDENT, incident.to_string());
+            }
+            Self::Told { incident, told } => {
+                note(INCIDENT, incident.to_string());
+                note(AGENCY, told.agency.clone());
+                note(BY, told.by.clone());
+                note(HOW, told.how.clone());
+                note(AT, told.at.to_string());
+            }
             Self::Expired { .. } | Self::Overdue { .. } | Self::Closed { .. } => {}
         }
         let uuid = self.uuid();
@@ -203,6 +225,16 @@ impl Fact {
             Act::OrderAttach => Self::Attached { uuid: uuid()?, order: digest(ORDER)?, sealed: digest(SEALED)? },
             Act::WarrantClose => Self::Closed { uuid: uuid()? },
             Act::StoreHold => Self::Held { why: detail(record, WHY)?, lost: heads(record)? },
+            Act::Incident => Self::Incident { incident: detail(record, INCIDENT)?, document: sha256()? },
+            Act::IncidentTold => Self::Told {
+                incident: detail(record, INCIDENT)?,
+                told: Telling {
+                    agency: detail(record, AGENCY)?,
+                    by: detail(record, BY)?,
+                    how: detail(record, HOW)?,
+                    at: detail(record, AT)?,
+                },
+            },
             _ => return Ok(None),
         }))
     }

@@ -9,11 +9,14 @@
 mod acts;
 mod case;
 mod fact;
+mod incidents;
+pub(crate) mod replay;
 mod rules;
 mod state;
 
 pub use acts::{Activation, Revoked};
 pub use case::{Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
+pub use incidents::Reported;
 pub use state::Hold;
 
 use crate::approval::{ApprovedWarrant, ProbeIdentity, Standing, judge};
@@ -142,7 +145,7 @@ impl Register {
         let archive = Archive::open(&folder.join(DOCUMENTS))?;
         let keys = CaseKeys::open(&folder.join(KEYS))?;
         let mut state = State::new(identity);
-        let papers = Originals { archive: &archive, handed_in: &[] };
+        let papers = Originals { archive: Some(&archive), handed_in: &[] };
         let mut findings = Vec::new();
         let audit = AuditLog::open_reading(&folder.join(AUDIT_LOG), now, |hash, record| {
             let moment = state.recorded(hash, record.time);
@@ -265,6 +268,11 @@ impl Register {
         self.archive.get(digest)
     }
 
+    /// Keeps a text that records name by its digest and that nobody hands in, such as the configuration in force.
+    pub fn keep(&self, bytes: &[u8]) -> Result<Digest, ArchiveError> {
+        self.archive.put(bytes)
+    }
+
     /// Records an act that changes no case, or that was refused.
     pub fn record(&mut self, entry: &Entry, now: Timestamp) -> Result<(), AuditError> {
         let head = self.audit.append(now, entry)?;
@@ -291,7 +299,8 @@ impl Register {
             },
             _ => RosterChange { version: 0, signed_by: Vec::new(), ended: Vec::new() },
         };
-        let ended = done.ended.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" ");
+        // How many, not which: this record stands in the exports of all cases. Which, the roster and their approvals say.
+        let ended = done.ended.len().to_string();
         let notes = [("version", done.version.to_string()), ("signed_by", done.signed_by.join(", ")), ("ended", ended)];
         self.write(&fact, &papers, actor, notes, now)?;
         Ok(done)
@@ -412,7 +421,7 @@ impl Register {
         now: Timestamp,
     ) -> Result<Option<Change>, RegisterError> {
         let moment = self.state.moment(now);
-        let papers = Originals { archive: &self.archive, handed_in: papers };
+        let papers = Originals { archive: Some(&self.archive), handed_in: papers };
         let Objection { reasons, lost } = match self.state.next(fact, moment, &papers) {
             Ok(change) => return Ok(change),
             Err(objection) => objection,
@@ -441,7 +450,7 @@ impl Register {
     ) -> Result<(), RegisterError> {
         // Judged once more by the very record that it gets: what was recorded meanwhile may have changed something.
         let moment = self.state.moment(now);
-        let handed_in = Originals { archive: &self.archive, handed_in: papers };
+        let handed_in = Originals { archive: Some(&self.archive), handed_in: papers };
         let change = self.state.next(fact, moment, &handed_in).map_err(|it| RegisterError::Refused(it.reasons))?;
         let notes = notes.into_iter().filter(|(_, note)| !note.is_empty()).map(|(key, note)| (key.to_owned(), note));
         let entry = fact.entry(actor.clone(), self.digest_of(fact.uuid()), notes.collect());

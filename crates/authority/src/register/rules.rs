@@ -91,11 +91,17 @@ impl State {
                 case.closed = Some(moment.at);
                 changed(case)
             }
+            Fact::Incident { incident, document } => {
+                Ok(Some(Change::Incident(Box::new(self.reported(*incident, *document, moment, papers)?))))
+            }
+            Fact::Told { incident, told } => {
+                Ok(Some(Change::Incident(Box::new(self.told(*incident, told, moment)?))))
+            }
             Fact::Held { why, lost } => Ok(Some(Change::Held { why: why.clone(), lost: lost.clone() })),
         }
     }
 
-    fn known(&self, uuid: Uuid) -> Result<&Case, Objection> {
+    pub(super) fn known(&self, uuid: Uuid) -> Result<&Case, Objection> {
         self.cases
             .get(&uuid)
             .ok_or_else(|| Objection::new(format!("uuid: there is no warrant {uuid}; `writ warrant list` shows all")))

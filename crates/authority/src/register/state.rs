@@ -3,6 +3,7 @@
 
 use super::case::{Case, Ending, Force};
 use super::fact::Fact;
+use super::incidents::Reported;
 use crate::approval::ProbeIdentity;
 use crate::archive::{Archive, Original};
 use crate::audit::Head;
@@ -33,9 +34,9 @@ impl<E: std::error::Error> From<E> for Objection {
     }
 }
 
-/// Where documents come from: what was just handed in, else the archive.
+/// Where documents come from: what was just handed in, else the archive, if there is one.
 pub(super) struct Originals<'a> {
-    pub(super) archive: &'a Archive,
+    pub(super) archive: Option<&'a Archive>,
     pub(super) handed_in: &'a [Original],
 }
 
@@ -43,7 +44,10 @@ impl Originals<'_> {
     pub(super) fn get(&self, digest: Digest) -> Result<Original, Objection> {
         match self.handed_in.iter().find(|paper| paper.digest() == digest) {
             Some(paper) => Ok(paper.clone()),
-            None => Ok(self.archive.get(digest)?),
+            None => match self.archive {
+                Some(archive) => Ok(archive.get(digest)?),
+                None => Err(Objection::new(format!("the document with the SHA-256 {digest} is missing"))),
+            },
         }
     }
 
@@ -72,6 +76,8 @@ pub(super) enum Change {
     Case(Box<Case>),
     /// A roster is in force from now on; these cases end by it.
     Roster { trusted: Box<TrustedRoster>, unvouched: Vec<Uuid> },
+    /// An incident is this from now on.
+    Incident(Box<Reported>),
     /// Everything is held.
     Held { why: String, lost: Vec<Head> },
 }
@@ -96,6 +102,7 @@ pub(super) struct State {
     /// Why the roster in force is not known, if it is not.
     pub(super) rosterless: Option<String>,
     pub(super) cases: BTreeMap<Uuid, Case>,
+    pub(super) incidents: BTreeMap<Uuid, Reported>,
     pub(super) hold: Option<Hold>,
     /// No paper counts that was drafted before this record: the log was found to have forgotten, and what such a paper
     /// wants may have been, and have ended.
@@ -113,6 +120,7 @@ impl State {
             rosters: Vec::new(),
             rosterless: None,
             cases: BTreeMap::new(),
+            incidents: BTreeMap::new(),
             hold: None,
             floor: 0,
             lost: Vec::new(),
@@ -191,6 +199,9 @@ impl State {
                 // The quorum has looked at it.
                 self.hold = None;
             }
+            Change::Incident(reported) => {
+                self.incidents.insert(reported.incident.uuid(), *reported);
+            }
             Change::Held { why, lost } => {
                 self.lost.extend(lost);
                 self.hold = Some(Hold { record: moment.record, why });
@@ -206,6 +217,10 @@ impl State {
     /// about is not believed; but that something ended is.
     pub(super) fn spoil(&mut self, fact: &Fact, moment: Moment, problem: String) {
         let Some(uuid) = fact.uuid() else {
+            if matches!(fact, Fact::Incident { .. } | Fact::Told { .. }) {
+                // Nothing is taken or left by it. What is damaged is said at every start.
+                return;
+            }
             self.rosterless.get_or_insert(problem);
             return;
         };

@@ -13,6 +13,13 @@ use writ_authority::{AuditError, CheckpointPublicKey, Digest, Evidence, Evidence
 pub(in crate::cli) struct VerifyArgs {
     #[command(flatten)]
     file: FileArgs,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
+}
+
+/// What was seen of the log outside the machine, and the probe's keys.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct EvidenceArgs {
     /// A head that was kept outside, as `writ audit head` printed it.
     #[arg(long)]
     head: Vec<String>,
@@ -27,7 +34,7 @@ pub(in crate::cli) struct VerifyArgs {
     key: Vec<String>,
     /// The roster, whose [[probe]] sections have the keys.
     #[arg(long, value_name = "FILE")]
-    roster: Vec<PathBuf>,
+    pub(in crate::cli) roster: Vec<PathBuf>,
 }
 
 /// The part of a roster that is of use here. Whether it is signed, whoever brings it has to know.
@@ -59,7 +66,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &VerifyArgs) -> Result<Outcome, CommandError> {
-    let evidence = evidence(args)?;
+    let evidence = args.evidence.evidence()?;
     let findings = match evidence.hold_against(&args.file.path()?) {
         Ok(findings) => findings,
         Err(error @ AuditError::Io { .. }) => return Err(CommandError::input(error)),
@@ -86,43 +93,46 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Outcome, CommandError> {
     Ok(if findings.is_good() { Outcome::Done } else { Outcome::Negative })
 }
 
-fn evidence(args: &VerifyArgs) -> Result<Evidence, CommandError> {
+impl EvidenceArgs {
+    /// The heads that were seen.
+    pub(in crate::cli) fn evidence(&self) -> Result<Evidence, CommandError> {
     let mut evidence = Evidence::new();
-    for text in &args.head {
+    for text in &self.head {
         let head: Digest = text.parse().map_err(|error| {
             CommandError::Input(anyhow::anyhow!("--head: {error}; give the hash that `writ audit head` printed"))
         })?;
         evidence.add_head(head);
     }
-    let keys = keys(args).map_err(CommandError::Input)?;
-    if !args.checkpoints.is_empty() && keys.is_empty() {
+    let keys = self.keys().map_err(CommandError::Input)?;
+    if !self.checkpoints.is_empty() && keys.is_empty() {
         return Err(CommandError::Input(anyhow::anyhow!(
             "--checkpoints: nobody can say whose they are without the probe's public key; add --key or --roster"
         )));
     }
     let input = |error: EvidenceError| CommandError::input(error);
-    for path in &args.checkpoints {
+    for path in &self.checkpoints {
         evidence.add_checkpoints(path, &keys).map_err(input)?;
     }
-    for path in &args.documents {
+    for path in &self.documents {
         evidence.add_documents(path).map_err(input)?;
     }
     Ok(evidence)
 }
 
-fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<CheckpointPublicKey>> {
+    /// The probe's keys.
+    pub(in crate::cli) fn keys(&self) -> anyhow::Result<Vec<CheckpointPublicKey>> {
     let mut keys = Vec::new();
-    for text in &args.key {
+    for text in &self.key {
         keys.push(match text.parse() {
             Ok(key) => key,
             Err(error) if text.starts_with("ssh-") => return Err(error).context("--key"),
             Err(_) => read(Path::new(text))?.parse().with_context(|| format!("--key {text}"))?,
         });
     }
-    for file in &args.roster {
+    for file in &self.roster {
         let roster: RosterKeys = toml::from_str(&read(file)?).with_context(|| file.display().to_string())?;
         let found: Vec<String> = roster.probe.into_iter().filter_map(|probe| probe.key).collect();
-        if found.is_empty() {
+        if found.is_empty() && self.key.is_empty() {
             anyhow::bail!("{}: the roster has no [[probe]] with a key; give the key with --key", file.display());
         }
         for key in found {
@@ -130,6 +140,7 @@ fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<CheckpointPublicKey>> {
         }
     }
     Ok(keys)
+}
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -15,7 +15,7 @@ pub(super) use door::open;
 pub use settings::{AccessFault, AccessSettings};
 
 use crate::config::Config;
-use crate::ipc::Request;
+use crate::ipc::{IncidentReport, Request};
 use std::collections::BTreeSet;
 use std::path::Path;
 use uuid::Uuid;
@@ -161,9 +161,14 @@ impl Asker {
 
     /// Whether the case of a warrant is one of the asker's.
     pub(super) fn may_see(&self, warrant: &Warrant) -> bool {
+        self.deals_with(warrant.compartment().as_str())
+    }
+
+    /// Whether a compartment is one of the asker's.
+    pub(super) fn deals_with(&self, compartment: &str) -> bool {
         match &self.rights.li {
             Compartments::All => true,
-            Compartments::These(names) => names.contains(warrant.compartment().as_str()),
+            Compartments::These(names) => names.contains(compartment),
         }
     }
 
@@ -189,6 +194,10 @@ enum Need<'a> {
     Paper(&'a str),
     /// `li` of the compartment that this document names.
     Document { file: &'a str, document: &'a str },
+    /// `li` of the compartments of all cases that an incident concerns, and of its own.
+    Report(&'a IncidentReport),
+    /// `li` of the compartment of this incident and of all its cases.
+    Incident(Uuid),
 }
 
 /// The table: the name of each request in the audit log, and what it needs.
@@ -205,6 +214,11 @@ fn need(request: &Request) -> (&'static str, Need<'_>) {
         Request::WarrantCertify { document, .. } => ("warrant certify", Need::Paper(document)),
         Request::WarrantAttach { uuid, .. } => ("warrant attach", Need::Case(*uuid)),
         Request::WarrantClose { uuid } => ("warrant close", Need::Case(*uuid)),
+        Request::CaseExport { uuid, .. } => ("case export", Need::Case(*uuid)),
+        Request::IncidentReport(report) => ("incident new", Need::Report(report)),
+        Request::IncidentList => ("incident list", Need::Cases),
+        Request::IncidentShow { uuid } => ("incident show", Need::Incident(*uuid)),
+        Request::IncidentTold { uuid, .. } => ("incident told", Need::Incident(*uuid)),
         // Officers write it into what they sign; an admin keeps it elsewhere.
         Request::AuditHead => ("audit head", Need::Role(&[Role::Li, Role::Admin])),
         // It names officers and, where lines are tested, the lines.
@@ -219,7 +233,12 @@ impl Need<'_> {
     fn roles(&self) -> &'static [Role] {
         match self {
             Self::Role(roles) => roles,
-            Self::Cases | Self::Case(_) | Self::Paper(_) | Self::Document { .. } => &[Role::Li],
+            Self::Cases
+            | Self::Case(_)
+            | Self::Paper(_)
+            | Self::Document { .. }
+            | Self::Report(_)
+            | Self::Incident(_) => &[Role::Li],
         }
     }
 }
@@ -249,7 +268,7 @@ impl Denial {
 }
 
 /// Holds what came over the socket against who sent it: a request, or why it is none. `is_theirs` tells whether there is
-/// such a case and it is in one of the asker's compartments. Gives back what came.
+/// such a case or incident and it is in one of the asker's compartments. Gives back what came.
 pub(super) fn judge(
     asker: &Asker,
     came: Result<Request, String>,
@@ -296,6 +315,24 @@ fn judge_request(asker: &Asker, request: &Request, is_theirs: impl Fn(Uuid) -> b
     }
     match need {
         Need::Case(uuid) if !is_theirs(uuid) => Err(Denial::not_theirs(request, uuid)),
+        Need::Incident(uuid) if !is_theirs(uuid) => {
+            let reason = format!("there is no incident {uuid} among yours; see `writ incident list`");
+            Err(Denial { request, case: None, reason })
+        }
+        Need::Report(IncidentReport { compartment, cases, .. }) => {
+            if let Some(uuid) = cases.iter().find(|uuid| !is_theirs(**uuid)) {
+                return Err(Denial::not_theirs(request, *uuid));
+            }
+            // Without a case and a name it is the general one.
+            let name = compartment.as_deref().or(cases.is_empty().then_some("general"));
+            match name.filter(|name| !asker.deals_with(name)) {
+                Some(name) => {
+                    let reason = format!("compartment: {name:?} is none of yours; name one that is with --compartment");
+                    Err(Denial { request, case: None, reason })
+                }
+                None => Ok(()),
+            }
+        }
         Need::Document { file, document } => match Warrant::parse(document.as_bytes(), Path::new(file)) {
             Ok(warrant) if !asker.may_see(&warrant) => {
                 let name = warrant.compartment().as_str();
@@ -367,7 +404,7 @@ mod tests {
     }
 
     /// Every request about a case.
-    fn about(uuid: Uuid) -> [Request; 6] {
+    fn about(uuid: Uuid) -> [Request; 7] {
         let (file, document, signatures) = ("r.toml".to_owned(), revocation(uuid), Vec::new());
         assert_eq!(case_of(&document), Some(uuid), "the paper is sound");
         [
@@ -377,14 +414,28 @@ mod tests {
             Request::WarrantDraftCertification { uuid, overseer: "A".to_owned() },
             Request::WarrantAttach { uuid, file: "o.pdf".to_owned(), content: String::new() },
             Request::WarrantClose { uuid },
+            Request::CaseExport { uuid, until: None },
         ]
+    }
+
+    fn incident(cases: &[Uuid], compartment: Option<&str>) -> Request {
+        let text = |text: &str| text.to_owned();
+        Request::IncidentReport(Box::new(IncidentReport {
+            breach: text("compromise"),
+            what: text("w"),
+            found: jiff::Timestamp::UNIX_EPOCH,
+            found_by: text("A"),
+            compartment: compartment.map(text),
+            cases: cases.to_vec(),
+            agencies: vec![text("FBI")],
+        }))
     }
 
     #[test]
     fn each_request_is_for_the_roles_that_the_table_names() {
         let roster = || Request::RosterInstall { file: String::new(), document: String::new(), signatures: Vec::new() };
         let askers = [("nobody", asker(9, 9)), ("viewer", asker(1, 9)), ("li", asker(3, 9)), ("admin", asker(9, 22))];
-        let [show, revoke, approve, certify, attach, close] = about(OWN);
+        let [show, revoke, approve, certify, attach, close, export] = about(OWN);
         for (request, takers) in [
             (Request::Status, &["viewer", "admin"][..]),
             (Request::SlotTrace { slot: 0 }, &["admin"]),
@@ -395,6 +446,10 @@ mod tests {
             (certify, &["li"]),
             (attach, &["li"]),
             (close, &["li"]),
+            (export, &["li"]),
+            (incident(&[OWN], None), &["li"]),
+            (Request::IncidentList, &["li"]),
+            (Request::IncidentShow { uuid: OWN }, &["li"]),
             (Request::DestinationTest { destination: "d".to_owned(), packets: 1 }, &["li", "admin"]),
             (submit(document(UNKNOWN, "gangs")), &["li"]),
             (submit("not a warrant".to_owned()), &["li"]),
@@ -427,6 +482,30 @@ mod tests {
                 assert_eq!(other, unknown, "user {uid}, group {group}");
             }
         }
+    }
+
+    #[test]
+    fn an_incident_is_reported_by_those_who_have_to_do_with_all_of_it() {
+        // User 3 deals with gangs, user 4 with general as well.
+        for (uid, cases, compartment, may) in [
+            (3, &[OWN][..], None, true),
+            (3, &[OWN], Some("general"), false),
+            (3, &[], None, false),
+            (3, &[], Some("gangs"), true),
+            (4, &[], None, true),
+            (4, &[OWN, OTHER], None, false),
+            (4, &[OTHER], Some("gangs"), false),
+        ] {
+            let answer = ask(&asker(uid, 9), incident(cases, compartment));
+            assert_eq!(answer.is_ok(), may, "{uid}: {cases:?} {compartment:?}: {answer:?}");
+        }
+        let [other, unknown] = [OTHER, UNKNOWN].map(|uuid| {
+            let denial = ask(&asker(3, 9), incident(&[OWN, uuid], None)).expect_err("it is not theirs");
+            denial.reason.replace(&uuid.to_string(), "UUID")
+        });
+        assert_eq!(other, unknown);
+        let denial = ask(&asker(3, 9), Request::IncidentShow { uuid: OTHER }).expect_err("it is not theirs");
+        assert!(denial.reason.starts_with("there is no incident"), "{}", denial.reason);
     }
 
     #[test]

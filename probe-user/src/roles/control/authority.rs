@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use writ_authority::{
-    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DOCUMENTS, Digest, Entry, HandedIn, Original,
+    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DOCUMENTS, Entry, HandedIn, Original,
     Outcome, ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
 };
 use writ_capture::BindMode;
@@ -23,13 +23,15 @@ pub struct Files {
     pub audit: PathBuf,
     /// Every document and signature that was handed in, named by its digest.
     pub documents: PathBuf,
+    /// Digests of what was delivered.
+    pub delivered: PathBuf,
 }
 
 impl Files {
     /// The files of a probe.
     pub fn of(config: &Config) -> Self {
         let state = &config.probe.state;
-        Self { audit: state.join(AUDIT_LOG), documents: state.join(DOCUMENTS) }
+        Self { audit: state.join(AUDIT_LOG), documents: state.join(DOCUMENTS), delivered: state.join("delivered.jsonl") }
     }
 }
 
@@ -148,11 +150,13 @@ fn named(file: &str, faults: Vec<String>) -> Vec<String> {
 }
 
 impl Authority {
-    /// Reads everything back. `configuration` is the digest of the configuration in force.
-    pub(super) fn open(config: &Config, configuration: Digest) -> Result<Self, RegisterError> {
+    /// Reads everything back. `configuration` is the text of the configuration in force, which is kept with the
+    /// documents: records name it by its digest.
+    pub(super) fn open(config: &Config, configuration: &str) -> Result<Self, RegisterError> {
         let software = format!("writ {}", env!("CARGO_PKG_VERSION"));
-        let activation = Activation { software, configuration, clock_doubt_ms: None };
-        Ok(Self { register: open_register(config)?, activation })
+        let register = open_register(config)?;
+        let configuration = register.keep(configuration.as_bytes())?;
+        Ok(Self { register, activation: Activation { software, configuration, clock_doubt_ms: None } })
     }
 
     /// By what warrants are put into the kernel in this run.

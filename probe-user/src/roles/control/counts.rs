@@ -149,6 +149,7 @@ pub(super) fn counts(
                 events_delivered: figures.delivered(RecordKind::Event),
                 waiting_cmii: figures.waiting(RecordKind::HeaderReport) + figures.waiting(RecordKind::Event),
                 waiting_cmc: figures.waiting(RecordKind::Content),
+                cmc_next_sequence: figures.next_sequence,
                 lost: LossReason::ALL
                     .iter()
                     .map(|reason| (reason.label().to_owned(), figures.lost(*reason)))

@@ -7,6 +7,8 @@ mod authority;
 mod cases;
 mod clock;
 mod counts;
+mod exports;
+mod incidents;
 mod intercepts;
 mod order;
 mod outgoing;
@@ -34,6 +36,7 @@ use access::{Access, Denials, Role};
 use anyhow::Context;
 use authority::{Authority, entry, own_actor};
 use clock::ClockWatch;
+use exports::Exports;
 use crossbeam::channel::{RecvTimeoutError, Sender, unbounded};
 use intercepts::{Intercepts, Progress, Tenancy};
 use jiff::Timestamp;
@@ -48,7 +51,7 @@ use trace::Inquiry;
 use trials::Trials;
 use uuid::Uuid;
 use witness::Witnesses;
-use writ_authority::{Act, Case, Digest, Outcome};
+use writ_authority::{Act, Case, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
 
@@ -121,6 +124,8 @@ struct Control {
     /// Those who wait for the trace of a slot.
     inquiries: Vec<Inquiry>,
     denials: Denials,
+    /// Archives of cases that are being put together.
+    exports: Exports,
     /// When ends of warrants are looked for next: put off while the disk does not take them.
     next_expiry: Instant,
     /// When a revision takes another's place by its start alone.
@@ -131,10 +136,10 @@ struct Control {
 
 /// The role's life.
 ///
-/// `configuration` is the digest of the configuration's text.
+/// `configuration` is the configuration's text.
 pub(super) fn run(
     config: Config,
-    configuration: Digest,
+    configuration: &str,
     life: u32,
     inheritance: Inheritance,
     stop: &AtomicBool,
@@ -173,6 +178,7 @@ pub(super) fn run(
         trials: Trials::new(deliver),
         inquiries: Vec::new(),
         denials: Denials::default(),
+        exports: Exports::default(),
         next_expiry: Instant::now(),
         succession: None,
         next_certifications: Instant::now(),
@@ -371,6 +377,7 @@ impl Control {
         self.give_up_trial(now);
         self.give_up_inquiries();
         self.record_counted_denials();
+        self.finish_exports();
         self.intercepts.flush();
         let (head, now) = (self.authority.register().head(), Timestamp::now());
         if self.clock.tick(head, now) {
@@ -404,7 +411,10 @@ impl Control {
     fn answer(&mut self, asked: Asked) {
         let Asked { request, asker, answer: to } = asked;
         let register = self.authority.register();
-        let is_theirs = |uuid| register.case(uuid).is_some_and(|case| cases::may_see(&asker, case));
+        let is_theirs = |uuid| {
+            register.case(uuid).is_some_and(|case| cases::may_see(&asker, case))
+                || register.incident(uuid).is_some_and(|incident| incidents::may_see(&asker, register, incident))
+        };
         let request = match access::judge(&asker, request, is_theirs) {
             Ok(Ok(request)) => request,
             Ok(Err(error)) => return answer(&to, Reply::Failed { error }),
@@ -431,6 +441,11 @@ impl Control {
             }
             Request::WarrantAttach { uuid, file, content } => self.attach(uuid, &file, &content, actor),
             Request::WarrantClose { uuid } => self.close(uuid, actor),
+            Request::CaseExport { uuid, until } => return self.export(uuid, until, actor, to),
+            Request::IncidentReport(report) => self.report_incident(*report, actor),
+            Request::IncidentList => self.list_incidents(&asker),
+            Request::IncidentShow { uuid } => self.show_incident(uuid, actor),
+            Request::IncidentTold { uuid, telling } => self.note_told(uuid, *telling, actor),
             Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::AuditHead => {
@@ -512,8 +527,21 @@ fn answer(to: &Sender<Reply>, reply: Reply) {
     drop(to.send(reply));
 }
 
-/// An intercept's account, as the audit log keeps it.
+/// An intercept's account, as the audit log keeps it: sums, and each delivery in words.
 fn final_figures(slot: SlotName, reason: String, counts: &InterceptCounts) -> BTreeMap<String, String> {
+    let reasons = |lost: &BTreeMap<String, u64>| {
+        lost.iter().map(|(reason, packets)| format!(", lost {reason} {packets}")).collect::<String>()
+    };
+    let deliveries = (1..).zip(&counts.deliveries).map(|(number, it)| {
+        let DeliveryCounts { destination, delivered, waiting, events_delivered, cmc_next_sequence, lost, .. } = it;
+        let account = format!(
+            "{destination}: delivered {delivered}, events {events_delivered}, waiting {waiting}, next CmC number \
+             {cmc_next_sequence}{}",
+            reasons(lost)
+        );
+        (format!("delivery_{number}"), account)
+    });
+    let before = counts.lost.iter().map(|(reason, packets)| (format!("lost_{reason}"), packets.to_string()));
     let sum = |of: fn(&DeliveryCounts) -> u64| counts.deliveries.iter().map(of).sum::<u64>();
     let figures = [
         ("matched", counts.matched),
@@ -524,7 +552,7 @@ fn final_figures(slot: SlotName, reason: String, counts: &InterceptCounts) -> BT
     ];
     let figures = figures.into_iter().map(|(name, figure)| (name, figure.to_string()));
     let figures = figures.chain([("slot", name(slot)), ("reason", reason)]);
-    figures.map(|(name, figure)| (name.to_owned(), figure)).collect()
+    figures.map(|(name, figure)| (name.to_owned(), figure)).chain(before).chain(deliveries).collect()
 }
 
 fn name(slot: SlotName) -> String {

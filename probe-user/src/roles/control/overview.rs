@@ -40,6 +40,7 @@ impl From<StatusReport> for Overview {
             sessions: status.sessions.into_iter().map(SessionHealth::from).collect(),
             restarts: status.restarts,
             damaged: status.damaged,
+            untold: status.untold,
         }
     }
 }
@@ -82,6 +83,7 @@ mod tests {
             events_delivered: packets,
             waiting_cmii: packets % 100,
             waiting_cmc: packets % 100,
+            cmc_next_sequence: packets,
             lost: BTreeMap::from([("duplicate".to_owned(), packets)]),
         };
         let counts = InterceptCounts {
@@ -125,6 +127,7 @@ mod tests {
             clock: ClockStatus::default(),
             held: Vec::new(),
             uncertified: 0,
+            untold: 0,
         }
     }
 

@@ -144,6 +144,9 @@ fn read(stream: &UnixStream) -> Result<Request, String> {
 fn answer(mut stream: &UnixStream, reply: &Reply) {
     let Ok(mut line) = serde_json::to_vec(reply) else { return };
     line.push(b'\n');
+    if let Reply::CaseArchive(archive) = reply {
+        line.extend_from_slice(&archive.bytes);
+    }
     // Somebody who does not wait for the answer does not get it; what was done stays done and recorded.
     drop(stream.write_all(&line));
 }

@@ -112,6 +112,7 @@ impl Control {
             restarts: self.observed.restarts.clone(),
             damaged: self.authority.damaged(),
             held: self.held(),
+            untold: self.untold(),
             uncertified: self.authority.register().overdue(now).len(),
             audit_number: self.authority.register().head().number,
             checkpoint_number: self.witnesses.newest().map_or(0, |newest| newest.number),

@@ -24,6 +24,11 @@ pub fn key_file(config: &Config) -> PathBuf {
     config.probe.state.join("probe.key")
 }
 
+/// The probe's own checkpoints.
+pub(super) fn checkpoints_file(config: &Config) -> PathBuf {
+    config.probe.state.join("checkpoints.jsonl")
+}
+
 /// Up to where a witness has everything, as it is written down.
 #[derive(Serialize, Deserialize)]
 struct Taken {
@@ -179,10 +184,15 @@ impl Witnesses {
     }
 
     /// Makes a checkpoint now, if the log has grown.
-    pub(super) fn finish(&mut self, head: Head, now: Timestamp) {
+    pub(super) fn cover(&mut self, head: Head, now: Timestamp) {
         if self.newest().map_or(0, |newest| newest.number) != head.number {
             self.make(head, now);
         }
+    }
+
+    /// The last checkpoint of this run.
+    pub(super) fn finish(&mut self, head: Head, now: Timestamp) {
+        self.cover(head, now);
         self.save();
     }
 
