@@ -21,8 +21,16 @@ const fn room(package: &'static str, uses: &'static [&'static str]) -> Room {
 }
 
 /// Every library between the two probes.
-const LIBRARIES: &[&str] =
-    &["writ-abi", "writ-capture", "writ-encoder", "writ-authority", "writ-identity", "writ-spool", "writ-digests", "writ-delivery"];
+const LIBRARIES: &[&str] = &[
+    "writ-abi",
+    "writ-capture",
+    "writ-encoder",
+    "writ-authority",
+    "writ-identity",
+    "writ-spool",
+    "writ-digests",
+    "writ-delivery",
+];
 
 /// Everything; for what tries the whole from outside.
 const ALL: &[&str] = &[

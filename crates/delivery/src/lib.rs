@@ -33,5 +33,5 @@ pub use peer::{Peer, TlsPeer};
 pub use route::Route;
 pub use session::{Ended, Notice, Session, SessionHandle, SessionSetup, Timing};
 pub use trial::{MOST_PACKETS, StreamTrial, TRIAL_LIMIT, Trial, TrialError, TrialFailure};
-pub use writ_digests::Stream as StreamKind;
 pub use witness::{SyslogSettings, Witness, WitnessHandle, WitnessLine, WitnessNews, WitnessSettings};
+pub use writ_digests::Stream as StreamKind;

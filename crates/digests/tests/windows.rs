@@ -142,7 +142,9 @@ proptest! {
 fn a_window_never_runs_back_and_says_when_it_was_interrupted() {
     let mut window = Window::of(Stream::Cmii, 1030);
     assert_eq!(window.line(Stream::Cmii), None);
-    assert!(window.take(1030, b"a") && !window.take(1030, b"a") && !window.take(1029, b"b") && !window.take(2048, b"c"));
+    assert!(
+        window.take(1030, b"a") && !window.take(1030, b"a") && !window.take(1029, b"b") && !window.take(2048, b"c")
+    );
     window.set_broken();
     let line = window.line(Stream::Cmii).unwrap();
     assert_eq!((line.first, line.last, line.count, line.is_broken), (1030, 1030, 1, true));

@@ -1,6 +1,7 @@
 //! The command line. Each command is a module with a function `run`; printing is in `output` alone.
 
 mod audit;
+mod case;
 mod check_config;
 mod destination;
 mod doctor;
@@ -51,6 +52,9 @@ enum Command {
     /// Warrants: submit, list, show, revoke.
     #[command(subcommand)]
     Warrant(warrant::WarrantCommand),
+    /// What stays of a case: digests of what was delivered.
+    #[command(subcommand)]
+    Case(case::CaseCommand),
     /// The roster: who may approve.
     #[command(subcommand)]
     Roster(roster::RosterCommand),
@@ -169,6 +173,7 @@ pub fn run(cli: Cli) -> Result<Outcome, CommandError> {
         Command::Tap(command) => tap::run(&command),
         Command::Destination(command) => destination::run(&command),
         Command::Warrant(command) => warrant::run(&command),
+        Command::Case(command) => case::run(&command),
         Command::Roster(command) => roster::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Role { role } => {

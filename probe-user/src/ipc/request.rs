@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
 use writ_delivery::StreamTrial;
+use writ_digests::Line;
 
 /// Largest request or reply, in bytes.
 pub const LINE_LIMIT: u64 = 16 << 20;
@@ -90,6 +91,26 @@ pub enum Request {
         /// Which.
         uuid: Uuid,
     },
+    /// What was delivered of a case, in digests.
+    CaseDigests {
+        /// Which.
+        uuid: Uuid,
+        /// So many lines were in the answers before.
+        skip: usize,
+    },
+    /// Keep the digests of a case that its agency countersigned.
+    CaseCountersigned {
+        /// Which.
+        uuid: Uuid,
+        /// The file's name, for messages.
+        file: String,
+        /// The exact bytes that were signed.
+        digests: String,
+        /// The agency's OpenSSH signature.
+        signature: NamedSignature,
+        /// The agency's OpenSSH public key.
+        key: NamedSignature,
+    },
     /// The audit log's head.
     AuditHead,
     /// Put a roster in force.
@@ -112,13 +133,13 @@ pub enum Request {
     },
 }
 
-/// A signature and the file it came from.
+/// A signature, or a key, and the file it came from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedSignature {
     /// The file's name, for messages.
     pub file: String,
-    /// `-----BEGIN SSH SIGNATURE-----` and so on.
+    /// `-----BEGIN SSH SIGNATURE-----` and so on; of a key, its line.
     pub text: String,
 }
 
@@ -174,6 +195,20 @@ pub enum Reply {
         /// Notices that were written, to be sent to those whom they are for: files.
         notices: Vec<String>,
     },
+    /// To `CaseDigests`.
+    CaseDigests {
+        /// In the order of the warrant.
+        deliveries: Vec<DeliveredLines>,
+        /// There are more: what to skip to get them.
+        next: Option<usize>,
+    },
+    /// To `CaseCountersigned`: kept, and recorded.
+    Countersigned {
+        /// Which.
+        uuid: Uuid,
+        /// Of the agency's key.
+        fingerprint: String,
+    },
     /// To `WarrantList`.
     Warrants(Vec<WarrantLine>),
     /// To `WarrantShow`.
@@ -222,6 +257,21 @@ pub enum Reply {
         /// Why.
         error: String,
     },
+}
+
+/// What was delivered to one destination of a case, in digests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveredLines {
+    /// Name of the destination.
+    pub destination: String,
+    /// The agency's name for the case.
+    pub case_id: String,
+    /// What ties its content together.
+    pub content_identifier: String,
+    /// The probe, as the PDUs name it.
+    pub iap: String,
+    /// The windows, in the order in which they were over.
+    pub lines: Vec<Line>,
 }
 
 /// `writ destination test`.

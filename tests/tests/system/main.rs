@@ -31,6 +31,7 @@ mod access;
 mod bad_input;
 mod cases;
 mod destinations;
+mod digests;
 mod guide;
 mod hostile;
 mod isolation;

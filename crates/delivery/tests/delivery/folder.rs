@@ -258,7 +258,7 @@ fn two_probes_do_not_write_the_same_files() {
         stream: 0,
         timing: crate::rig::timing(),
         digests: None,
-            notices: None,
+        notices: None,
     })
     .unwrap();
     other.feed(6);

@@ -23,13 +23,19 @@ pub struct Files {
     pub audit: PathBuf,
     /// Every document and signature that was handed in, named by its digest.
     pub documents: PathBuf,
+    /// Digests of what was delivered, a line a window; written by deliver alone.
+    pub delivered: PathBuf,
 }
 
 impl Files {
     /// The files of a probe.
     pub fn of(config: &Config) -> Self {
         let state = &config.probe.state;
-        Self { audit: state.join(AUDIT_LOG), documents: state.join(DOCUMENTS) }
+        Self {
+            audit: state.join(AUDIT_LOG),
+            documents: state.join(DOCUMENTS),
+            delivered: state.join("delivered.jsonl"),
+        }
     }
 }
 

@@ -489,7 +489,14 @@ impl Intercepts {
                 due.push(Final { warrant: tenancy.order.warrant, slot: tenancy.order.slot, reason, at, counts });
             }
             if !waiting && (tenancy.recorded || due.iter().any(|last| last.slot == tenancy.order.slot)) {
-                free.push(*slot);
+                // The last digests of what was delivered are written before the slot can be another's.
+                let account = ledger.slot(*slot);
+                if let Some(account) = &account {
+                    account.close_memos();
+                }
+                if account.is_none_or(|account| account.has_no_memos()) {
+                    free.push(*slot);
+                }
             }
         }
         for last in &due {

@@ -7,6 +7,7 @@ mod authority;
 mod cases;
 mod clock;
 mod counts;
+mod delivered;
 mod intercepts;
 mod order;
 mod outgoing;
@@ -19,6 +20,7 @@ mod witness;
 
 pub use access::{AccessFault, AccessSettings};
 pub use authority::{Files, approve_replay, install_roster, open_register};
+pub use delivered::lines_of;
 pub use order::order;
 pub use socket::{caller, socket_path};
 pub use trials::test_alone;
@@ -431,6 +433,10 @@ impl Control {
             }
             Request::WarrantAttach { uuid, file, content } => self.attach(uuid, &file, &content, actor),
             Request::WarrantClose { uuid } => self.close(uuid, actor),
+            Request::CaseDigests { uuid, skip } => return self.case_digests(uuid, skip, actor, to),
+            Request::CaseCountersigned { uuid, file, digests, signature, key } => {
+                self.countersigned(uuid, (&file, &digests), &signature, &key, actor)
+            }
             Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::AuditHead => {
