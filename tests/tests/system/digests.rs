@@ -109,20 +109,16 @@ fn both_sides_digests_are_equal_whatever_broke_and_name_what_is_not() {
     let folder = scene.case_folder(&content);
     let packets = folder.join("content.pcapng");
     let whole = fs::read(&packets).unwrap();
-    let place = whole.len() / 2;
-    let payload = (place..).find(|at| whole[*at..].starts_with(b"writ-lab")).unwrap_or(place);
+    let subject = ALICE.parse::<std::net::Ipv4Addr>().unwrap().octets();
+    let middle = whole.len() / 2;
+    let in_header = middle + whole[middle..].windows(4).position(|octets| octets == subject).unwrap();
     let mut altered = whole.clone();
-    altered[payload] ^= 1;
+    altered[in_header + 8] ^= 1;
     fs::write(&packets, altered).unwrap();
-    let made = scene.collect(&["digests", folder.to_str().unwrap()]);
-    let (code, said_of_it) = if made.status.success() {
-        scene.compare(&content)
-    } else {
-        let file = folder.join("digests.jsonl").display().to_string();
-        scene.case("digests", &content, &["--countersigned", &file])
-    };
+    let (code, said_of_it) = scene.compare(&content);
     assert_eq!(code, Some(1), "{said_of_it}");
-    assert!(said_of_it.contains("cmc: window ") || said_of_it.contains("cmc: missing there: "), "{said_of_it}");
+    let differs = said_of_it.lines().find(|line| line.contains("differs: not the same octets")).expect("it is found");
+    assert!(differs.contains("cmc: window ") && said_of_it.contains("cmii: equal up to number "), "{said_of_it}");
     assert_ne!(said, said_of_it);
     fs::write(&packets, whole).unwrap();
 
