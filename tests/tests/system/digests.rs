@@ -1,8 +1,10 @@
 //! Digests of what was delivered, on both sides: equal whatever broke meanwhile, and where they are not, the place is named.
 
+use crate::restarts::kill_everything;
 use crate::scene::{ALICE, FIRST, PATIENCE, Scene, address, order, words};
 use crate::traffic::Traffic;
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,13 @@ impl Scene {
         let configuration = self.path("writ.toml").display().to_string();
         let output = self.writ(&[&["case", command, order.uuid], arguments, &["--config", &configuration]].concat());
         (output.status.code(), words(&output))
+    }
+
+    /// After it was killed.
+    fn restart_first_agency(&mut self) {
+        let (collector, directory) = (&self.binaries.writ_collect, self.path(""));
+        let agency = Agency::start(&self.office, address(), collector, &directory, &self.certificates, FIRST);
+        self.agencies[0] = agency.unwrap();
     }
 
     fn case_folder(&self, order: &Order) -> PathBuf {
@@ -63,10 +72,7 @@ fn both_sides_digests_are_equal_whatever_broke_and_name_what_is_not() {
     // Every connection breaks, and nobody is there for a while.
     scene.agencies[0].kill().unwrap();
     sleep(Duration::from_millis(800));
-    let directory = scene.path("");
-    let again =
-        Agency::start(&scene.office, address(), &scene.binaries.writ_collect, &directory, &scene.certificates, FIRST);
-    scene.agencies[0] = again.unwrap();
+    scene.restart_first_agency();
     sleep(Duration::from_millis(800));
     scene.probe().signal_role(&scene.host, "deliver", Signal::KILL).unwrap();
     sleep(Duration::from_millis(1500));
@@ -140,6 +146,61 @@ fn both_sides_digests_are_equal_whatever_broke_and_name_what_is_not() {
     assert!(other.0 == Some(1) && other.1.contains("is it of another case?"), "{other:?}");
     scene.stop();
     scene.run();
+    scene.stop();
+    scene.assert_log_names_nobody();
+}
+
+#[test]
+fn a_lost_range_is_named_the_same_on_both_sides_and_what_a_dead_probe_cannot_know_is_said() {
+    let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
+    let configuration = scene.configuration() + "\n[spool]\nsegments = 2\nsegment_bytes = 262144\n";
+    fs::write(scene.path("writ.toml"), configuration).unwrap();
+    scene.run();
+    let content = order(0, ALICE, "CASE-LOST-RANGE");
+    scene.arm(&content);
+    let running = traffic(&scene);
+    sleep(Duration::from_millis(500));
+    // Nobody takes anything, and the memory is soon full.
+    scene.agencies[0].kill().unwrap();
+    until("a loss", PATIENCE, || Ok((scene.probe().counts(&content)?.lost > 0).then_some(()))).unwrap();
+    sleep(Duration::from_millis(300));
+    scene.restart_first_agency();
+    until("packets go again", PATIENCE, || {
+        let sessions = scene.probe().status()?["sessions"].clone();
+        Ok((sessions[1]["connected"] == true && sessions[1]["sessions"].as_u64() > Some(1)).then_some(()))
+    })
+    .unwrap();
+    sleep(Duration::from_millis(800));
+    running.stop();
+    let counts = scene.probe().settled(&content).unwrap();
+    assert!(counts.settled() && counts.lost > 0, "nothing was lost, so nothing is proved: {counts:?}");
+    let (code, said) = scene.compare(&content);
+    assert!(code == Some(0) && said.contains("cmc: equal up to number "), "{said}");
+    let missing = |text: &str| {
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let content = lines.filter(|line| line["stream"] == "cmc");
+        content.map(|line| (line["window"].clone(), line["missing"].clone())).collect::<Vec<_>>()
+    };
+    let theirs = missing(&fs::read_to_string(scene.case_folder(&content).join("digests.jsonl")).unwrap());
+    let (_, here) = scene.case("digests", &content, &["--json"]);
+    let here: Value = serde_json::from_str(&here).unwrap();
+    let here = here[0]["lines"].as_array().unwrap().iter().map(|line| format!("{line}\n")).collect::<String>();
+    assert_eq!(missing(&here), theirs);
+    assert!(theirs.iter().any(|(_, ranges)| ranges.is_array()), "the range is named: {theirs:?}");
+
+    // All of it dies with packets on their way: the agency has some that nobody here knows of.
+    let running = traffic(&scene);
+    sleep(Duration::from_millis(600));
+    scene.probe().signal_role(&scene.host, "deliver", Signal::STOP).unwrap();
+    sleep(Duration::from_millis(300));
+    kill_everything(&mut scene);
+    scene.run();
+    sleep(Duration::from_millis(800));
+    running.stop();
+    scene.probe().settled(&content).unwrap();
+    let (code, said) = scene.compare(&content);
+    assert!(code == Some(0) && said.contains("cmc: not known here: "), "{said}");
+    assert!(!said.contains("missing here") && !said.contains("differs"), "{said}");
     scene.stop();
     scene.assert_log_names_nobody();
 }
