@@ -5,16 +5,17 @@
 //! has none on the wire, its place in the stream. Every [`WINDOW_NUMBERS`] numbers make a [`Window`] with a digest of its
 //! own, which becomes a [`Line`] when the window is over. [`compare`] lays the lines of both sides beside each other.
 //!
-//! A window's digest is a chain over SHA-256, each number as 8 octets, most significant first:
+//! A window's digest is one SHA-256 over these octets, each number as 8 of them, most significant first:
 //!
 //! ```text
-//! w = SHA-256("writ delivered window" || "cmii" or "cmc" || number of the window)
-//! w = SHA-256(w || number of the PDU || octets of the PDU)      for each PDU, in the order of numbers
+//! "writ delivered window" || "cmii" or "cmc" || number of the window
+//!     || number of the PDU || octets of the PDU      for each PDU, in the order of numbers
 //! ```
 #![forbid(unsafe_code)]
 
 mod comparison;
 mod line;
+mod running;
 mod window;
 
 pub use comparison::{Comparison, Finding, compare};

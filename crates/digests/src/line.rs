@@ -72,7 +72,7 @@ pub struct Line {
     /// Numbers between the window's begin and `last` that did not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Range>,
-    /// The chain over those that came, hexadecimal.
+    /// The digest of those that came, hexadecimal.
     pub sha256: String,
     /// Whoever kept this was interrupted: numbers that are missing here may have been delivered all the same.
     #[serde(rename = "broken", default, skip_serializing_if = "std::ops::Not::not")]

@@ -1,16 +1,15 @@
-//! One window: the chain over its PDUs as far as they have come, and which numbers those bear. Its state is a few words, for
+//! One window: the digest of its PDUs as far as they have come, and which numbers those bear. Its state is a few words, for
 //! memory that outlives the process.
 
 use crate::line::{Line, Range, Stream};
-use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use crate::running::{RUNNING_WORDS, Running};
 use std::fmt::Write;
 
 /// Numbers in a window.
 pub const WINDOW_NUMBERS: u64 = 1024;
-/// Words of a window's state: its number, flags, the chain, a bit for each number that has come.
-pub const STATE_WORDS: usize = 2 + CHAIN_WORDS + BIT_WORDS;
+/// Words of a window's state: its number, flags, the digest so far, a bit for each number that has come.
+pub const STATE_WORDS: usize = 2 + RUNNING_WORDS + BIT_WORDS;
 
-const CHAIN_WORDS: usize = SHA256_OUTPUT_LEN / 8;
 const BIT_WORDS: usize = (WINDOW_NUMBERS / 64) as usize;
 const FLAG_OPEN: u64 = 1;
 const FLAG_BROKEN: u64 = 2;
@@ -19,7 +18,7 @@ const FLAG_BROKEN: u64 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     index: u64,
-    chain: [u8; SHA256_OUTPUT_LEN],
+    digest: Running,
     come: [u64; BIT_WORDS],
     is_broken: bool,
 }
@@ -28,11 +27,11 @@ impl Window {
     /// The window that a number lies in, empty.
     pub fn of(stream: Stream, number: u64) -> Self {
         let index = number / WINDOW_NUMBERS;
-        let mut context = Context::new(&SHA256);
-        context.update(b"writ delivered window");
-        context.update(stream.name().as_bytes());
-        context.update(&index.to_be_bytes());
-        Self { index, chain: value(context), come: [0; BIT_WORDS], is_broken: false }
+        let mut digest = Running::new();
+        digest.update(b"writ delivered window");
+        digest.update(stream.name().as_bytes());
+        digest.update(&index.to_be_bytes());
+        Self { index, digest, come: [0; BIT_WORDS], is_broken: false }
     }
 
     /// Whether a number lies in it.
@@ -48,13 +47,8 @@ impl Window {
         if !self.holds(number) || self.last().is_some_and(|last| number <= last) {
             return false;
         }
-        let mut context = Context::new(&SHA256);
-        let mut head = [0; SHA256_OUTPUT_LEN + 8];
-        head[..SHA256_OUTPUT_LEN].copy_from_slice(&self.chain);
-        head[SHA256_OUTPUT_LEN..].copy_from_slice(&number.to_be_bytes());
-        context.update(&head);
-        context.update(pdu);
-        self.chain = value(context);
+        self.digest.update(&number.to_be_bytes());
+        self.digest.update(pdu);
         let place = number % WINDOW_NUMBERS;
         self.come[(place / 64) as usize] |= 1 << (place % 64);
         true
@@ -101,7 +95,8 @@ impl Window {
         }
         missing.reverse();
         let count = self.come.iter().map(|word| u64::from(word.count_ones())).sum();
-        let sha256 = self.chain.iter().fold(String::with_capacity(2 * self.chain.len()), |mut text, octet| {
+        let value = self.digest.value();
+        let sha256 = value.iter().fold(String::with_capacity(2 * value.len()), |mut text, octet| {
             // Writing to a String cannot fail.
             let _ = write!(text, "{octet:02x}");
             text
@@ -114,9 +109,7 @@ impl Window {
     pub fn to_words(&self) -> [u64; STATE_WORDS] {
         let mut words = [0; STATE_WORDS];
         let flags = FLAG_OPEN | if self.is_broken { FLAG_BROKEN } else { 0 };
-        let (chain, _) = self.chain.as_chunks::<8>();
-        let chain = chain.iter().map(|octets| u64::from_be_bytes(*octets));
-        let state = [self.index, flags].into_iter().chain(chain).chain(self.come);
+        let state = [self.index, flags].into_iter().chain(self.digest.to_words()).chain(self.come);
         for (word, value) in words.iter_mut().zip(state) {
             *word = value;
         }
@@ -129,18 +122,8 @@ impl Window {
         if flags & FLAG_OPEN == 0 || *index > u64::MAX / WINDOW_NUMBERS {
             return None;
         }
-        let (chain_words, come_words) = state.split_at(CHAIN_WORDS);
-        let mut chain = [0; SHA256_OUTPUT_LEN];
-        for (octets, word) in chain.as_chunks_mut::<8>().0.iter_mut().zip(chain_words) {
-            *octets = word.to_be_bytes();
-        }
-        let come = come_words.try_into().ok()?;
-        Some(Self { index: *index, chain, come, is_broken: flags & FLAG_BROKEN != 0 })
+        let (digest, come) = state.split_first_chunk()?;
+        let (digest, come) = (Running::from_words(digest), come.try_into().ok()?);
+        Some(Self { index: *index, digest, come, is_broken: flags & FLAG_BROKEN != 0 })
     }
-}
-
-fn value(context: Context) -> [u8; SHA256_OUTPUT_LEN] {
-    let mut value = [0; SHA256_OUTPUT_LEN];
-    value.copy_from_slice(context.finish().as_ref());
-    value
 }

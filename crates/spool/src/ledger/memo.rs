@@ -8,7 +8,7 @@ use super::slot::{MAX_DELIVERIES, SlotAccount};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Words of a memo that are the caller's.
-pub const MEMO_WORDS: usize = 22;
+pub const MEMO_WORDS: usize = 31;
 /// Streams of a delivery.
 const STREAMS: usize = 2;
 
