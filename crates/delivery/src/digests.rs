@@ -249,10 +249,14 @@ impl Release for Windows {
     }
 }
 
-/// Writes the last windows of every intercept whose end control has asked for, and empties its memos once the disk has them.
+/// Writes the last windows of every intercept whose end control has told and of which nothing waits any more, and empties its
+/// memos once the disk has them.
 pub fn close_windows(ledger: &Ledger, file: &DeliveredFile) {
     for slot in 0..u16::try_from(ledger.slots()).unwrap_or(u16::MAX) {
         let Some(account) = ledger.slot(slot).filter(|account| account.is_closing_memos()) else { continue };
+        if account.has_waiting() {
+            continue;
+        }
         let Some(warrant) = account.owner().map(Uuid::from_u128).filter(|_| !account.has_no_memos()) else { continue };
         let mut lines = Vec::new();
         let mut memos = Vec::new();

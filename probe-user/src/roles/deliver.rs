@@ -105,6 +105,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
             Err(_) => tracing::error!("a session panicked"),
         }
     }
+    // What has ended by now leaves its slot.
+    close_windows(&ledger, &delivered);
     delivered.sync();
     witnesses.finish();
     Ok(())

@@ -108,7 +108,13 @@ impl<'a> SlotAccount<'a> {
         self.set_owner(0);
     }
 
-    /// Asks the deliver role to finish this owner's memos: nothing of it comes any more. By the control role.
+    /// Whether something of this owner waits for an agency.
+    pub fn has_waiting(&self) -> bool {
+        let mut snapshots = (0u8..).take(self.deliveries()).filter_map(|delivery| self.delivery_snapshot(delivery));
+        snapshots.any(|snapshot| RecordKind::ALL.iter().any(|kind| snapshot.waiting(*kind) > 0))
+    }
+
+    /// Asks the deliver role to finish this owner's memos: nothing new comes of it. By the control role.
     pub fn close_memos(&self) {
         self.words[CLOSING].store(1, Ordering::Release);
     }

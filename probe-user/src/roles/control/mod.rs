@@ -196,6 +196,7 @@ pub(super) fn run(
     while let Ok(event) = events.recv_timeout(TICK * 5) {
         control.hear(event)?;
     }
+    control.finish_intercepts();
     control.note_stop();
     Ok(())
 }
@@ -359,13 +360,7 @@ impl Control {
             self.next_certifications = Instant::now() + CERTIFICATIONS;
             self.watch_certifications();
         }
-        for last in self.intercepts.finished(&self.ledger, &self.config) {
-            let reason = format!("{:?}", last.reason).to_lowercase();
-            let figures = final_figures(last.slot, reason, &last.counts);
-            self.authority.stopped(last.warrant, last.at, figures);
-            self.observed.ended.insert(last.warrant, last.counts);
-            self.witnesses.hurry();
-        }
+        self.finish_intercepts();
         let now = Instant::now();
         for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
             pending.unconfirmed("the capture role has not confirmed it");
@@ -379,6 +374,17 @@ impl Control {
             self.reconcile();
         }
         self.witnesses.tick(head, now);
+    }
+
+    /// Records the final figures of what has ended, and gives its slots back.
+    fn finish_intercepts(&mut self) {
+        for last in self.intercepts.finished(&self.ledger, &self.config) {
+            let reason = format!("{:?}", last.reason).to_lowercase();
+            let figures = final_figures(last.slot, reason, &last.counts);
+            self.authority.stopped(last.warrant, last.at, figures);
+            self.observed.ended.insert(last.warrant, last.counts);
+            self.witnesses.hurry();
+        }
     }
 
     fn reconcile(&mut self) {
