@@ -28,8 +28,10 @@ struct Inner {
     /// Lines that the disk has not taken yet.
     unwritten: Vec<u8>,
     is_synced: bool,
-    /// What was last said of the disk.
+    /// That the disk does not take them was said.
     has_complained: bool,
+    /// That there were too many for it was said.
+    has_lost: bool,
 }
 
 impl DeliveredFile {
@@ -45,16 +47,18 @@ impl DeliveredFile {
                 unwritten.push(b'\n');
             }
         }
-        Ok(Self { inner: Mutex::new(Inner { file, unwritten, is_synced: true, has_complained: false }) })
+        Ok(Self {
+            inner: Mutex::new(Inner { file, unwritten, is_synced: true, has_complained: false, has_lost: false }),
+        })
     }
 
     /// Appends whole lines. What the disk does not take is kept for the next time; delivery does not wait for it.
     fn append(&self, lines: &[u8]) {
         let mut inner = self.lock();
-        if inner.unwritten.len() + lines.len() > MOST_UNWRITTEN {
-            tracing::error!("ALARM: digests of what was delivered are lost: the disk has not taken them for too long");
-        } else {
+        if inner.unwritten.len() + lines.len() <= MOST_UNWRITTEN {
             inner.unwritten.extend_from_slice(lines);
+        } else if !std::mem::replace(&mut inner.has_lost, true) {
+            tracing::error!("ALARM: digests of what was delivered are lost: the disk has not taken them for too long");
         }
         inner.write();
     }
@@ -89,10 +93,10 @@ impl Inner {
     fn write(&mut self) {
         while !self.unwritten.is_empty() {
             match self.file.write(&self.unwritten) {
+                Ok(0) => return self.complain(&io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.unwritten.drain(..written);
-                    self.is_synced = false;
-                    self.has_complained = false;
+                    (self.is_synced, self.has_complained, self.has_lost) = (false, false, false);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.complain(&error),
@@ -258,6 +262,10 @@ pub fn close_windows(ledger: &Ledger, file: &DeliveredFile) {
             continue;
         }
         let Some(warrant) = account.owner().map(Uuid::from_u128).filter(|_| !account.has_no_memos()) else { continue };
+        // A disk that does not take what it has been given already gets nothing more.
+        if !file.sync() {
+            return;
+        }
         let mut lines = Vec::new();
         let mut memos = Vec::new();
         for delivery in (0u8..).take(account.deliveries()) {

@@ -16,54 +16,41 @@ pub struct Comparison {
 }
 
 /// A difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The stream.
+    pub stream: Stream,
+    /// What it is.
+    pub what: Difference,
+    /// Windows, where octets differ or nothing can be said; else numbers of PDUs.
+    pub range: Range,
+}
+
+/// In what the two sides differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
     /// Both have the same numbers of these windows, and not the same octets.
-    Differs {
-        /// The stream.
-        stream: Stream,
-        /// Windows.
-        windows: Range,
-    },
+    Octets,
+    /// Windows of messages behind an interruption of this side: what arrived of those that were on their way counts there,
+    /// and messages bear no number of their own. Nothing can be said of them.
+    Uncomparable,
     /// Delivered from here, and not kept there. The rest of the window cannot be compared.
-    MissingThere {
-        /// The stream.
-        stream: Stream,
-        /// Numbers.
-        numbers: Range,
-    },
-    /// Kept there, and not known here as delivered. The rest of the window cannot be compared.
-    MissingHere {
-        /// The stream.
-        stream: Stream,
-        /// Numbers.
-        numbers: Range,
-        /// This side was interrupted in that window: they may have been delivered.
-        is_explained: bool,
-    },
+    MissingThere,
+    /// Kept there, and not delivered by what is known here. The rest of the window cannot be compared.
+    MissingHere,
+    /// As that, but this side was interrupted: they may have been delivered.
+    UnknownHere,
     /// What is there ends before what is here: lost, or kept after that file was made.
-    EndsThere {
-        /// The stream.
-        stream: Stream,
-        /// Numbers that are here alone.
-        numbers: Range,
-    },
-    /// What is here ends before what is there: the last window is written when it is over, or the interception is.
-    EndsHere {
-        /// The stream.
-        stream: Stream,
-        /// Numbers that are there alone.
-        numbers: Range,
-    },
+    EndsThere,
+    /// What is here ends before what is there: a window is written down when it is over, or the interception is.
+    EndsHere,
 }
 
 impl Comparison {
     /// Whether nothing speaks against the two being the same.
     pub fn is_equal(&self) -> bool {
-        let harmless = |finding: &Finding| {
-            matches!(finding, Finding::EndsHere { .. } | Finding::MissingHere { is_explained: true, .. })
-        };
-        self.findings.iter().all(harmless)
+        let harmless = [Difference::EndsHere, Difference::UnknownHere];
+        self.findings.iter().all(|finding| harmless.contains(&finding.what))
     }
 }
 
@@ -76,7 +63,14 @@ pub fn compare(here: &[Line], there: &[Line]) -> Comparison {
         if here.is_empty() && there.is_empty() {
             continue;
         }
-        let mut course = Course { stream, equal: 0, up_to: None, unbroken: true, findings: &mut comparison.findings };
+        let mut course = Course {
+            stream,
+            equal: 0,
+            up_to: None,
+            unbroken: true,
+            interrupted: false,
+            findings: &mut comparison.findings,
+        };
         let ends = (last(&here), last(&there));
         let all: BTreeSet<u64> = here.keys().chain(there.keys()).copied().collect();
         for window in all {
@@ -112,11 +106,16 @@ struct Course<'a> {
     up_to: Option<u64>,
     /// Everything so far was equal.
     unbroken: bool,
+    /// This side was interrupted in its window before this one, or in any before where messages are only counted.
+    interrupted: bool,
     findings: &'a mut Vec<Finding>,
 }
 
 impl Course<'_> {
     fn compare(&mut self, here: &[Line], there: &[Line], ends: (Option<u64>, Option<u64>)) {
+        if let Some(line) = here.first() {
+            self.interrupted = line.is_broken || (self.interrupted && self.stream == Stream::Cmii);
+        }
         let equal = here.first().filter(|mine| there.iter().any(|theirs| theirs.sha256 == mine.sha256));
         if let Some(line) = equal {
             self.equal += line.count;
@@ -125,59 +124,41 @@ impl Course<'_> {
             }
             return;
         }
-        let stream = self.stream;
         let (mine, theirs) = (numbers(here.first()), numbers(there.first()));
         if mine == theirs {
-            self.unbroken = false;
             let window = here.first().map_or(0, |line| line.window);
-            match self.findings.last_mut() {
-                Some(Finding::Differs { stream: of, windows }) if *of == stream && windows.last + 1 == window => {
-                    windows.last = window;
-                }
-                _ => self.findings.push(Finding::Differs { stream, windows: Range { first: window, last: window } }),
-            }
-            return;
+            let counted = self.interrupted && self.stream == Stream::Cmii;
+            let what = if counted { Difference::Uncomparable } else { Difference::Octets };
+            return self.add(what, Range { first: window, last: window });
         }
         let (end_here, end_there) = ends;
-        let is_explained = here.first().is_some_and(|line| line.is_broken);
-        for numbers in ranges(mine.difference(&theirs).copied()) {
-            self.unbroken = false;
-            let at_end = end_there.is_none_or(|end| numbers.first > end);
-            self.add(if at_end {
-                Finding::EndsThere { stream, numbers }
-            } else {
-                Finding::MissingThere { stream, numbers }
-            });
+        let is_behind = |end: Option<u64>, range: &Range| end.is_none_or(|end| range.first > end);
+        for range in ranges(mine.difference(&theirs).copied()) {
+            let at_end = is_behind(end_there, &range);
+            self.add(if at_end { Difference::EndsThere } else { Difference::MissingThere }, range);
         }
-        for numbers in ranges(theirs.difference(&mine).copied()) {
-            self.unbroken = false;
-            let at_end = end_here.is_none_or(|end| numbers.first > end) && !is_explained;
-            self.add(if at_end {
-                Finding::EndsHere { stream, numbers }
-            } else {
-                Finding::MissingHere { stream, numbers, is_explained }
-            });
+        for range in ranges(theirs.difference(&mine).copied()) {
+            let what = match is_behind(end_here, &range) {
+                _ if self.interrupted => Difference::UnknownHere,
+                true => Difference::EndsHere,
+                false => Difference::MissingHere,
+            };
+            self.add(what, range);
         }
     }
 
     /// Adds a finding; one that goes on where the one before ends is one with it.
-    fn add(&mut self, finding: Finding) {
-        use Finding::{EndsHere, EndsThere, MissingHere, MissingThere};
-        let joined = match (self.findings.last_mut(), &finding) {
-            (Some(MissingThere { stream: a, numbers }), MissingThere { stream: b, numbers: more })
-            | (Some(EndsThere { stream: a, numbers }), EndsThere { stream: b, numbers: more })
-            | (Some(EndsHere { stream: a, numbers }), EndsHere { stream: b, numbers: more })
-            | (
-                Some(MissingHere { stream: a, numbers, is_explained: false }),
-                MissingHere { stream: b, numbers: more, is_explained: false },
-            ) if a == b && numbers.last.checked_add(1) == Some(more.first) => {
-                numbers.last = more.last;
-                true
+    fn add(&mut self, what: Difference, range: Range) {
+        self.unbroken = false;
+        let stream = self.stream;
+        match self.findings.last_mut() {
+            Some(before)
+                if (before.stream, before.what) == (stream, what)
+                    && before.range.last.checked_add(1) == Some(range.first) =>
+            {
+                before.range.last = range.last;
             }
-            _ => false,
-        };
-        if !joined {
-            self.findings.push(finding);
+            _ => self.findings.push(Finding { stream, what, range }),
         }
     }
 }
@@ -211,41 +192,38 @@ impl Line {
 /// In words, for people on the probe's side.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Differs { stream, windows } => {
+        const REST: &str = "the rest of the window cannot be compared";
+        let Self { stream, what, range } = self;
+        write!(f, "{}: ", stream.name())?;
+        match what {
+            Difference::Octets => {
                 let numbers = Range {
-                    first: windows.first.saturating_mul(WINDOW_NUMBERS),
-                    last: windows.last.saturating_mul(WINDOW_NUMBERS).saturating_add(WINDOW_NUMBERS - 1),
+                    first: range.first.saturating_mul(WINDOW_NUMBERS),
+                    last: range.last.saturating_mul(WINDOW_NUMBERS).saturating_add(WINDOW_NUMBERS - 1),
                 };
-                write!(f, "{}: window {windows} differs: not the same octets, numbers {numbers}", stream.name())?;
-                if *stream == Stream::Cmii {
-                    f.write_str(
-                        "; its messages bear no number of their own, so behind one that is missing or too many all windows \
-                         differ",
-                    )?;
+                write!(f, "window {range} differs: not the same octets, numbers {numbers}")?;
+                match stream {
+                    Stream::Cmii => f.write_str(
+                        "; its messages bear no number of their own, so behind one that is missing or too many all \
+                         windows differ",
+                    ),
+                    Stream::Cmc => Ok(()),
                 }
-                Ok(())
             }
-            Self::MissingThere { stream, numbers } => {
-                write!(f, "{}: missing there: {numbers}; the rest of the window cannot be compared", stream.name())
-            }
-            Self::MissingHere { stream, numbers, is_explained: false } => {
-                write!(f, "{}: missing here: {numbers}; the rest of the window cannot be compared", stream.name())
-            }
-            Self::MissingHere { stream, numbers, is_explained: true } => write!(
+            Difference::Uncomparable => write!(
                 f,
-                "{}: not known here: {numbers}: they were on their way when the probe ended, and are there; the rest of the \
-                 window cannot be compared",
-                stream.name()
+                "window {range} cannot be compared: the probe ended before with messages on their way, and those that \
+                 arrived count there"
             ),
-            Self::EndsThere { stream, numbers } => write!(
-                f,
-                "{}: not there: {numbers}: what is there ends before; have the agency make its file anew",
-                stream.name()
-            ),
-            Self::EndsHere { stream, numbers } => {
-                write!(f, "{}: not written down here yet: {numbers}, which are there", stream.name())
+            Difference::MissingThere => write!(f, "missing there: {range}; {REST}"),
+            Difference::MissingHere => write!(f, "missing here: {range}; {REST}"),
+            Difference::UnknownHere => {
+                write!(f, "not known here: {range}: they were on their way when the probe ended, and are there; {REST}")
             }
+            Difference::EndsThere => {
+                write!(f, "not there: {range}: what is there ends before; have the agency make its file anew")
+            }
+            Difference::EndsHere => write!(f, "not written down here yet: {range}, which are there"),
         }
     }
 }

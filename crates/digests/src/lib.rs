@@ -18,6 +18,6 @@ mod line;
 mod running;
 mod window;
 
-pub use comparison::{Comparison, Finding, compare};
+pub use comparison::{Comparison, Difference, Finding, compare};
 pub use line::{Delivered, Kept, Line, Range, Stream, read_lines};
 pub use window::{STATE_WORDS, WINDOW_NUMBERS, Window};

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use ring::digest::{SHA256, digest};
 use std::collections::BTreeMap;
-use writ_digests::{Finding, Line, Range, Stream, WINDOW_NUMBERS, Window, compare};
+use writ_digests::{Difference, Finding, Line, Range, Stream, WINDOW_NUMBERS, Window, compare};
 
 fn pdu(number: u64) -> Vec<u8> {
     format!("PDU {number} ").repeat(1 + (number % 5) as usize).into_bytes()
@@ -118,23 +118,24 @@ proptest! {
         bytes[place] ^= 1 << bit;
         let window = number / WINDOW_NUMBERS;
         let comparison = compare(&mine, &model(Stream::Cmc, &altered));
-        let windows = Range { first: window, last: window };
-        prop_assert_eq!(&comparison.findings, &[Finding::Differs { stream: Stream::Cmc, windows }]);
+        let range = Range { first: window, last: window };
+        prop_assert_eq!(&comparison.findings, &[Finding { stream: Stream::Cmc, what: Difference::Octets, range }]);
         prop_assert!(!comparison.is_equal());
         prop_assert_eq!(comparison.equal[&Stream::Cmc].1, (window * WINDOW_NUMBERS).checked_sub(1));
 
         let mut lacking = all.clone();
         lacking.remove(&number);
         let theirs = model(Stream::Cmc, &lacking);
-        let numbers = Range { first: number, last: number };
-        let stream = Stream::Cmc;
+        let range = Range { first: number, last: number };
         let is_last = number + 1 == count;
-        let there = if is_last { Finding::EndsThere { stream, numbers } } else { Finding::MissingThere { stream, numbers } };
-        prop_assert_eq!(&compare(&mine, &theirs).findings, &[there]);
-        let here = if is_last { Finding::EndsHere { stream, numbers } } else {
-            Finding::MissingHere { stream, numbers, is_explained: false }
+        let [there, here] = if is_last {
+            [Difference::EndsThere, Difference::EndsHere]
+        } else {
+            [Difference::MissingThere, Difference::MissingHere]
         };
-        prop_assert_eq!(&compare(&theirs, &mine).findings, &[here]);
+        let only = |what| [Finding { stream: Stream::Cmc, what, range }];
+        prop_assert_eq!(&compare(&mine, &theirs).findings, &only(there));
+        prop_assert_eq!(&compare(&theirs, &mine).findings, &only(here));
     }
 }
 
@@ -153,4 +154,33 @@ fn a_window_never_runs_back_and_says_when_it_was_interrupted() {
     assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
     assert_eq!(Window::from_words(&window.to_words()), Some(window));
     assert_eq!(Window::from_words(&[0; writ_digests::STATE_WORDS]), None);
+}
+
+#[test]
+fn behind_an_interruption_nothing_is_claimed_that_is_not_known() {
+    let all = |numbers: std::ops::Range<u64>| numbers.map(|number| (number, pdu(number))).collect::<BTreeMap<_, _>>();
+    // Here the end came at 1500, and at 4500 it went on; there everything arrived.
+    let mut known = all(0..1500);
+    known.extend(all(4500..6000));
+    let mut mine = model(Stream::Cmc, &known);
+    for line in mine.iter_mut().filter(|line| [1, 4].contains(&line.window)) {
+        line.is_broken = true;
+    }
+    let comparison = compare(&mine, &model(Stream::Cmc, &all(0..6000)));
+    let range = Range { first: 1500, last: 4499 };
+    let stream = Stream::Cmc;
+    assert_eq!(comparison.findings, [Finding { stream, what: Difference::UnknownHere, range }]);
+    assert!(comparison.is_equal());
+    assert_eq!(comparison.equal[&stream], (1024 + 6000 - 5120, Some(1023)));
+
+    // Messages are counted: behind it the two sides count differently.
+    let messages = |numbers: Vec<u64>| (0..).zip(numbers.into_iter().map(pdu)).collect::<BTreeMap<_, _>>();
+    let stream = Stream::Cmii;
+    let mut mine = model(stream, &messages((0..1500).chain(1600..5000).collect()));
+    mine[1].is_broken = true;
+    let comparison = compare(&mine, &model(stream, &messages((0..5000).collect())));
+    let range = Range { first: 1, last: 3 };
+    assert_eq!(comparison.findings[0], Finding { stream, what: Difference::Uncomparable, range });
+    assert!(!comparison.is_equal() && comparison.equal[&stream] == (1024, Some(1023)));
+    assert!(!comparison.to_string().contains("differs"), "{comparison}");
 }
