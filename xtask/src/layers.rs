@@ -21,8 +21,16 @@ const fn room(package: &'static str, uses: &'static [&'static str]) -> Room {
 }
 
 /// Every library between the two probes.
-const LIBRARIES: &[&str] =
-    &["writ-abi", "writ-capture", "writ-encoder", "writ-authority", "writ-identity", "writ-spool", "writ-delivery"];
+const LIBRARIES: &[&str] = &[
+    "writ-abi",
+    "writ-capture",
+    "writ-encoder",
+    "writ-authority",
+    "writ-identity",
+    "writ-spool",
+    "writ-digests",
+    "writ-delivery",
+];
 
 /// Everything; for what tries the whole from outside.
 const ALL: &[&str] = &[
@@ -32,6 +40,7 @@ const ALL: &[&str] = &[
     "writ-authority",
     "writ-identity",
     "writ-spool",
+    "writ-digests",
     "writ-delivery",
     "writ-collector",
     "writ-lab",
@@ -53,8 +62,9 @@ const ROOMS: &[Room] = &[
     room("writ-identity", &["writ-authority", "writ-abi"]),
     // The shared-memory map; its module states the reason.
     Room { package: "writ-spool", uses: &[], unsafe_code: true },
-    room("writ-delivery", &["writ-encoder", "writ-spool"]),
-    room("writ-collector", &["writ-encoder"]),
+    room("writ-digests", &[]),
+    room("writ-delivery", &["writ-encoder", "writ-spool", "writ-digests"]),
+    room("writ-collector", &["writ-encoder", "writ-digests"]),
     room("writ-lab", &[]),
     room("writ-probe", LIBRARIES),
     room("writ-bench", ALL),

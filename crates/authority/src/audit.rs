@@ -68,6 +68,8 @@ acts! {
     CertificationOverdue = "certification-overdue",
     /// The scanned order was put beside its warrant, sealed.
     OrderAttach = "order-attach",
+    /// Digests of what was delivered were handed in, countersigned by the agency.
+    DigestsCountersign = "digests-countersign",
     /// A case was closed, and its key destroyed.
     WarrantClose = "warrant-close",
     /// Everything on a case was put together for a court or an auditor.

@@ -20,6 +20,7 @@ mod certification;
 mod change;
 mod checkpoint;
 mod checkpoint_key;
+mod countersigned;
 mod digest;
 mod document;
 mod draft;
@@ -65,6 +66,7 @@ pub use checkpoint::{
     SignedCheckpoint,
 };
 pub use checkpoint_key::{CheckpointKey, CheckpointKeyError, CheckpointPublicKey, NotACheckpointKey};
+pub use countersigned::{Countersigned, CountersignedError};
 pub use digest::{Digest, NotADigest};
 pub use draft::Draft;
 pub use error::{DocumentError, Fault};
@@ -82,15 +84,14 @@ pub use paper::Paper;
 pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
 pub use quorum::{Quorum, Roles};
 pub use register::{
-    AUDIT_LOG, Activation, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase,
-    Proposal, Register, RegisterError, Reported, Revision, Revoked, RosterChange, Submission,
+    AUDIT_LOG, Activation, Agreed, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase, Proposal, Register, RegisterError, Reported, Revision, Revoked, RosterChange, Submission,
 };
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};
 pub use seal::SealError;
 pub use signature::{
-    AMEND, APPROVE, CERTIFY, CHECKPOINT, EXPORT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault,
+    AMEND, APPROVE, CERTIFY, CHECKPOINT, DIGESTS, EXPORT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault,
 };
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;

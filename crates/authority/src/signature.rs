@@ -24,6 +24,9 @@ pub const POLICY: Namespace = Namespace("writ-policy");
 /// The overseer's word that the record of an interception is right.
 pub const CERTIFY: Namespace = Namespace("writ-certify");
 
+/// What an agency signs: digests of what was delivered to it.
+pub const DIGESTS: Namespace = Namespace("writ-digests");
+
 /// What a probe's key signs: a checkpoint of its audit log.
 pub const CHECKPOINT: Namespace = Namespace("writ-checkpoint");
 /// What a probe's key signs: the manifest of a case's export.

@@ -21,7 +21,9 @@ use tracing_subscriber::EnvFilter;
 use writ_collector::{
     Collector, Stream,
     config::{Document, Origin, Plain, Settings, TlsFiles},
+    countersign::countersign,
     decode::{DecodeFault, decode},
+    digests::{DIGESTS, of_case},
     status::{Endpoints, Status},
     write_atomically,
 };
@@ -40,6 +42,10 @@ enum Command {
     Listen(Box<Listen>),
     /// Print a stream that was kept, a JSON object a PDU.
     Decode(Decode),
+    /// Make digests of what is filed for a case, as the probe makes them of what it delivered: CASE/digests.jsonl.
+    Digests(Digests),
+    /// The same, and sign them for the carrier: CASE/digests.jsonl.sig.
+    Countersign(Countersign),
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +113,21 @@ struct Decode {
     stream: Option<StreamName>,
 }
 
+#[derive(Debug, Args)]
+struct Digests {
+    /// The case's directory: of a collector, or one that a probe wrote on its own machine.
+    case: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Countersign {
+    #[command(flatten)]
+    digests: Digests,
+    /// The agency's private key, of OpenSSH; or the public one of a key that an agent or a token has.
+    #[arg(long)]
+    key: PathBuf,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum StreamName {
     Cmii,
@@ -126,6 +147,8 @@ impl Cli {
         match self.command {
             Command::Listen(listen) => listen.run(),
             Command::Decode(decode) => decode.run(),
+            Command::Digests(digests) => digests.run().map(Exit::code),
+            Command::Countersign(countersign) => countersign.run().map(Exit::code),
         }
     }
 }
@@ -285,5 +308,47 @@ impl Decode {
                 Ok(ExitCode::FAILURE)
             }
         }
+    }
+}
+
+/// Whether all that is filed went into the digests.
+enum Exit {
+    Whole(PathBuf),
+    Faulty,
+}
+
+impl Exit {
+    fn code(self) -> ExitCode {
+        match self {
+            Self::Whole(_) => ExitCode::SUCCESS,
+            Self::Faulty => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Digests {
+    fn run(&self) -> anyhow::Result<Exit> {
+        let digests = of_case(&self.case).with_context(|| self.case.display().to_string())?;
+        for fault in &digests.faults {
+            eprintln!("writ-collect: {fault}");
+        }
+        let file = self.case.join(DIGESTS);
+        write_atomically(&file, digests.text().as_bytes()).with_context(|| file.display().to_string())?;
+        writeln!(io::stdout(), "{}: {} windows", file.display(), digests.lines.len()).context("standard output")?;
+        Ok(if digests.faults.is_empty() { Exit::Whole(file) } else { Exit::Faulty })
+    }
+}
+
+impl Countersign {
+    fn run(self) -> anyhow::Result<Exit> {
+        let exit = self.digests.run()?;
+        match &exit {
+            Exit::Whole(file) => {
+                let signature = countersign(file, &self.key)?;
+                writeln!(io::stdout(), "{}", signature.display()).context("standard output")?;
+            }
+            Exit::Faulty => eprintln!("writ-collect: not signed: what is filed is not as it arrived"),
+        }
+        Ok(exit)
     }
 }

@@ -11,16 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
 use writ_encoder::{
     stream::{StreamDecoder, StreamError},
-    t1_ias::{Cmcc, Content, DecodeError, Message, decode_cmcc, decode_cmii},
+    t1_ias::{Cmcc, Cmii, Content, DecodeError, Message, decode_cmcc, decode_cmii},
 };
 
 use crate::{
     Stream,
     case::CaseError,
     cases::{Cases, CasesError, SharedCase, lock},
-    pcapng::{Packet, Source},
+    digest::hexadecimal,
+    pcapng::{Around, Packet, Source},
     replay::Replay,
 };
 
@@ -98,6 +100,14 @@ pub(crate) struct Intake {
     pdus: u64,
 }
 
+/// A message as it is filed: what it says, and its octets as they came.
+#[derive(Serialize)]
+struct FiledMessage<'a> {
+    #[serde(flatten)]
+    message: &'a Cmii,
+    pdu: String,
+}
+
 /// A case as this connection sees it.
 struct Filing {
     case: SharedCase,
@@ -152,7 +162,8 @@ impl Intake {
                     // The one place where a message becomes JSON. It cannot fail: all keys are text.
                     let value = serde_json::to_value(&message).unwrap_or_default();
                     self.line.clear();
-                    if serde_json::to_writer(&mut self.line, &message).is_err() {
+                    let filed = FiledMessage { message: &message, pdu: hexadecimal(pdu.bytes) };
+                    if serde_json::to_writer(&mut self.line, &filed).is_err() {
                         self.line.clear();
                     }
                     let filing = filing(&mut self.filings, &self.cases, Some(message.case_id)).map_err(unfiled)?;
@@ -178,6 +189,7 @@ impl Intake {
                         direction: content.direction,
                         sequence: content.sequence,
                         bytes: &content.payload,
+                        around: Around::of(pdu.bytes, &content.payload),
                     };
                     let filing = filing(&mut self.filings, &self.cases, content.case_id).map_err(unfiled)?;
                     lock(&filing.case)
@@ -224,7 +236,8 @@ fn filing<'a>(
     Ok(filing)
 }
 
-fn name_source(source: &mut Source, content: &Cmcc) {
+/// The names under which content is filed.
+pub(crate) fn name_source(source: &mut Source, content: &Cmcc) {
     source.iap.clear();
     source.iap.push_str(content.iap_system_id.as_deref().unwrap_or_default());
     source.content_identifier.clear();

@@ -7,15 +7,18 @@
 //! A [`Collector`] listens on two endpoints, one for identifying information (CmII) and one for content (CmC). A thread
 //! serves each connection: it cuts the stream into PDUs, looks up the case of each and files it there. What is missing
 //! from the numbers, what came twice and what could not be read is counted and said. [`decode`](decode::decode) prints
-//! a stream that was kept, without filing anything.
+//! a stream that was kept, without filing anything; [`digests`] makes of what is filed the digests that the probe makes of
+//! what it delivered, and [`countersign`] signs them.
 #![forbid(unsafe_code)]
 
 mod case;
 mod cases;
 pub mod config;
 mod connection;
+pub mod countersign;
 pub mod decode;
 mod digest;
+pub mod digests;
 mod events;
 mod intake;
 mod listener;
@@ -33,7 +36,7 @@ use std::{
 };
 
 pub use listener::{Collector, StartError};
-use serde::Serialize;
+pub use writ_digests::Stream;
 use writ_encoder::t1_ias::TEST_CASE_PREFIX;
 
 /// Folder beside the cases for the bytes of each connection, if they are kept.
@@ -44,26 +47,6 @@ const TESTS: &str = "tests";
 const CONNECTIONS: &str = "connections.jsonl";
 /// Octets that a file buffers at most before it writes them out.
 const FLUSH_AT: usize = 256 * 1024;
-
-/// Which of the two streams of the handover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stream {
-    /// Identifying information.
-    Cmii,
-    /// Content.
-    Cmc,
-}
-
-impl Stream {
-    /// Its name in settings, files and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cmii => "cmii",
-            Self::Cmc => "cmc",
-        }
-    }
-}
 
 /// Whether a case is only a test: made-up packets, or the carrier's own test line.
 fn is_test(case_id: &str) -> bool {

@@ -3,7 +3,8 @@
 //! Link type RAW: each packet begins with its IP header. One interface block stands for each numbering: its name is
 //! the intercept access point, its description the content identifier. A packet carries its direction in words
 //! (comment) and in its flags (inbound is to the subject), and its sequence number as packet id. Time stamps are in
-//! microseconds.
+//! microseconds. The octets of its PDU that are not the packet stand in options of local use, which other programs pass
+//! over: so what was delivered is there octet by octet.
 //!
 //! All that the collector has to know after a restart is in the file, so the file is also its memory:
 //! [`PacketFile::open`] reads what is there, cuts off a block that was being written when the machine stopped, and
@@ -16,7 +17,7 @@ use std::{
     path::Path,
 };
 
-use writ_encoder::t1_ias::Direction;
+use writ_encoder::{stream::StreamDecoder, t1_ias::Direction};
 
 use crate::FLUSH_AT;
 
@@ -34,6 +35,9 @@ const INTERFACE_DESCRIPTION: u16 = 3;
 const INTERFACE_TIME_RESOLUTION: u16 = 9;
 const PACKET_FLAGS: u16 = 2;
 const PACKET_ID: u16 = 5;
+/// Codes of local use (draft-ietf-opsawg-pcapng, 3.5): [`Around`].
+const PDU_BEFORE: u16 = 0x8001;
+const PDU_BEHIND: u16 = 0x8002;
 
 /// No block of ours comes near this: a length beyond it is damage.
 const MAX_BLOCK: u32 = 16 << 20;
@@ -58,6 +62,37 @@ pub(crate) struct Packet<'a> {
     pub sequence: Option<u64>,
     /// From the IP header on.
     pub bytes: &'a [u8],
+    /// The octets of its PDU around it.
+    pub around: Around<'a>,
+}
+
+/// What of a PDU is not the packet: with it the PDU is there octet by octet, as it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Around<'a> {
+    /// Octets in front of the packet; none at all if the packet does not lie in the PDU in one piece.
+    pub before: &'a [u8],
+    /// Octets behind it: the ends of values of indefinite length.
+    pub behind: &'a [u8],
+}
+
+impl<'a> Around<'a> {
+    /// What is around `packet`, which is the last member of `pdu`.
+    pub(crate) fn of(pdu: &'a [u8], packet: &[u8]) -> Self {
+        // Two zero octets end a value of indefinite length (X.690, 8.1.5).
+        for ends in 0..=StreamDecoder::DEEPEST {
+            let Some((rest, behind)) = pdu.len().checked_sub(2 * ends).and_then(|end| pdu.split_at_checked(end)) else {
+                break;
+            };
+            if behind.iter().any(|octet| *octet != 0) {
+                break;
+            }
+            match rest.strip_suffix(packet) {
+                Some(before) if before.len() <= usize::from(u16::MAX) => return Self { before, behind },
+                _ => {}
+            }
+        }
+        Self::default()
+    }
 }
 
 /// A file that cannot be gone on with as it is.
@@ -122,6 +157,11 @@ impl PacketFile {
             option(body, PACKET_FLAGS, &flags(packet.direction).to_le_bytes());
             if let Some(sequence) = packet.sequence {
                 option(body, PACKET_ID, &sequence.to_le_bytes());
+            }
+            for (code, octets) in [(PDU_BEFORE, packet.around.before), (PDU_BEHIND, packet.around.behind)] {
+                if !octets.is_empty() {
+                    option(body, code, octets);
+                }
             }
             option(body, OPTION_END, &[]);
         });
@@ -239,6 +279,14 @@ fn pad_by(out: &mut Vec<u8>, length: usize) {
     out.resize(out.len() + length.next_multiple_of(4) - length, 0);
 }
 
+/// Reads the packets of a file without changing it. `known` is told of each; of what is being written at its end, of nothing.
+///
+/// # Errors
+/// [`PacketFileError::Damaged`] when it holds what was not written here.
+pub(crate) fn read_packets(path: &Path, mut known: impl FnMut(&Source, &Packet<'_>)) -> Result<(), PacketFileError> {
+    read_blocks(&File::open(path)?, &mut known).map(drop)
+}
+
 /// Reads the blocks of a file that this module wrote. Returns where the last whole one ends.
 fn read_blocks(file: &File, known: &mut impl FnMut(&Source, &Packet<'_>)) -> Result<u64, PacketFileError> {
     let mut reader = BufReader::with_capacity(1 << 20, file);
@@ -299,11 +347,13 @@ fn read_block(
             let time_us = u64::from(u32_at(body, 4)?) << 32 | u64::from(u32_at(body, 8)?);
             let captured = u32_at(body, 12)? as usize;
             let bytes = body.get(20..)?.get(..captured)?;
-            let mut packet = Packet { time_us, direction: None, sequence: None, bytes };
+            let mut packet = Packet { time_us, direction: None, sequence: None, bytes, around: Around::default() };
             for (code, value) in options(body.get(20..)?.get(captured.next_multiple_of(4)..)?) {
                 match code {
                     PACKET_FLAGS => packet.direction = direction(u32_at(value, 0)?),
                     PACKET_ID => packet.sequence = Some(u64::from_le_bytes(value.try_into().ok()?)),
+                    PDU_BEFORE => packet.around.before = value,
+                    PDU_BEHIND => packet.around.behind = value,
                     _ => {}
                 }
             }
@@ -369,7 +419,13 @@ mod tests {
         let packets: Vec<Vec<u8>> = (0..9u8).map(|n| vec![n; 19 + usize::from(n)]).collect();
         for (number, bytes) in packets.iter().enumerate() {
             let direction = [None, Some(Direction::FromSubject), Some(Direction::ToSubject)][number % 3];
-            let packet = Packet { time_us: u64::MAX - 5, direction, sequence: Some(number as u64), bytes };
+            let packet = Packet {
+                time_us: u64::MAX - 5,
+                direction,
+                sequence: Some(number as u64),
+                bytes,
+                around: Around { before: b"0 ", behind: b"" },
+            };
             file.write(&source(["a", "b"][number % 2]), &packet).expect("write");
             file.flush().expect("flush");
             ends.push(std::fs::metadata(&path).expect("metadata").len());
@@ -386,7 +442,8 @@ mod tests {
                 assert_eq!(*direction, [None, Some(Direction::FromSubject), Some(Direction::ToSubject)][number % 3]);
                 assert_eq!(bytes, &packets[number]);
             }
-            let last = Packet { time_us: 1, direction: None, sequence: None, bytes: b"last" };
+            let last =
+                Packet { time_us: 1, direction: None, sequence: None, bytes: b"last", around: Around::default() };
             file.write(&source("c"), &last).expect("write");
             file.flush().expect("flush");
             let (_, found) = read(&path).expect("again");

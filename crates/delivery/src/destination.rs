@@ -38,10 +38,17 @@ pub struct Destination {
     pub cmc: Option<Endpoint>,
     /// In place of both endpoints: the folder of this machine that gets a file for each case and stream.
     pub folder: Option<PathBuf>,
+    /// Whether digests are kept of what is delivered there, for the agency to countersign.
+    #[serde(default = "yes")]
+    pub digests: bool,
     /// TLS 1.3 with certificates on both sides. Either this or `plain`.
     pub tls: Option<Tls>,
     /// Unprotected TCP. Either this or `tls`.
     pub plain: Option<Plain>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Handover standards.

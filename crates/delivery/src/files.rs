@@ -12,7 +12,6 @@
 //! memory is gone too: then every whole PDU stays, for nobody will write it again.
 
 use crate::failure::{Failure, FailureKind};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -21,6 +20,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use writ_digests::Stream as StreamKind;
 use writ_encoder::stream::{StreamDecoder, StreamError};
 use writ_encoder::t1_ias::{decode_cmcc, decode_cmii, file_name};
 
@@ -29,36 +29,13 @@ const MOST_OPEN: usize = 128;
 /// How an undo file begins: a mark of the stream's memory, a length of the file. Both are 8 bytes, little endian.
 const UNDO_BYTES: usize = 16;
 
-/// Which of the two streams of the handover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StreamKind {
-    /// Identifying information.
-    Cmii,
-    /// Content.
-    Cmc,
-}
-
-impl StreamKind {
-    /// Both, in the order in which a destination's streams are numbered.
-    pub const ALL: [Self; 2] = [Self::Cmii, Self::Cmc];
-
-    /// Its name in settings, files and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cmii => "cmii",
-            Self::Cmc => "cmc",
-        }
-    }
-
-    /// The case that the PDU at the front of `pdus` is for, as a file name.
-    fn case(self, pdus: &[u8]) -> String {
-        let case_id = match self {
-            Self::Cmii => decode_cmii(pdus).ok().map(|(message, _)| message.case_id),
-            Self::Cmc => decode_cmcc(pdus).ok().and_then(|(content, _)| content.case_id),
-        };
-        file_name(case_id.as_deref())
-    }
+/// The case that the PDU at the front of `pdus` is for, as a file name.
+fn case(kind: StreamKind, pdus: &[u8]) -> String {
+    let case_id = match kind {
+        StreamKind::Cmii => decode_cmii(pdus).ok().map(|(message, _)| message.case_id),
+        StreamKind::Cmc => decode_cmcc(pdus).ok().and_then(|(content, _)| content.case_id),
+    };
+    file_name(case_id.as_deref())
 }
 
 /// The files of one stream below a destination's folder.
@@ -165,7 +142,7 @@ impl CaseFiles {
     /// Appends PDUs of one case. They are on disk after the next [`CaseFiles::sync`]; `mark` stands for what was
     /// released of the stream before this round.
     pub(crate) fn append(&mut self, mark: u64, pdus: &[u8]) -> Result<(), Failure> {
-        let file = match self.open.entry(self.folder.kind.case(pdus)) {
+        let file = match self.open.entry(case(self.folder.kind, pdus)) {
             Entry::Occupied(known) if known.get().is_there()? => known.into_mut(),
             Entry::Occupied(mut moved) => {
                 let anew = CaseFile::open(&self.folder, moved.key())?;

@@ -5,7 +5,7 @@
 //! PDUs straight from the segment that capture wrote, releases them once the agency's TCP has acknowledged them, and
 //! after anything that goes wrong starts again at the first PDU that is not released. It never discards: when an agency
 //! is away for too long, the stream's memory fills and capture counts the loss. A [`Trial`] sends made-up packets the same
-//! way, before the day on which it is needed.
+//! way, before the day on which it is needed. What is released goes into digests that the agency's side can make as well.
 //!
 //! Beside them, a thread for each [`Witness`] of the audit log: checkpoints to a folder or to a syslog server.
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ mod acknowledgement;
 mod connect;
 mod credentials;
 mod destination;
+mod digests;
 mod failure;
 mod files;
 mod link;
@@ -25,10 +26,12 @@ mod witness;
 
 pub use credentials::Transport;
 pub use destination::{ConfigError, Destination, Endpoint, Format, Plain, Tls};
+pub use digests::{DeliveredFile, DigestSheet, close_windows};
 pub use failure::FailureKind;
-pub use files::{Predecessor, StreamKind};
+pub use files::Predecessor;
 pub use peer::{Peer, TlsPeer};
 pub use route::Route;
 pub use session::{Ended, Notice, Session, SessionHandle, SessionSetup, Timing};
 pub use trial::{MOST_PACKETS, StreamTrial, TRIAL_LIMIT, Trial, TrialError, TrialFailure};
 pub use witness::{SyslogSettings, Witness, WitnessHandle, WitnessLine, WitnessNews, WitnessSettings};
+pub use writ_digests::Stream as StreamKind;

@@ -3,6 +3,7 @@
 mod folder;
 mod network;
 
+use crate::digests::{DigestSheet, Windows};
 use crate::failure::{Failure, FailureKind};
 use crate::files::{CaseFiles, Predecessor};
 use crate::peer::Peer;
@@ -31,6 +32,8 @@ pub struct SessionSetup {
     pub stream: usize,
     /// How long to wait for what.
     pub timing: Timing,
+    /// The digests to keep of what is released; none for a trial.
+    pub digests: Option<DigestSheet>,
     /// Who is told how the way opens, beside the ledger; for a trial.
     pub notices: Option<Sender<Notice>>,
 }
@@ -128,6 +131,7 @@ pub struct Session {
     setup: SessionSetup,
     /// The files, once they are open. They outlive a failure: what it left half done is put right by the next attempt.
     files: Option<CaseFiles>,
+    windows: Option<Windows>,
     stop: Arc<OnceLock<Instant>>,
     /// What was last logged, so that a state is said once and not at every attempt.
     said: Option<FailureKind>,
@@ -155,14 +159,15 @@ impl From<StreamError> for Broken {
 
 impl Session {
     /// Starts the session's thread.
-    pub fn spawn(setup: SessionSetup) -> io::Result<SessionHandle> {
+    pub fn spawn(mut setup: SessionSetup) -> io::Result<SessionHandle> {
         if setup.ledger.stream(setup.stream).is_none() {
             let message = format!("the ledger has no stream {}", setup.stream);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let stop = Arc::new(OnceLock::new());
         let wake = setup.consumer.wake().try_clone()?;
-        let session = Self { setup, files: None, stop: stop.clone(), said: None };
+        let windows = setup.digests.take().map(|sheet| Windows::new(sheet, Arc::clone(&setup.ledger)));
+        let session = Self { setup, files: None, windows, stop: stop.clone(), said: None };
         let name = format!("deliver-{}", session.setup.stream);
         let thread = thread::Builder::new().name(name).spawn(move || session.run())?;
         Ok(SessionHandle { stop, wake, thread })
@@ -218,7 +223,10 @@ impl Session {
     }
 
     fn release(&mut self, bytes: u64) -> Result<(), StreamError> {
-        let (records, bytes) = self.setup.consumer.acknowledged(bytes)?;
+        let (records, bytes) = match &mut self.windows {
+            Some(windows) => self.setup.consumer.release(bytes, windows)?,
+            None => self.setup.consumer.acknowledged(bytes)?,
+        };
         if records > 0 {
             self.account(|account| account.delivered(records, bytes));
         }

@@ -6,7 +6,7 @@
 //! what is delivered beside them alone.
 
 use crate::failure::FailureKind;
-use crate::files::{Predecessor, StreamKind};
+use crate::files::Predecessor;
 use crate::peer::Peer;
 use crate::route::Route;
 use crate::session::{Notice, Session, SessionHandle, SessionSetup, Timing};
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use writ_digests::Stream as StreamKind;
 use writ_encoder::UtcMicros;
 use writ_encoder::t1_ias::{
     Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, Direction, Flow, IapSystemId, IdentifierError,
@@ -321,6 +322,7 @@ impl Course {
             ledger: Arc::clone(ledger),
             stream,
             timing: Timing::default(),
+            digests: None,
             notices: Some(sender),
         })?;
         Ok(Self { report, ends, stream, session, notices, done: false })

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::documents::{self, Endpoints};
@@ -88,6 +89,12 @@ impl Agency {
     fn unreadable(&self, case_id: &str, report: &Value) -> LabError {
         let file = self.directory.join(case_id).join("cmii.jsonl");
         LabError::Malformed { file, what: format!("a header report of another form: {report}") }
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self) -> Result<(), LabError> {
+        self.collector.signal(Signal::KILL)?;
+        self.collector.wait(Duration::from_secs(10)).map(drop)
     }
 
     /// Ends it in an orderly way.

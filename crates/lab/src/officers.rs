@@ -13,7 +13,8 @@ pub struct Officer {
     pub name: String,
     /// Public key as one OpenSSH line: type, base64, comment.
     pub public_key: String,
-    key: PathBuf,
+    /// File of the private key; the public one lies beside it as `.pub`.
+    pub key: PathBuf,
 }
 
 impl Officer {

@@ -5,12 +5,26 @@
 
 use crate::layout::{AT_RELEASED, AT_RELEASED_USED, AT_SLEEPING, Position};
 use crate::ledger::Ledger;
-use crate::stream::{Entry, StreamError, StreamMap};
+use crate::stream::{Entry, Record, StreamError, StreamMap};
 use crate::wake::Wake;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
+
+/// Who looks at every record that is released, before it is given back.
+pub trait Release {
+    /// A record and its bytes. `place` stands for it in this stream: higher than that of any record before it, and never 0.
+    fn record(&mut self, record: &Record, place: u64, pdu: &[u8]);
+    /// The records so far are about to be given back. If the process is killed before it has come to that, they come again.
+    fn give_back(&mut self);
+}
+
+/// Nobody.
+impl Release for () {
+    fn record(&mut self, _: &Record, _: u64, _: &[u8]) {}
+    fn give_back(&mut self) {}
+}
 
 /// Reads PDUs and releases them. One a stream at a time.
 pub struct Consumer {
@@ -27,6 +41,8 @@ pub struct Consumer {
     sent_bytes: u64,
     /// First record that [`Consumer::take_run`] has not given out.
     taken: Position,
+    /// The last record of each run of one account that is being released: it says what all of them would.
+    runs: Vec<Entry>,
 }
 
 impl Consumer {
@@ -50,6 +66,7 @@ impl Consumer {
             sent: (released.segment, used),
             sent_bytes: 0,
             taken: released,
+            runs: Vec::new(),
         })
     }
 
@@ -143,6 +160,11 @@ impl Consumer {
     /// The agency has acknowledged the first `bytes` that were sent since the last rewind: releases the records that
     /// lie wholly in them and counts them delivered. Returns how many records and bytes were released by this call.
     pub fn acknowledged(&mut self, bytes: u64) -> Result<(u64, u64), StreamError> {
+        self.release(bytes, &mut ())
+    }
+
+    /// The same, under somebody's eyes.
+    pub fn release(&mut self, bytes: u64, witness: &mut impl Release) -> Result<(u64, u64), StreamError> {
         let bytes = bytes.min(self.sent_bytes);
         if bytes == self.released_bytes {
             return Ok((0, 0));
@@ -153,8 +175,7 @@ impl Consumer {
         let mut records = 0;
         let mut start = self.stream.segment_start(at.segment)?;
         let mut end = self.stream.records_in(at.segment, head)?;
-        // The last record of each run of one account says what all of them would.
-        let mut run: Option<Entry> = None;
+        self.runs.clear();
         loop {
             if at.record == end {
                 if at.segment == head.segment {
@@ -173,18 +194,22 @@ impl Consumer {
             if self.released_bytes + entry.length as u64 > bytes {
                 break;
             }
-            if let Some(last) = run.replace(entry)
-                && !last.record.shares_account(&entry.record)
-            {
-                self.ledger.delivered(&last);
+            match self.runs.last_mut() {
+                Some(run) if run.record.shares_account(&entry.record) => *run = entry,
+                _ => self.runs.push(entry),
             }
+            at.record += 1;
+            let pdu = self.stream.map.bytes(start + used..start + used + entry.length);
+            witness.record(&entry.record, at.to_word(), pdu.ok_or(StreamError::Corrupt("a segment lies outside"))?);
             self.released_bytes += entry.length as u64;
             used += entry.length;
-            at.record += 1;
             records += 1;
         }
-        if let Some(last) = run {
-            self.ledger.delivered(&last);
+        if records > 0 {
+            witness.give_back();
+        }
+        for last in &self.runs {
+            self.ledger.delivered(last);
         }
         if at != self.released.0 {
             self.released = (at, used);

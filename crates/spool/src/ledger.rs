@@ -7,11 +7,13 @@
 
 mod files;
 mod loss;
+mod memo;
 mod slot;
 mod stream;
 
 pub use files::{JUMP, KeepError, Kept, LedgerFiles, Origin, Restart};
 pub use loss::LossReason;
+pub use memo::{MEMO_WORDS, Memo};
 pub use slot::{DeliverySnapshot, FORMER_FIGURES, MAX_DELIVERIES, SlotAccount, SlotSnapshot};
 pub use stream::{SessionState, StreamAccount, StreamSnapshot};
 
@@ -25,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stream::STREAM_WORDS;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"WRITLEDG");
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 const HEADER_BYTES: usize = 4096;
 const AT_MAGIC: usize = 0;
 const AT_VERSION: usize = 8;

@@ -16,10 +16,10 @@ mod producer;
 mod stream;
 mod wake;
 
-pub use consumer::Consumer;
+pub use consumer::{Consumer, Release};
 pub use ledger::{
-    DeliverySnapshot, FORMER_FIGURES, JUMP, KeepError, Kept, Ledger, LedgerFiles, LossReason, MAX_DELIVERIES, Origin,
-    Restart, SessionState, SlotAccount, SlotSnapshot, StreamAccount, StreamSnapshot,
+    DeliverySnapshot, FORMER_FIGURES, JUMP, KeepError, Kept, Ledger, LedgerFiles, LossReason, MAX_DELIVERIES,
+    MEMO_WORDS, Memo, Origin, Restart, SessionState, SlotAccount, SlotSnapshot, StreamAccount, StreamSnapshot,
 };
 pub use map::MapError;
 pub use producer::{AppendError, Producer};

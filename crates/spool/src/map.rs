@@ -82,8 +82,11 @@ impl Map {
 
     /// All of it as it is now, word by word: others may write meanwhile.
     pub(crate) fn copy(&self) -> Vec<u8> {
-        let words = (0..self.len()).step_by(size_of::<AtomicU64>()).filter_map(|at| self.word(at));
-        words.flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect()
+        let mut copy = Vec::with_capacity(self.len());
+        for word in (0..self.len()).step_by(size_of::<AtomicU64>()).filter_map(|at| self.word(at)) {
+            copy.extend_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        copy
     }
 
     pub(crate) fn len(&self) -> usize {

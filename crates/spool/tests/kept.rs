@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use writ_spool::{
-    Consumer, JUMP, KeepError, Kept, Ledger, LedgerFiles, LossReason, Origin, Producer, Record, RecordKind,
+    Consumer, JUMP, KeepError, Kept, Ledger, LedgerFiles, LossReason, MEMO_WORDS, Origin, Producer, Record, RecordKind,
     SlotSnapshot, Wake, create_stream,
 };
 
@@ -156,6 +156,37 @@ fn after_a_power_loss_no_number_is_used_twice() {
     drop((kept, ledger));
     let (_kept, ledger) = rig.start(SLOTS, NEXT_BOOT + 1).unwrap();
     assert_eq!(account(&ledger).deliveries[0].next_sequence, 20 + 2 * JUMP);
+}
+
+#[test]
+fn memos_go_on_and_know_of_an_end_with_something_on_its_way() {
+    let words = [7; MEMO_WORDS];
+    for (acknowledged, boot, interrupted) in [(20, BOOT, false), (15, BOOT, true), (20, NEXT_BOOT, true)] {
+        let mut rig = Rig::new();
+        let (mut kept, ledger) = rig.start(SLOTS, BOOT).unwrap();
+        let slot = ledger.slot(SLOT).unwrap();
+        slot.reset(GENERATION, 1);
+        assert!(slot.has_no_memos() && slot.memo(1, 0).is_none() && slot.memo(0, 2).is_none());
+        let memo = slot.memo(0, 1).unwrap();
+        memo.store(&[6; MEMO_WORDS], 8);
+        memo.store(&words, 9);
+        assert_eq!(memo.load(), (words, 9));
+        assert_eq!(slot.memo(0, 0).unwrap().load(), ([0; MEMO_WORDS], 0));
+        work(ledger, 20, acknowledged);
+        kept.save().unwrap();
+        drop(kept);
+        let (_kept, ledger) = rig.start(SLOTS, boot).unwrap();
+        let slot = ledger.slot(SLOT).unwrap();
+        let memo = slot.memo(0, 1).unwrap();
+        // The streams are new, and so are the places in them.
+        assert_eq!((memo.load(), memo.is_interrupted()), ((words, 0), interrupted));
+        memo.interruption_noted();
+        assert!(!memo.is_interrupted() && !slot.has_no_memos() && !slot.is_closing_memos());
+        slot.close_memos();
+        assert!(slot.is_closing_memos());
+        slot.reset(GENERATION + 1, 1);
+        assert!(slot.has_no_memos() && !slot.is_closing_memos());
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use writ_authority::Telling;
 use writ_delivery::StreamTrial;
+use writ_digests::Line;
 
 /// Largest request or reply, in bytes.
 pub const LINE_LIMIT: u64 = 16 << 20;
@@ -115,6 +116,26 @@ pub enum Request {
         /// Which.
         uuid: Uuid,
     },
+    /// What was delivered of a case, in digests.
+    CaseDigests {
+        /// Which.
+        uuid: Uuid,
+        /// So many lines were in the answers before.
+        skip: usize,
+    },
+    /// Keep the digests of a case that its agency countersigned.
+    CaseCountersigned {
+        /// Which.
+        uuid: Uuid,
+        /// The file's name, for messages.
+        file: String,
+        /// The exact bytes that were signed.
+        digests: String,
+        /// The agency's OpenSSH signature.
+        signature: NamedSignature,
+        /// The agency's OpenSSH public key.
+        key: NamedSignature,
+    },
     /// The audit log's head.
     AuditHead,
     /// Put a roster in force.
@@ -137,13 +158,13 @@ pub enum Request {
     },
 }
 
-/// A signature and the file it came from.
+/// A signature, or a key, and the file it came from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedSignature {
     /// The file's name, for messages.
     pub file: String,
-    /// `-----BEGIN SSH SIGNATURE-----` and so on.
+    /// `-----BEGIN SSH SIGNATURE-----` and so on; of a key, its line.
     pub text: String,
 }
 
@@ -205,6 +226,20 @@ pub enum Reply {
     Incident(Box<IncidentLine>),
     /// To `IncidentList`.
     Incidents(Vec<IncidentLine>),
+    /// To `CaseDigests`.
+    CaseDigests {
+        /// In the order of the warrant.
+        deliveries: Vec<DeliveredLines>,
+        /// There are more: what to skip to get them.
+        next: Option<usize>,
+    },
+    /// To `CaseCountersigned`: kept, and recorded.
+    Countersigned {
+        /// Which.
+        uuid: Uuid,
+        /// Of the agency's key.
+        fingerprint: String,
+    },
     /// To `WarrantList`.
     Warrants(Vec<WarrantLine>),
     /// To `WarrantShow`.
@@ -269,6 +304,21 @@ pub struct CaseArchive {
     /// The archive.
     #[serde(skip)]
     pub bytes: Vec<u8>,
+}
+
+/// What was delivered to one destination of a case, in digests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveredLines {
+    /// Name of the destination.
+    pub destination: String,
+    /// The agency's name for the case.
+    pub case_id: String,
+    /// What ties its content together.
+    pub content_identifier: String,
+    /// The probe, as the PDUs name it.
+    pub iap: String,
+    /// The windows, in the order in which they were over.
+    pub lines: Vec<Line>,
 }
 
 /// `writ destination test`.

@@ -1,6 +1,6 @@
 //! The deliver role: reads keys and certificates, gives up every capability, and runs one session for each stream of
 //! each destination, to an agency's endpoint or into files of this machine. PDUs come from shared memory; what the agency
-//! acknowledged is released there. It knows no target, no order and no kernel table. Beside its sessions, and at the word of
+//! acknowledged is released there, and goes into digests. It knows no target, no order and no kernel table. Beside its sessions, and at the word of
 //! the control role, it tries destinations with made-up packets and hands checkpoints of the audit log to witnesses.
 
 mod trials;
@@ -12,21 +12,28 @@ use crate::roles::Inheritance;
 use anyhow::Context;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trials::Trials;
 use witnesses::Witnesses;
 use writ_capture::privileges;
-use writ_delivery::{Ended, Predecessor, Session, SessionHandle, SessionSetup, StreamKind, Timing, WitnessLine};
+use writ_delivery::{
+    DeliveredFile, DigestSheet, Ended, Predecessor, Session, SessionHandle, SessionSetup, StreamKind, Timing,
+    WitnessLine, close_windows,
+};
 use writ_spool::{Consumer, Ledger, Wake};
 
 /// How often the role looks whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
+/// How often the digests of what was delivered are brought to the disk.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// The role's life.
 pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
-    let Inheritance { supervisor, channels, ledger, streams } = inheritance;
+    let Inheritance { supervisor, channels, ledger, delivered, streams } = inheritance;
     let [control] = <[_; 1]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channel to control is missing"))?;
     let ledger = Arc::new(Ledger::open(&ledger).context("the ledger's memory cannot be used")?);
+    let delivered = delivered.context("the file of what was delivered is missing")?;
+    let delivered = Arc::new(DeliveredFile::open(delivered).context("the file of what was delivered cannot be read")?);
     // The streams' memory is made anew with each run of the supervisor.
     let predecessor = if life == 0 { Predecessor::FormerRun } else { Predecessor::SameRun };
     let mut setups = Vec::new();
@@ -46,6 +53,11 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
                 ledger: Arc::clone(&ledger),
                 stream: setups.len(),
                 timing: Timing::default(),
+                digests: Some(DigestSheet {
+                    file: Arc::clone(&delivered),
+                    stream: kind,
+                    is_wanted: destination.digests,
+                }),
                 notices: None,
             });
         }
@@ -58,6 +70,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     let sessions = setups.into_iter().map(Session::spawn).collect::<Result<Vec<_>, _>>()?;
     supervisor.send(&FromRole::Ready, &[])?;
 
+    let mut synced = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         if sessions.iter().any(SessionHandle::is_finished) {
             anyhow::bail!("a session ended: the memory of its stream is damaged");
@@ -74,6 +87,11 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
             Err(error) => return Err(error.into()),
         }
         witnesses.pass_on();
+        close_windows(&ledger, &delivered);
+        if synced.elapsed() >= SYNC_EVERY {
+            delivered.sync();
+            synced = Instant::now();
+        }
     }
     let limit = Duration::from_secs(config.spool.drain_seconds.into());
     for session in &sessions {
@@ -87,6 +105,9 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
             Err(_) => tracing::error!("a session panicked"),
         }
     }
+    // What has ended by now leaves its slot.
+    close_windows(&ledger, &delivered);
+    delivered.sync();
     witnesses.finish();
     Ok(())
 }

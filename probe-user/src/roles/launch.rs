@@ -56,6 +56,8 @@ pub struct Launch {
     pub life: u32,
     /// How many of the descriptors are channels: they come first.
     pub channels: usize,
+    /// Whether the file of what was delivered is among them, behind the ledger.
+    pub delivered: bool,
 }
 
 /// The memory behind one endpoint of one destination, and the event by which its producer wakes its consumer.
@@ -77,6 +79,8 @@ pub struct Inheritance {
     pub channels: Vec<Channel>,
     /// The ledger's shared memory.
     pub ledger: OwnedFd,
+    /// The file of digests of what was delivered, for reading and appending. For deliver alone.
+    pub delivered: Option<OwnedFd>,
     /// By destination in order of the configuration; of each, CmII first and CmC behind it. None for control: they hold
     /// content.
     pub streams: Vec<StreamDescriptors>,
@@ -105,10 +109,12 @@ pub(super) fn send(
     launch: &Launch,
     channels: &[&Channel],
     ledger: BorrowedFd<'_>,
+    delivered: Option<BorrowedFd<'_>>,
     streams: &[StreamDescriptors],
 ) -> Result<(), ChannelError> {
     let mut descriptors: Vec<BorrowedFd<'_>> = channels.iter().map(|channel| channel.as_fd()).collect();
     descriptors.push(ledger);
+    descriptors.extend(delivered);
     descriptors.extend(streams.iter().flat_map(|stream| [stream.memory.as_fd(), stream.wake.as_fd()]));
     to.send(launch, &descriptors)
 }
@@ -168,6 +174,7 @@ fn receive() -> Result<(Launch, Inheritance), LaunchError> {
     let channels: Vec<Channel> = descriptors.by_ref().take(launch.channels).map(Channel::from_descriptor).collect();
     let short = || LaunchError::NotSupervised("descriptors are missing".into());
     let ledger = descriptors.next().ok_or_else(short)?;
+    let delivered = launch.delivered.then(|| descriptors.next().ok_or_else(short)).transpose()?;
     let mut streams = Vec::new();
     while let Some(memory) = descriptors.next() {
         streams.push(StreamDescriptors { memory, wake: descriptors.next().ok_or_else(short)? });
@@ -175,5 +182,5 @@ fn receive() -> Result<(Launch, Inheritance), LaunchError> {
     if channels.len() != launch.channels {
         return Err(short());
     }
-    Ok((launch, Inheritance { supervisor, channels, ledger, streams }))
+    Ok((launch, Inheritance { supervisor, channels, ledger, delivered, streams }))
 }

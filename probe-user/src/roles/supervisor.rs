@@ -4,6 +4,7 @@
 //! It keeps a handle to all memory and to both ends of every channel, so that a role that comes back finds its state:
 //! PDUs that wait, counts, messages not yet read.
 
+use super::control::Files;
 use super::kept_ledger::KeptLedger;
 use super::launch::{self, Launch, Role, StreamDescriptors};
 use crate::config::Config;
@@ -12,7 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,8 @@ struct Shared {
     /// The configuration's text, as every role gets it.
     text: String,
     ledger: OwnedFd,
+    /// The file of digests of what was delivered.
+    delivered: OwnedFd,
     streams: Vec<StreamDescriptors>,
     /// control's end and capture's end.
     capture_channel: (Channel, Channel),
@@ -107,7 +110,15 @@ impl Shared {
                 streams.push(StreamDescriptors { memory, wake });
             }
         }
-        Ok(Self { text, ledger, streams, capture_channel: Channel::pair()?, deliver_channel: Channel::pair()? })
+        let delivered = open_delivered(&Files::of(config).delivered)?;
+        Ok(Self {
+            text,
+            ledger,
+            delivered,
+            streams,
+            capture_channel: Channel::pair()?,
+            deliver_channel: Channel::pair()?,
+        })
     }
 
     /// The streams' memory holds content: only the roles that write and send it get it.
@@ -116,6 +127,10 @@ impl Shared {
             Role::Capture | Role::Deliver => &self.streams,
             Role::Control => &[],
         }
+    }
+
+    fn delivered(&self, role: Role) -> Option<BorrowedFd<'_>> {
+        (role == Role::Deliver).then(|| self.delivered.as_fd())
     }
 
     fn channels(&self, role: Role) -> Vec<&Channel> {
@@ -165,14 +180,20 @@ impl Keeper {
             .spawn()
             .map_err(|source| SupervisorError::Resource { what: "a process", source })?;
         let channels = shared.channels(self.role);
-        let launch = Launch { config: shared.text.clone(), life: self.life, channels: channels.len() };
+        let delivered = shared.delivered(self.role);
+        let launch = Launch {
+            config: shared.text.clone(),
+            life: self.life,
+            channels: channels.len(),
+            delivered: delivered.is_some(),
+        };
         self.life += 1;
         self.started = Instant::now();
         self.ready = false;
         self.failure = None;
         // Before the first word to it: a child is watched from its start, whatever becomes of that word.
         let (_, here) = self.process.insert((child, here));
-        launch::send(here, &launch, &channels, shared.ledger.as_fd(), shared.streams(self.role))?;
+        launch::send(here, &launch, &channels, shared.ledger.as_fd(), delivered, shared.streams(self.role))?;
         Ok(())
     }
 
@@ -437,6 +458,13 @@ fn create_private(directory: &Path) -> Result<(), SupervisorError> {
         .mode(0o700)
         .create(directory)
         .map_err(|source| SupervisorError::File { path: directory.to_owned(), source })
+}
+
+/// Only ever appended to, so that several processes in a row cannot undo each other's lines.
+fn open_delivered(path: &Path) -> Result<OwnedFd, SupervisorError> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).read(true).append(true).mode(0o600).open(path);
+    file.map(OwnedFd::from).map_err(|source| SupervisorError::File { path: path.to_owned(), source })
 }
 
 /// Whether a `writ run` holds this runtime directory.

@@ -33,6 +33,7 @@ mod bad_input;
 mod cases;
 mod destinations;
 mod exports;
+mod digests;
 mod guide;
 mod hostile;
 mod isolation;

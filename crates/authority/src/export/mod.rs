@@ -334,7 +334,7 @@ fn filed<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Filed> {
 
 /// What an agency countersigned, as a record names it: its digests, its signature, its key.
 fn countersigned(record: &Record) -> Vec<Filed> {
-    if (record.act.as_str(), record.outcome) != ("digests-countersign", Outcome::Done) {
+    if (Act::of(&record.act), record.outcome) != (Some(Act::DigestsCountersign), Outcome::Done) {
         return Vec::new();
     }
     let file = |(key, ending): (&str, &str)| {

@@ -7,6 +7,7 @@ use super::{HandedIn, NOTICES, Register, RegisterError, lines, papers};
 use crate::archive::Original;
 use crate::audit::{Act, Actor, Entry, Outcome, Subject};
 use crate::certification::Certification;
+use crate::countersigned::Countersigned;
 use crate::digest::Digest;
 use crate::durable;
 use crate::heading::Heading;
@@ -211,6 +212,26 @@ impl Register {
         let sealed = self.case(uuid).and_then(|case| case.orders().get(&order)).copied();
         let sealed = sealed.ok_or_else(|| RegisterError::Refused(vec![format!("{uuid} has no order {order}")]))?;
         Ok(self.keys.unseal(uuid, &self.archive.get(sealed)?.bytes)?)
+    }
+
+    /// Keeps digests of what was delivered that the agency countersigned; gives the fingerprint of its key.
+    pub fn countersigned(
+        &mut self,
+        uuid: Uuid,
+        papers: Countersigned,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<String, RegisterError> {
+        let Countersigned { digests, signature, key } = papers;
+        let [of_digests, of_signature, of_key] = [&digests, &signature, &key].map(|paper| paper.digest());
+        let fact = Fact::Countersigned { uuid, digests: of_digests, signature: of_signature, key: of_key };
+        let papers = [digests, signature, key];
+        let fingerprint = match self.judge(&fact, &papers, actor.clone(), now)? {
+            Some(Change::Case(case)) => case.agreed.last().map(|agreed| agreed.fingerprint.clone()).unwrap_or_default(),
+            _ => String::new(),
+        };
+        self.write(&fact, &papers, actor, [("fingerprint", fingerprint.clone())], now)?;
+        Ok(fingerprint)
     }
 
     /// Closes a case that has ended and is certified, and destroys its key. `notes` are for whoever reads the log.

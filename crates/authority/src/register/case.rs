@@ -170,6 +170,21 @@ pub struct Certified {
     pub at: Timestamp,
 }
 
+/// Digests of what was delivered that an agency countersigned: documents of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// When they were handed in.
+    pub at: Timestamp,
+    /// The agency's lines.
+    pub digests: Digest,
+    /// Its signature over them.
+    pub signature: Digest,
+    /// The public key that the signature was checked by.
+    pub key: Digest,
+    /// That key's fingerprint.
+    pub fingerprint: String,
+}
+
 /// What the kernel may be told for a case at a given moment.
 #[derive(Clone, Debug)]
 pub struct Force {
@@ -218,6 +233,7 @@ pub struct Case {
     pub(super) certified: Option<Certified>,
     pub(super) overdue: bool,
     pub(super) orders: BTreeMap<Digest, Digest>,
+    pub(super) agreed: Vec<Agreed>,
     pub(super) closed: Option<Timestamp>,
     /// The record by which it was held.
     pub(super) held: Option<u64>,
@@ -241,6 +257,7 @@ impl Case {
             certified: None,
             overdue: false,
             orders: BTreeMap::new(),
+            agreed: Vec::new(),
             closed: None,
             held: None,
             damage: None,
@@ -255,6 +272,11 @@ impl Case {
     /// Number of the record by which it was opened.
     pub fn opened(&self) -> u64 {
         self.opened
+    }
+
+    /// What agencies countersigned of it, oldest first.
+    pub fn agreed(&self) -> &[Agreed] {
+        &self.agreed
     }
 
     /// When it was first handed in.

@@ -34,6 +34,8 @@ pub(super) enum Fact {
     Overdue { uuid: Uuid },
     /// The scanned order is in the archive, sealed.
     Attached { uuid: Uuid, order: Digest, sealed: Digest },
+    /// The agency's digests of what was delivered, with its signature and the key that it was checked by.
+    Countersigned { uuid: Uuid, digests: Digest, signature: Digest, key: Digest },
     /// The case is closed.
     Closed { uuid: Uuid },
     /// The log is older than somebody saw it: the ends that they saw, and that it does not have.
@@ -50,6 +52,8 @@ const REVOCATION: &str = "revocation";
 const CERTIFICATION: &str = "certification";
 const ORDER: &str = "order";
 const SEALED: &str = "sealed";
+const DIGESTS: &str = "digests";
+const KEY: &str = "key";
 const SOFTWARE: &str = "software";
 const CONFIGURATION: &str = "configuration";
 const CLOCK_DOUBT: &str = "clock_doubt_ms";
@@ -76,6 +80,7 @@ impl Fact {
             | Self::Certified { uuid, .. }
             | Self::Overdue { uuid }
             | Self::Attached { uuid, .. }
+            | Self::Countersigned { uuid, .. }
             | Self::Closed { uuid } => Some(*uuid),
         }
     }
@@ -103,6 +108,7 @@ impl Fact {
             Self::Certified { .. } => Act::WarrantCertify,
             Self::Overdue { .. } => Act::CertificationOverdue,
             Self::Attached { .. } => Act::OrderAttach,
+            Self::Countersigned { .. } => Act::DigestsCountersign,
             Self::Closed { .. } => Act::WarrantClose,
             Self::Held { .. } => Act::StoreHold,
             Self::Incident { .. } => Act::Incident,
@@ -141,6 +147,11 @@ impl Fact {
             Self::Attached { order, sealed, .. } => {
                 note(ORDER, order.to_string());
                 note(SEALED, sealed.to_string());
+            }
+            Self::Countersigned { digests, signature, key, .. } => {
+                note(DIGESTS, digests.to_string());
+                note(SIGNATURES, signature.to_string());
+                note(KEY, key.to_string());
             }
             Self::Armed { software, configuration, clock_doubt_ms, .. } => {
                 note(SOFTWARE, software.clone());
@@ -223,6 +234,12 @@ impl Fact {
             }
             Act::CertificationOverdue => Self::Overdue { uuid: uuid()? },
             Act::OrderAttach => Self::Attached { uuid: uuid()?, order: digest(ORDER)?, sealed: digest(SEALED)? },
+            Act::DigestsCountersign => Self::Countersigned {
+                uuid: uuid()?,
+                digests: digest(DIGESTS)?,
+                signature: digest(SIGNATURES)?,
+                key: digest(KEY)?,
+            },
             Act::WarrantClose => Self::Closed { uuid: uuid()? },
             Act::StoreHold => Self::Held { why: detail(record, WHY)?, lost: heads(record)? },
             Act::Incident => Self::Incident { incident: detail(record, INCIDENT)?, document: sha256()? },

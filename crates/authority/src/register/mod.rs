@@ -15,7 +15,7 @@ mod rules;
 mod state;
 
 pub use acts::{Activation, Revoked};
-pub use case::{Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
+pub use case::{Agreed, Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
 pub use incidents::Reported;
 pub use state::Hold;
 

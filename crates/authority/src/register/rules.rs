@@ -1,13 +1,14 @@
 //! The rules: what a fact would change, or why it may not happen. They judge what is handed in before its record is
 //! written, and judge the record again when the log is read at the next start: what does not stand is not believed.
 
-use super::case::{Case, Certified, Enabled, Ending, Revision, Submission};
+use super::case::{Agreed, Case, Certified, Enabled, Ending, Revision, Submission};
 use super::fact::Fact;
 use super::state::{Change, Moment, Objection, Originals, State};
 use crate::approval::{Basis, Standing, judge, namespace};
 use crate::audit::Head;
 use crate::certification::Certification;
 use crate::change::Change as Difference;
+use crate::countersigned::Countersigned;
 use crate::digest::Digest;
 use crate::heading::Heading;
 use crate::policy::RevokedKey;
@@ -83,6 +84,16 @@ impl State {
                     )));
                 }
                 case.orders.insert(*order, *sealed);
+                changed(case)
+            }
+            Fact::Countersigned { uuid, digests, signature, key } => {
+                let mut case = self.known(*uuid)?.clone();
+                let [digests, signature, key] = [digests, signature, key].map(|digest| papers.get(*digest));
+                let countersigned = Countersigned { digests: digests?, signature: signature?, key: key? };
+                let fingerprint = countersigned.check()?;
+                let Countersigned { digests, signature, key } = countersigned;
+                let [digests, signature, key] = [digests, signature, key].map(|paper| paper.digest());
+                case.agreed.push(Agreed { at: moment.at, digests, signature, key, fingerprint });
                 changed(case)
             }
             Fact::Closed { uuid } => {

@@ -86,6 +86,7 @@ impl Rig {
             ledger: self.ledger.clone(),
             stream: 0,
             timing: crate::rig::timing(),
+            digests: None,
             notices: None,
         })
         .unwrap()
@@ -256,6 +257,7 @@ fn two_probes_do_not_write_the_same_files() {
         ledger: other.ledger.clone(),
         stream: 0,
         timing: crate::rig::timing(),
+        digests: None,
         notices: None,
     })
     .unwrap();

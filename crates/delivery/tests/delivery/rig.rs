@@ -90,6 +90,7 @@ impl Stream {
             ledger: self.ledger.clone(),
             stream: 0,
             timing,
+            digests: None,
             notices: None,
         })
         .unwrap()

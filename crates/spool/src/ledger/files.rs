@@ -257,7 +257,9 @@ fn take_over(ledger: &Ledger, former: &Image, boot: u128, origin: Origin) -> Res
             continue;
         };
         account.restore(&words);
-        undelivered += account.write_off_waiting(LossReason::ProbeEnded);
+        let waited = account.write_off_waiting(LossReason::ProbeEnded);
+        undelivered += waited;
+        account.memos_after(waited > 0 || origin == Origin::Recovered);
         account.close_current();
         if former.double(AT_BOOT) != boot {
             account.forget_stop();

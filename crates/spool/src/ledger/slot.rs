@@ -2,13 +2,14 @@
 //! kernel's figures of capture roles that are gone by the control role.
 
 use super::loss::LossReason;
+use super::memo;
 use crate::stream::RecordKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many destinations one intercept can have. Each delivery sends a kind of record to one stream, always the same.
 pub const MAX_DELIVERIES: usize = 4;
 
-pub(super) const SLOT_WORDS: usize = 144;
+pub(super) const SLOT_WORDS: usize = FIRST_MEMO + memo::ALL_WORDS;
 const GENERATION: usize = 0;
 const DELIVERIES: usize = 1;
 const MARKS: usize = 2;
@@ -35,7 +36,10 @@ const TOLD_REVISION: usize = VIOLATIONS + 1;
 const ORDERED_STOP: usize = TOLD_REVISION + 1;
 /// As [`FORMER`], of the capture role that lives.
 const CURRENT: usize = ORDERED_STOP + 1;
-const _: () = assert!(CURRENT + FORMER_FIGURES <= SLOT_WORDS);
+/// Not 0: the owner's memos are to be finished.
+const CLOSING: usize = CURRENT + FORMER_FIGURES;
+const FIRST_MEMO: usize = 144;
+const _: () = assert!(CLOSING < FIRST_MEMO);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
 /// Marks a slot that nobody owns; generations are 16 bits.
@@ -102,6 +106,26 @@ impl<'a> SlotAccount<'a> {
     /// [`SlotAccount::reset`]. By the control role, once the owner's final figures are recorded and nothing waits.
     pub fn give_back(&self) {
         self.set_owner(0);
+    }
+
+    /// Whether something of this owner waits for an agency.
+    pub fn has_waiting(&self) -> bool {
+        let mut snapshots = (0u8..).take(self.deliveries()).filter_map(|delivery| self.delivery_snapshot(delivery));
+        snapshots.any(|snapshot| RecordKind::ALL.iter().any(|kind| snapshot.waiting(*kind) > 0))
+    }
+
+    /// Asks the deliver role to finish this owner's memos: nothing new comes of it. By the control role.
+    pub fn close_memos(&self) {
+        self.words[CLOSING].store(1, Ordering::Release);
+    }
+
+    /// Whether that was asked.
+    pub fn is_closing_memos(&self) -> bool {
+        self.words[CLOSING].load(Ordering::Acquire) != 0
+    }
+
+    pub(super) fn memo_words(&self) -> &'a [AtomicU64] {
+        &self.words[FIRST_MEMO..]
     }
 
     /// Notes what the stop of this owner's order (`ordered`: UTC, nanoseconds) is by `CLOCK_BOOTTIME` (nanoseconds), and

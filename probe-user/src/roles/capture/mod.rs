@@ -28,7 +28,7 @@ pub fn program_file(config: &Config) -> PathBuf {
 
 /// The role's life.
 pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &AtomicBool) -> anyhow::Result<()> {
-    let Inheritance { supervisor, channels, ledger, streams } = inheritance;
+    let Inheritance { supervisor, channels, ledger, streams, .. } = inheritance;
     let [control] = <[_; 1]>::try_from(channels).map_err(|_| anyhow::anyhow!("the channel to control is missing"))?;
     let ledger = Arc::new(Ledger::open(&ledger).context("the ledger's memory cannot be used")?);
     let producers = streams

@@ -219,6 +219,8 @@ fn need(request: &Request) -> (&'static str, Need<'_>) {
         Request::IncidentList => ("incident list", Need::Cases),
         Request::IncidentShow { uuid } => ("incident show", Need::Incident(*uuid)),
         Request::IncidentTold { uuid, .. } => ("incident told", Need::Incident(*uuid)),
+        Request::CaseDigests { uuid, .. } => ("case digests", Need::Case(*uuid)),
+        Request::CaseCountersigned { uuid, .. } => ("case countersigned", Need::Case(*uuid)),
         // Officers write it into what they sign; an admin keeps it elsewhere.
         Request::AuditHead => ("audit head", Need::Role(&[Role::Li, Role::Admin])),
         // It names officers and, where lines are tested, the lines.

@@ -23,7 +23,7 @@ pub struct Files {
     pub audit: PathBuf,
     /// Every document and signature that was handed in, named by its digest.
     pub documents: PathBuf,
-    /// Digests of what was delivered.
+    /// Digests of what was delivered, a line a window; written by deliver alone.
     pub delivered: PathBuf,
 }
 
@@ -31,7 +31,11 @@ impl Files {
     /// The files of a probe.
     pub fn of(config: &Config) -> Self {
         let state = &config.probe.state;
-        Self { audit: state.join(AUDIT_LOG), documents: state.join(DOCUMENTS), delivered: state.join("delivered.jsonl") }
+        Self {
+            audit: state.join(AUDIT_LOG),
+            documents: state.join(DOCUMENTS),
+            delivered: state.join("delivered.jsonl"),
+        }
     }
 }
 

@@ -482,6 +482,9 @@ impl Intercepts {
             let Some((reason, since)) = tenancy.ending.filter(|_| tenancy.progress == Progress::Ended) else {
                 continue;
             };
+            if let Some(account) = ledger.slot(*slot) {
+                account.close_memos();
+            }
             let counts = self.counts(tenancy, ledger, config);
             let waiting = counts.deliveries.iter().any(|delivery| delivery.waiting_cmii + delivery.waiting_cmc > 0);
             if !tenancy.recorded && (!waiting || since.elapsed() > SETTLE) {
@@ -489,7 +492,10 @@ impl Intercepts {
                 due.push(Final { warrant: tenancy.order.warrant, slot: tenancy.order.slot, reason, at, counts });
             }
             if !waiting && (tenancy.recorded || due.iter().any(|last| last.slot == tenancy.order.slot)) {
-                free.push(*slot);
+                // Not before the last digests of what was delivered are written.
+                if ledger.slot(*slot).is_none_or(|account| account.has_no_memos()) {
+                    free.push(*slot);
+                }
             }
         }
         for last in &due {

@@ -9,6 +9,7 @@ mod clock;
 mod counts;
 mod exports;
 mod incidents;
+mod delivered;
 mod intercepts;
 mod order;
 mod outgoing;
@@ -21,6 +22,7 @@ mod witness;
 
 pub use access::{AccessFault, AccessSettings};
 pub use authority::{Files, approve_replay, install_roster, open_register};
+pub use delivered::lines_of;
 pub use order::order;
 pub use socket::{caller, socket_path};
 pub use trials::test_alone;
@@ -200,6 +202,7 @@ pub(super) fn run(
     while let Ok(event) = events.recv_timeout(TICK * 5) {
         control.hear(event)?;
     }
+    control.finish_intercepts();
     control.note_stop();
     Ok(())
 }
@@ -363,13 +366,7 @@ impl Control {
             self.next_certifications = Instant::now() + CERTIFICATIONS;
             self.watch_certifications();
         }
-        for last in self.intercepts.finished(&self.ledger, &self.config) {
-            let reason = format!("{:?}", last.reason).to_lowercase();
-            let figures = final_figures(last.slot, reason, &last.counts);
-            self.authority.stopped(last.warrant, last.at, figures);
-            self.observed.ended.insert(last.warrant, last.counts);
-            self.witnesses.hurry();
-        }
+        self.finish_intercepts();
         let now = Instant::now();
         for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
             pending.unconfirmed("the capture role has not confirmed it");
@@ -384,6 +381,17 @@ impl Control {
             self.reconcile();
         }
         self.witnesses.tick(head, now);
+    }
+
+    /// Records the final figures of what has ended, and gives its slots back.
+    fn finish_intercepts(&mut self) {
+        for last in self.intercepts.finished(&self.ledger, &self.config) {
+            let reason = format!("{:?}", last.reason).to_lowercase();
+            let figures = final_figures(last.slot, reason, &last.counts);
+            self.authority.stopped(last.warrant, last.at, figures);
+            self.observed.ended.insert(last.warrant, last.counts);
+            self.witnesses.hurry();
+        }
     }
 
     fn reconcile(&mut self) {
@@ -446,6 +454,10 @@ impl Control {
             Request::IncidentList => self.list_incidents(&asker),
             Request::IncidentShow { uuid } => self.show_incident(uuid, actor),
             Request::IncidentTold { uuid, telling } => self.note_told(uuid, *telling, actor),
+            Request::CaseDigests { uuid, skip } => return self.case_digests(uuid, skip, actor, to),
+            Request::CaseCountersigned { uuid, file, digests, signature, key } => {
+                self.countersigned(uuid, (&file, &digests), &signature, &key, actor)
+            }
             Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::AuditHead => {
