@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::documents::{self, Order, Seen};
 use crate::process::send;
-use crate::{LabError, Namespace, Officer, Process, until};
+use crate::{LabError, Namespace, Officer, Process, WallClock, until};
 
 /// A running probe.
 #[derive(Debug)]
@@ -72,6 +72,17 @@ impl Probe {
         configuration: &Path,
         evidence: &Path,
     ) -> Result<Self, LabError> {
+        Self::start_by(None, namespace, binary, configuration, evidence)
+    }
+
+    /// The same, by a clock that is not the machine's.
+    pub fn start_by(
+        clock: Option<&WallClock>,
+        namespace: &Namespace,
+        binary: &Path,
+        configuration: &Path,
+        evidence: &Path,
+    ) -> Result<Self, LabError> {
         let log = evidence.join("writ.log");
         let file = fs::OpenOptions::new()
             .create(true)
@@ -81,6 +92,7 @@ impl Probe {
         let said_before = fs::metadata(&log).map_err(LabError::io(log.display().to_string()))?.len() as usize;
         let mut command = namespace.command(binary);
         command.args(["run", "--config"]).arg(configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        command.envs(clock.into_iter().flat_map(WallClock::environment));
         let mut probe = Probe {
             run: Process::spawn(&mut command)?,
             binary: binary.to_owned(),

@@ -22,6 +22,10 @@
 //! | [`witnesses`] | what root does to the log, the clock and the kernel's tables is found out |
 //! | [`access`] | each user of the machine learns what its role may know, and a stuck intercept is traced by its slot |
 //! | [`guide`] | every command of the officer's guide does what the guide says |
+//! | [`kills`] | `kill -9` at random moments while warrants change: nothing acknowledged is lost, nothing that ended comes back |
+//! | [`clocks`] | the wall clock is set by hours; an emergency ends by the kernel unless the others sign |
+//! | [`tests_of_lines`] | a test reaches its own line and files alone |
+//! | [`interview`] | a warrant is written by answering questions at a terminal |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
@@ -30,11 +34,14 @@
 mod access;
 mod bad_input;
 mod cases;
+mod clocks;
 mod destinations;
 mod guide;
 mod hostile;
+mod interview;
 mod isolation;
 mod jumbo;
+mod kills;
 mod lines;
 mod mixed;
 mod ports;
@@ -46,6 +53,7 @@ mod scene;
 mod storage;
 mod taps;
 mod targets;
+mod tests_of_lines;
 mod traffic;
 mod tuning;
 mod warrants;

@@ -48,7 +48,7 @@ use trace::Inquiry;
 use trials::Trials;
 use uuid::Uuid;
 use witness::Witnesses;
-use writ_authority::{Act, Case, Digest, Outcome};
+use writ_authority::{Act, ApplicationsDue, Case, Digest, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
 
@@ -127,6 +127,8 @@ struct Control {
     succession: Option<Timestamp>,
     /// When overdue certifications are looked for next.
     next_certifications: Instant,
+    /// Applications that were due when last looked.
+    applications_due: ApplicationsDue,
 }
 
 /// The role's life.
@@ -176,6 +178,7 @@ pub(super) fn run(
         next_expiry: Instant::now(),
         succession: None,
         next_certifications: Instant::now(),
+        applications_due: ApplicationsDue::default(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
     if life == 0 {

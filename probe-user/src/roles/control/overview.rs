@@ -125,6 +125,8 @@ mod tests {
             clock: ClockStatus::default(),
             held: Vec::new(),
             uncertified: 0,
+            applications_due_soon: 0,
+            applications_overdue: 0,
         }
     }
 
