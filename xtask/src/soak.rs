@@ -31,7 +31,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
         .env("WRIT_FRAMES", arguments.frames.to_string())
         .env("WRIT_SEED", seed.to_string());
     workspace::run_tests_as_root(&mut test);
-    Ok(test.status()?.success() && kill(arguments.kills, seed)? && (arguments.fuzz_seconds == 0 || fuzz::run_all(arguments.fuzz_seconds)?))
+    Ok(test.status()?.success()
+        && kill(arguments.kills, seed)?
+        && (arguments.fuzz_seconds == 0 || fuzz::run_all(arguments.fuzz_seconds)?))
 }
 
 /// Kills processes while warrants change; gives whether nothing was lost by that.

@@ -78,8 +78,8 @@ pub use paper::Paper;
 pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
 pub use quorum::{Quorum, Roles};
 pub use register::{
-    AUDIT_LOG, Activation, Application, ApplicationsDue, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase,
-    Proposal, Register, RegisterError, Revision, Revoked, RosterChange, Stop, Submission,
+    AUDIT_LOG, Activation, Application, ApplicationsDue, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force,
+    HandedIn, Hold, Phase, Proposal, Register, RegisterError, Revision, Revoked, RosterChange, Stop, Submission,
 };
 pub use revocation::{Cause, Revocation};
 pub use role::Role;

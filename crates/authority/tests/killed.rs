@@ -173,7 +173,8 @@ impl Child {
             "approve" => {
                 let text = case.waiting().unwrap().warrant.bytes().to_vec();
                 let text = String::from_utf8(text).unwrap();
-                let namespace = if text.contains("\nrevision = 1\n") { writ_authority::APPROVE } else { next.namespace() };
+                let namespace =
+                    if text.contains("\nrevision = 1\n") { writ_authority::APPROVE } else { next.namespace() };
                 let signatures = [0, 1].map(|signer| self.office.signature(&text, namespace, signer)).to_vec();
                 let proposal = self.register.approve(uuid, signatures, actor(), now)?;
                 self.enact(&proposal)
@@ -260,7 +261,8 @@ impl Known {
                 *self.acts.entry(what.to_owned()).or_default() += 1;
                 match (what, uuid) {
                     // One that waits for its first approval is over, but ends only with `expire`.
-                    ("expire", Some(uuid)) if !seen.concat().contains("Expired") && !seen.concat().contains("Unconf") => {}
+                    ("expire", Some(uuid))
+                        if !seen.concat().contains("Expired") && !seen.concat().contains("Unconf") => {}
                     ("revoke" | "expire", Some(uuid)) => {
                         self.approved.remove(&uuid);
                         self.ended.insert(uuid);
@@ -387,9 +389,9 @@ fn whenever_it_is_killed_what_was_acknowledged_is_there_and_nothing_is_half() {
         lines.for_each(|line| known.hear(&line));
         in_hand += u64::from(known.in_hand.is_some());
         known.hold(&state);
-        let aside = std::fs::read_dir(&state).unwrap().filter(|entry| {
-            entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains(".torn-"))
-        });
+        let aside = std::fs::read_dir(&state)
+            .unwrap()
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains(".torn-")));
         if (kill + 1) % KILLS_OF_ONE == 0 || kill + 1 == kills {
             torn += aside.count();
             for (what, count) in std::mem::take(&mut known.acts) {

@@ -45,7 +45,12 @@ impl Probe {
         }
     }
 
-    fn submit(&mut self, paper: &Paper, change: impl Fn(String) -> String, signers: &[usize]) -> Result<Uuid, RegisterError> {
+    fn submit(
+        &mut self,
+        paper: &Paper,
+        change: impl Fn(String) -> String,
+        signers: &[usize],
+    ) -> Result<Uuid, RegisterError> {
         let text = change(paper.text(self.register.head()));
         let handed = self.office.handed(&text, paper.namespace(), signers);
         let proposal = self.register.submit(handed, actor(), minute(1))?;

@@ -377,12 +377,9 @@ fn ways_with_the_log(scene: &Scene) -> Vec<Way> {
         let doubled: Vec<_> = (0..=at).chain(at..lines.len()).collect();
         let first: Vec<_> = std::iter::once(at).chain(without.clone()).collect();
         let last: Vec<_> = without.iter().copied().chain([at]).collect();
-        for (kind, order) in [
-            ("record removed", without),
-            ("record doubled", doubled),
-            ("record moved", first),
-            ("record moved", last),
-        ] {
+        for (kind, order) in
+            [("record removed", without), ("record doubled", doubled), ("record moved", first), ("record moved", last)]
+        {
             let moved: Vec<_> = order.iter().map(|at| records[*at].clone()).collect();
             if order.iter().enumerate().all(|(place, at)| place == *at) {
                 continue;
@@ -436,7 +433,8 @@ fn ways_with_files(scene: &Scene) -> Vec<Way> {
         }
         add("file removed", shown.clone(), vec![(name.clone(), None)]);
         add("file emptied", shown.clone(), vec![(name.clone(), Some(Vec::new()))]);
-        for (other, theirs) in scene.now.iter().filter(|(other, _)| other.parent() == name.parent() && **other != *AUDIT_LOG)
+        for (other, theirs) in
+            scene.now.iter().filter(|(other, _)| other.parent() == name.parent() && **other != *AUDIT_LOG)
         {
             if other > name {
                 let both = vec![(name.clone(), Some(theirs.clone())), (other.clone(), Some(bytes.clone()))];
@@ -531,7 +529,8 @@ fn try_doors(scene: &Scene) -> Table {
         for (index, paper) in papers.iter().enumerate() {
             let step = (paper.bytes.len() / 90).max(1);
             let places = (0..paper.bytes.len()).step_by(step);
-            let ways = places.flat_map(|place| at_a_place(&paper.bytes, place).into_iter().map(move |way| (place, way)));
+            let ways =
+                places.flat_map(|place| at_a_place(&paper.bytes, place).into_iter().map(move |way| (place, way)));
             for (place, (kind, bytes)) in ways {
                 let mut tampered = handed.clone();
                 match index {

@@ -177,13 +177,14 @@ impl Order {
 
 /// A warrant as the revision of this number, after the one that was handed in before, under an order of its own.
 pub fn revision(document: &str, revision: u32, before: &[u8]) -> String {
+    amendment(document, revision, before).replacen("26-mc-0117", &format!("26-mc-0117-{revision}"), 1)
+}
+
+/// The same under the order that it had.
+pub fn amendment(document: &str, revision: u32, before: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, before);
     let previous: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    document.replacen("revision = 1\n", &format!("revision = {revision}\nprevious = \"{previous}\"\n"), 1).replacen(
-        "26-mc-0117",
-        &format!("26-mc-0117-{revision}"),
-        1,
-    )
+    document.replacen("revision = 1\n", &format!("revision = {revision}\nprevious = \"{previous}\"\n"), 1)
 }
 
 /// Writes a document.

@@ -47,7 +47,11 @@ fn hold(scene: &Scene, order: &Order, sent: &[Sent], surely: (u64, u64), possibl
     assert_eq!(there.len(), delivered.len(), "{}: a packet is there twice", order.case_id);
     for number in &there {
         let Sent { before_ns, after_ns } = sent[*number];
-        assert!(after_ns >= possibly.0 && before_ns < possibly.1, "{}: {number} was sent too early or too late", order.case_id);
+        assert!(
+            after_ns >= possibly.0 && before_ns < possibly.1,
+            "{}: {number} was sent too early or too late",
+            order.case_id
+        );
     }
     let wanted = |it: &Sent| it.before_ns >= surely.0 && it.after_ns < surely.1;
     let missing: Vec<_> = (0..sent.len()).filter(|number| wanted(&sent[*number]) && !there.contains(number)).collect();

@@ -90,9 +90,7 @@ fn a_warrant_is_written_at_a_terminal_and_wrong_answers_are_asked_again() {
         assert!(said.contains(wrong), "what is wrong with {wrong} is said: {said}");
     }
     let text = fs::read_to_string(&file).unwrap();
-    for written in
-        ["authority = \"title-iii\"", "zone = \"America/New_York\"", "192.0.2.7", "record = 17"]
-    {
+    for written in ["authority = \"title-iii\"", "zone = \"America/New_York\"", "192.0.2.7", "record = 17"] {
         let loose = written.replace("2026-11-18");
         assert!(text.contains(&loose), "{written}: {text}");
     }

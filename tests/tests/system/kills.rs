@@ -142,9 +142,8 @@ fn carry_out(scene: &Scene, known: &mut Vec<Known>, act: Act, chance: &mut Chanc
         Act::Submit => probe.submit(&it.order, &[ada])?,
         Act::Approve(_) => probe.approve(&it.order, &[ben])?,
         Act::Narrow(_) => {
-            let stop = it.order.stop - Duration::from_secs(1);
-            it.order.stop = stop;
-            probe.revise(&it.order, it.revision + 1, &[ada])?
+            it.order.stop -= Duration::from_secs(1);
+            probe.narrow(&it.order, it.revision + 1, ada)?
         }
         Act::Revoke(_) => probe.revoke(&it.order, ben)?,
     };

@@ -196,7 +196,9 @@ impl Control {
             waits_for: case.waiting().map(|waiting| waiting.missing.clone()),
             ending: case.ending().map(cases::ending),
             certified: case.certified().map(|certified| format!("by {} at {}", certified.by, certified.at)),
-            application: case.application().map(|it| cases::application(it, self.authority.register().clock(Timestamp::now()))),
+            application: case
+                .application()
+                .map(|it| cases::application(it, self.authority.register().clock(Timestamp::now()))),
             counts,
         }))
     }
