@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use uuid::Uuid;
 use writ_authority::{
-    Activation, Authority, CERTIFY, Case, Digest, Head, Original, POLICY, Phase, Proposal, REVOKE, Register,
-    RegisterError,
+    AMEND, APPROVE, Activation, Authority, CERTIFY, Case, Digest, Head, Original, POLICY, Phase, Proposal, REVOKE,
+    Register, RegisterError,
 };
 
 /// How often a child is killed where nobody says.
@@ -168,22 +168,24 @@ impl Child {
     fn change(&mut self, what: &str, uuid: Uuid) -> Result<(), RegisterError> {
         let (now, head) = (self.now(), self.register.head());
         let case = self.register.case(uuid).unwrap();
-        let mut next = case.warrant().map(Paper::after).unwrap();
+        // A case that ended before anybody approved it has no warrant any more.
+        let next = case.warrant().map(Paper::after);
         match what {
             "approve" => {
                 let text = case.waiting().unwrap().warrant.bytes().to_vec();
                 let text = String::from_utf8(text).unwrap();
-                let namespace =
-                    if text.contains("\nrevision = 1\n") { writ_authority::APPROVE } else { next.namespace() };
+                let namespace = if text.contains("\nrevision = 1\n") { APPROVE } else { AMEND };
                 let signatures = [0, 1].map(|signer| self.office.signature(&text, namespace, signer)).to_vec();
                 let proposal = self.register.approve(uuid, signatures, actor(), now)?;
                 self.enact(&proposal)
             }
             "narrow" => {
+                let mut next = next.unwrap();
                 next.stop -= SignedDuration::from_mins(1);
                 self.submit(&next, &[0])
             }
             "extend" => {
+                let mut next = next.unwrap();
                 (next.docket, next.stop) = (next.docket + 1, next.stop + SignedDuration::from_mins(30));
                 let signers: &[usize] = if self.chance.below(2) == 0 { &[0, 1] } else { &[1] };
                 self.submit(&next, signers)
@@ -261,8 +263,7 @@ impl Known {
                 *self.acts.entry(what.to_owned()).or_default() += 1;
                 match (what, uuid) {
                     // One that waits for its first approval is over, but ends only with `expire`.
-                    ("expire", Some(uuid))
-                        if !seen.concat().contains("Expired") && !seen.concat().contains("Unconf") => {}
+                    ("expire", Some(_)) if !seen.concat().contains("Expired") && !seen.concat().contains("Unconf") => {}
                     ("revoke" | "expire", Some(uuid)) => {
                         self.approved.remove(&uuid);
                         self.ended.insert(uuid);

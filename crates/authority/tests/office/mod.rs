@@ -10,39 +10,39 @@ use writ_authority::{
     AMEND, APPROVE, Actor, Authority, Digest, HandedIn, Head, Namespace, Original, ProbeIdentity, Warrant,
 };
 
-pub const OPERATOR: &str = "ExampleNet";
-pub const PROBE: &str = "pop3-probe1";
+pub(crate) const OPERATOR: &str = "ExampleNet";
+pub(crate) const PROBE: &str = "pop3-probe1";
 
 /// When everything begins.
-pub fn start() -> Timestamp {
+pub(crate) fn start() -> Timestamp {
     "2026-11-20T14:00:00Z".parse().unwrap()
 }
 
 /// So many minutes after that.
-pub fn minute(minutes: u64) -> Timestamp {
+pub(crate) fn minute(minutes: u64) -> Timestamp {
     start() + SignedDuration::from_mins(i64::try_from(minutes).unwrap())
 }
 
-pub fn identity() -> ProbeIdentity {
+pub(crate) fn identity() -> ProbeIdentity {
     ProbeIdentity { operator: OPERATOR.to_owned(), probe: PROBE.to_owned() }
 }
 
-pub fn actor() -> Actor {
+pub(crate) fn actor() -> Actor {
     Actor { who: "mia".to_owned(), uid: 1000, pid: 4711 }
 }
 
 /// The officers' keys.
-pub struct Office {
+pub(crate) struct Office {
     keys: [PrivateKey; 3],
 }
 
 impl Office {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { keys: [1, 2, 3].map(|seed| PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))) }
     }
 
     /// The roster of this version.
-    pub fn roster(&self, version: u32) -> String {
+    pub(crate) fn roster(&self, version: u32) -> String {
         let mut text = format!(
             "version = {version}\noperator = \"{OPERATOR}\"\n\n[policy]\napprovals = 2\nroles = 2\n\n\
              [policy.emergency]\nroles = [\"on-call\"]\nsecond_within_hours = 4\n"
@@ -56,13 +56,13 @@ impl Office {
     }
 
     /// A signature over a document.
-    pub fn signature(&self, text: &str, namespace: Namespace, signer: usize) -> Original {
+    pub(crate) fn signature(&self, text: &str, namespace: Namespace, signer: usize) -> Original {
         let signature = self.keys[signer].sign(namespace.as_str(), HashAlg::Sha512, text.as_bytes()).unwrap();
         Original::new(format!("{signer}.sig"), signature.to_pem(LineEnding::LF).unwrap())
     }
 
     /// A document with the signatures of these officers.
-    pub fn handed(&self, text: &str, namespace: Namespace, signers: &[usize]) -> HandedIn {
+    pub(crate) fn handed(&self, text: &str, namespace: Namespace, signers: &[usize]) -> HandedIn {
         let signatures = signers.iter().map(|signer| self.signature(text, namespace, *signer)).collect();
         HandedIn { document: Original::new("document.toml", text), signatures }
     }
@@ -70,31 +70,31 @@ impl Office {
 
 /// A warrant as its author writes it. The number is its UUID, and its target's address.
 #[derive(Clone, Debug)]
-pub struct Paper {
-    pub number: u32,
-    pub revision: u32,
-    pub previous: Option<Digest>,
-    pub authority: Authority,
+pub(crate) struct Paper {
+    pub(crate) number: u32,
+    pub(crate) revision: u32,
+    pub(crate) previous: Option<Digest>,
+    pub(crate) authority: Authority,
     /// Under the court's order of this number.
-    pub docket: u32,
-    pub start: Timestamp,
-    pub stop: Timestamp,
+    pub(crate) docket: u32,
+    pub(crate) start: Timestamp,
+    pub(crate) stop: Timestamp,
     /// The SHA-256 of the scanned order.
-    pub scan: Digest,
+    pub(crate) scan: Digest,
 }
 
 impl Paper {
-    pub fn uuid(&self) -> Uuid {
+    pub(crate) fn uuid(&self) -> Uuid {
         Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0000_0000_0000 + u128::from(self.number))
     }
 
     /// The number of the warrant with this UUID.
-    pub fn number(uuid: Uuid) -> u32 {
+    pub(crate) fn number(uuid: Uuid) -> u32 {
         uuid.as_u128() as u32
     }
 
     /// What the next revision begins with.
-    pub fn after(warrant: &Warrant) -> Self {
+    pub(crate) fn after(warrant: &Warrant) -> Self {
         Self {
             number: Self::number(warrant.uuid()),
             revision: warrant.revision() + 1,
@@ -108,12 +108,12 @@ impl Paper {
     }
 
     /// For what it is signed.
-    pub fn namespace(&self) -> Namespace {
+    pub(crate) fn namespace(&self) -> Namespace {
         if self.revision == 1 { APPROVE } else { AMEND }
     }
 
     /// Its text, by somebody who saw this end of the log.
-    pub fn text(&self, seen: Head) -> String {
+    pub(crate) fn text(&self, seen: Head) -> String {
         let Self { revision, authority, docket, start, stop, scan, .. } = self;
         let uuid = self.uuid();
         let previous = self.previous.map(|digest| format!("previous = \"{digest}\"\n")).unwrap_or_default();
@@ -145,7 +145,7 @@ impl Paper {
 }
 
 /// A revocation of a warrant.
-pub fn revocation(warrant: &Warrant, kind: &str, seen: Head) -> String {
+pub(crate) fn revocation(warrant: &Warrant, kind: &str, seen: Head) -> String {
     format!(
         "uuid = \"{}\"\nrevision = {}\nwarrant = \"{}\"\noperator = \"{OPERATOR}\"\nprobe = \"{PROBE}\"\n\
          sign_by = \"2027-01-30T00:00:00Z\"\nreason = \"order withdrawn\"\nkind = \"{kind}\"\n\n\
