@@ -171,7 +171,7 @@ impl Bed {
     }
 
     /// Puts a content order in force, with so many of the agencies, from the first on.
-    pub(crate) fn order(&mut self, targets: Vec<IpNet>, agencies: usize) -> Result<()> {
+    pub(crate) fn order(&mut self, targets: Vec<IpNet>, agencies: usize) -> Result<Order> {
         self.orders += 1;
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
         // The names live as long as the bench does: some hundred.
@@ -209,7 +209,22 @@ impl Bed {
             "the warrant is refused: {}",
             words.trim()
         );
-        Ok(())
+        Ok(order)
+    }
+
+    /// The probe.
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Who signs: counsel first.
+    pub(crate) fn officers(&self) -> &[Officer; 2] {
+        &self.officers
+    }
+
+    /// A file of the probe's.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// Waits until every order is in force: its agencies have been told so.

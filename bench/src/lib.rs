@@ -2,7 +2,7 @@
 //!
 //! Every figure stands beside a reference that was measured in the same run by the same method, because absolute times
 //! depend on the machine and on what else it does. A module for each part: `kernel` measures the XDP program alone,
-//! `inline` the whole way from a tap port to an agency, `latency` how long it takes, `growth` what more of everything
+//! `inline` the whole way from a tap port to an agency, `latency` how long it takes, `orders` how soon what takes less is in the kernel, `growth` what more of everything
 //! costs, `instructions` what callgrind counts, `batches` other batch sizes; `criterion` reads what the benches left. `bed` is what whole ways are
 //! measured on. `report` shows all of it as one table, `document` and `plot` as a page with a picture.
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ pub mod inline;
 pub mod instructions;
 pub mod kernel;
 pub mod latency;
+pub mod orders;
 mod packet_socket;
 pub mod plot;
 mod programs;

@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use writ_bench::report::{Report, Section};
 use writ_bench::{
-    Effort, Subject, batches, criterion, document, generator, growth, inline, instructions, kernel, latency,
+    Effort, Subject, batches, criterion, document, generator, growth, inline, instructions, kernel, latency, orders,
 };
 use writ_lab::{INTERRUPTED, Namespace};
 
@@ -43,6 +43,8 @@ enum Part {
     Inline,
     /// From the wire to the agency's socket.
     Latency,
+    /// From a request on the control socket to the kernel.
+    Orders,
     /// The whole way with more warrants, targets, agencies, queues.
     Growth,
     /// Instructions a PDU, by callgrind.
@@ -177,6 +179,7 @@ impl Bench {
             Part::Filter => vec![kernel::filter::measure(effort, doing)?],
             Part::Inline => inline::measure(subject, directory, effort, doing)?,
             Part::Latency => vec![latency::measure(subject, directory, effort, doing)?],
+            Part::Orders => vec![orders::measure(subject, directory, effort, doing)?],
             Part::Growth => growth::measure(subject, directory, effort, doing)?,
             Part::Instructions => vec![instructions::measure(directory, doing)?],
             Part::Batch => batches::measure(subject, &self.batch, directory, effort, doing)?,

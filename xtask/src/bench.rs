@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// Also a million targets on the whole way, which take minutes to load.
     #[arg(long)]
     million: bool,
-    /// These parts alone: encode, kernel, filter, inline, latency, growth, instructions, batch.
+    /// These parts alone: encode, kernel, filter, inline, latency, orders, growth, instructions, batch.
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     only: Vec<String>,
     /// What sends frames: live (the default), or pktgen where the kernel has that module.

@@ -39,6 +39,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("to make namespaces, links and mirror ports", &["iproute2", "ethtool", "procps"]),
     ("to send real traffic and to record it", &["nginx-light", "curl", "iputils-ping", "tcpdump", "tshark"]),
     ("to sign orders and to check certificates", &["openssh-client", "openssl"]),
+    ("to set the clock of a probe that is tried", &["faketime"]),
     ("to check the handover with another ASN.1 implementation", &["python3", "python3-venv"]),
 ];
 

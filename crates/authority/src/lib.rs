@@ -84,14 +84,17 @@ pub use paper::Paper;
 pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
 pub use quorum::{Quorum, Roles};
 pub use register::{
-    AUDIT_LOG, Activation, Agreed, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase, Proposal, Register, RegisterError, Reported, Revision, Revoked, RosterChange, Submission,
+    AUDIT_LOG, Activation, Agreed, Application, ApplicationsDue, Case, Certified, DOCUMENTS, Enabled, Ending, Finding,
+    Force, HandedIn, Hold, Phase, Proposal, Register, RegisterError, Reported, Revision, Revoked, RosterChange, Stop,
+    Submission,
 };
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};
 pub use seal::SealError;
 pub use signature::{
-    AMEND, APPROVE, CERTIFY, CHECKPOINT, DIGESTS, EXPORT, Namespace, POLICY, REVOKE, Signature, SignatureError, SignatureFault,
+    AMEND, APPROVE, CERTIFY, CHECKPOINT, DIGESTS, EXPORT, Namespace, POLICY, REVOKE, Signature, SignatureError,
+    SignatureFault,
 };
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;

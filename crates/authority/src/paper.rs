@@ -114,6 +114,7 @@ fn of_roster(roster: &Roster) -> Vec<String> {
     }
     lines.push(format!("when a key is taken out, what it approved: {}", policy.revoked_key.as_str()));
     lines.push(format!("certification within {} days", policy.certify_within_days));
+    lines.push(format!("alarm {} hours before an emergency's application is due", policy.application_warning_hours));
     lines.extend(policy.wide_prefixes.iter().map(|it| format!("wide prefix allowed: {}, {}", it.prefix, it.reason)));
     lines.extend(policy.wide_vlans.iter().map(|it| format!("wide VLAN allowed: {}.*, {}", it.outer.get(), it.reason)));
     let longer = policy.longer_windows.iter();

@@ -20,6 +20,8 @@ const FEWEST_APPROVALS: u32 = 2;
 const USUAL_ROLES: u32 = 2;
 /// Days for the certification, unless the policy says otherwise.
 const USUAL_CERTIFY_DAYS: u32 = 7;
+/// Hours before the deadline of an application at which its alarm begins, unless the policy says otherwise.
+const USUAL_WARNING_HOURS: u32 = 12;
 
 /// A prefix that may be a target although it is wide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +104,8 @@ pub struct Policy {
     pub revoked_key: RevokedKey,
     /// Days after activation within which the overseer must have signed the certification (47 CFR 1.20004).
     pub certify_within_days: u32,
+    /// Hours before the deadline of the application that follows an emergency (18 USC 2518(7)) at which an alarm begins.
+    pub application_warning_hours: u32,
     /// Wide prefixes that may be targets.
     pub wide_prefixes: Vec<WidePrefix>,
     /// Outer VLANs that may be targets whole.
@@ -118,6 +122,7 @@ impl Default for Policy {
             emergency: None,
             revoked_key: RevokedKey::Keep,
             certify_within_days: USUAL_CERTIFY_DAYS,
+            application_warning_hours: USUAL_WARNING_HOURS,
             wide_prefixes: Vec::new(),
             wide_vlans: Vec::new(),
             longer_windows: Vec::new(),
@@ -206,6 +211,10 @@ impl Policy {
             true => section.count("certify_within_days", USUAL_CERTIFY_DAYS, faults),
             false => Some(usual.certify_within_days),
         };
+        let application_warning_hours = match section.has("application_warning_hours") {
+            true => section.count("application_warning_hours", USUAL_WARNING_HOURS, faults),
+            false => Some(usual.application_warning_hours),
+        };
         let rules = section.sections_if_any("rule", faults);
         let rules = rules.into_iter().filter_map(|section| Rule::read(section, faults)).collect();
         let emergency = match section.has("emergency") {
@@ -234,6 +243,7 @@ impl Policy {
             emergency: emergency.flatten(),
             revoked_key: revoked_key?,
             certify_within_days: certify_within_days?,
+            application_warning_hours: application_warning_hours?,
             wide_prefixes,
             wide_vlans,
             longer_windows,

@@ -5,7 +5,7 @@ use crate::entries::{Before, Entries, Place, Table, canonical};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use writ_abi::{Condition, MOST_LENGTHS, PolicyFlags, SLOTS_PER_ADDRESS, SlotRef};
-use writ_authority::{ApprovedWarrant, Directions, Scope, Window};
+use writ_authority::{ApprovedWarrant, Directions, Force, Scope, Target, Warrant};
 
 /// What the owner of a slot may take, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,17 @@ pub struct Terms {
 }
 
 impl Terms {
+    fn of(slot: SlotRef, warrant: &Warrant) -> Self {
+        Self {
+            generation: slot.generation,
+            revision: warrant.revision(),
+            start_utc_ns: warrant.window().start_utc_ns(),
+            stop_utc_ns: warrant.window().stop_utc_ns(),
+            scope: warrant.grant().scope(),
+            directions: warrant.grant().directions(),
+        }
+    }
+
     /// The kernel's [`PolicyFlags`] for these terms.
     pub fn flags(&self) -> u32 {
         let side = |wanted: bool, flag| if wanted { flag } else { 0 };
@@ -46,17 +57,22 @@ impl Tenant {
     /// What the warrant asks for in this slot. Only a warrant that was approved can ask for anything.
     pub fn new(slot: SlotRef, approved: &ApprovedWarrant, bindings: &impl Bindings) -> Self {
         let warrant = approved.warrant();
+        Self { slot: slot.slot, terms: Terms::of(slot, warrant), wants: wants(warrant.targets(), bindings) }
+    }
+
+    /// What the register has in force in this slot, in the register's time: an emergency has less than its warrant says, and
+    /// what an extension allows as well goes on into it.
+    pub fn in_force(slot: SlotRef, force: &Force, bindings: &impl Bindings) -> Self {
+        let terms = Terms::of(slot, force.warrant());
         let terms = Terms {
-            generation: slot.generation,
-            revision: warrant.revision(),
-            start_utc_ns: warrant.window().start_utc_ns(),
-            stop_utc_ns: warrant.window().stop_utc_ns(),
-            scope: warrant.grant().scope(),
-            directions: warrant.grant().directions(),
+            start_utc_ns: force.window.start_utc_ns(),
+            stop_utc_ns: force.window.stop_utc_ns(),
+            scope: force.scope(),
+            // Where two revisions have no direction in common, the register has the one or the other in force.
+            directions: force.directions().unwrap_or(terms.directions),
+            ..terms
         };
-        let wants = warrant.targets().iter().flat_map(|target| bindings.wants(target));
-        let wants = wants.map(|want| Want { selector: canonical(want.selector), ..want }).collect();
-        Self { slot: slot.slot, terms, wants }
+        Self { slot: slot.slot, terms, wants: wants(force.targets(), bindings) }
     }
 
     /// The same warrant with all that an earlier revision of it wants besides, as the tables hold it while the one takes the
@@ -67,19 +83,15 @@ impl Tenant {
         self
     }
 
-    /// The same in a time of the register's: an emergency has less than its warrant says, and an extension of the same
-    /// terms goes on from it.
-    #[must_use]
-    pub fn within(mut self, window: Window) -> Self {
-        self.terms.start_utc_ns = window.start_utc_ns();
-        self.terms.stop_utc_ns = window.stop_utc_ns();
-        self
-    }
-
     /// Its slot.
     pub fn slot(&self) -> SlotRef {
         SlotRef { slot: self.slot, generation: self.terms.generation }
     }
+}
+
+fn wants<'a>(targets: impl IntoIterator<Item = &'a Target>, bindings: &impl Bindings) -> BTreeSet<Want> {
+    let wants = targets.into_iter().flat_map(|target| bindings.wants(target));
+    wants.map(|want| Want { selector: canonical(want.selector), ..want }).collect()
 }
 
 /// What the kernel is to hold.

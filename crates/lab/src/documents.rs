@@ -14,6 +14,11 @@ pub const OPERATOR: &str = "ExampleNet";
 /// The probe's id.
 pub const PROBE: &str = "lab-probe1";
 
+/// How an order came, and how it was checked.
+const RECEIPT: &str = "served_by = \"Special Agent B. Agent\"\nserved_how = \"in person, on paper\"\n\
+                       sealed = true\nnon_disclosure = true\npresented_contact = \"+1 202 555 0117\"\n\
+                       verified_by = \"D. Clerk\"\nverified_how = \"called the agency's published number back\"\n";
+
 /// An agency's endpoints on the management network.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoints {
@@ -135,16 +140,22 @@ impl Order {
             Ok::<_, LabError>(time.strftime("%Y-%m-%d").to_string())
         };
         let (entered, served) = (day(2)?, day(1)?);
+        // Where there is no time for a court, or nothing for it to say, none is named; a test is served by nobody.
+        let is_test = *authority == "test";
+        let has_court = !is_test && !["emergency-2518", "emergency-3125", "consent", "trespasser"].contains(authority);
+        let of_court = match has_court {
+            true => format!(
+                "court = \"E.D. Example\"\njudge = \"Hon. A. Judge\"\ndocket = \"26-mc-0117\"\nentered = \"{entered}\"\n"
+            ),
+            false => String::new(),
+        };
+        let receipt = if is_test { "" } else { RECEIPT };
         let streams = if *scope == "content" { "[\"cmii\", \"cmc\"]" } else { "[\"cmii\"]" };
         let mut text = format!(
             "uuid = \"{uuid}\"\nrevision = 1\noperator = \"{OPERATOR}\"\nprobe = \"{PROBE}\"\n\
              sign_by = \"{stop}\"\nauthority = \"{authority}\"\nscope = \"{scope}\"\ndirections = \"both\"\n\n\
              [seen]\nrecord = {record}\nhash = \"{hash}\"\n\n\
-             [order]\ncourt = \"E.D. Example\"\njudge = \"Hon. A. Judge\"\ndocket = \"26-mc-0117\"\n\
-             entered = \"{entered}\"\nserved = \"{served}\"\nserved_by = \"Special Agent B. Agent\"\n\
-             served_how = \"in person, on paper\"\nsealed = true\nnon_disclosure = true\n\
-             presented_by = \"Special Agent B. Agent\"\npresented_contact = \"+1 202 555 0117\"\n\
-             verified_by = \"D. Clerk\"\nverified_how = \"called the agency's published number back\"\n\
+             [order]\n{of_court}served = \"{served}\"\n{receipt}presented_by = \"Special Agent B. Agent\"\n\
              signed_by = \"Hon. A. Judge\"\nagency = \"{agency}\"\n\n\
              [window]\nstart = \"{start}\"\nstop = \"{stop}\"\n"
         );
@@ -166,13 +177,14 @@ impl Order {
 
 /// A warrant as the revision of this number, after the one that was handed in before, under an order of its own.
 pub fn revision(document: &str, revision: u32, before: &[u8]) -> String {
+    amendment(document, revision, before).replacen("26-mc-0117", &format!("26-mc-0117-{revision}"), 1)
+}
+
+/// The same under the order that it had.
+pub fn amendment(document: &str, revision: u32, before: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, before);
     let previous: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    document.replacen("revision = 1\n", &format!("revision = {revision}\nprevious = \"{previous}\"\n"), 1).replacen(
-        "26-mc-0117",
-        &format!("26-mc-0117-{revision}"),
-        1,
-    )
+    document.replacen("revision = 1\n", &format!("revision = {revision}\nprevious = \"{previous}\"\n"), 1)
 }
 
 /// Writes a document.

@@ -12,6 +12,7 @@
 mod agency;
 mod binaries;
 mod certificates;
+mod clock;
 pub mod documents;
 mod error;
 mod frames;
@@ -31,6 +32,7 @@ mod web;
 pub use agency::Agency;
 pub use binaries::Binaries;
 pub use certificates::{Certificates, Identity};
+pub use clock::WallClock;
 pub use error::LabError;
 pub use frames::FrameSender;
 pub use link::{LinkOptions, mirror, quiet, veth};

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::documents::{self, Order, Seen};
 use crate::process::send;
-use crate::{LabError, Namespace, Officer, Process, until};
+use crate::{LabError, Namespace, Officer, Process, WallClock, until};
 
 /// A running probe.
 #[derive(Debug)]
@@ -72,6 +72,17 @@ impl Probe {
         configuration: &Path,
         evidence: &Path,
     ) -> Result<Self, LabError> {
+        Self::start_by(None, namespace, binary, configuration, evidence)
+    }
+
+    /// The same, by a clock that is not the machine's.
+    pub fn start_by(
+        clock: Option<&WallClock>,
+        namespace: &Namespace,
+        binary: &Path,
+        configuration: &Path,
+        evidence: &Path,
+    ) -> Result<Self, LabError> {
         let log = evidence.join("writ.log");
         let file = fs::OpenOptions::new()
             .create(true)
@@ -81,6 +92,7 @@ impl Probe {
         let said_before = fs::metadata(&log).map_err(LabError::io(log.display().to_string()))?.len() as usize;
         let mut command = namespace.command(binary);
         command.args(["run", "--config"]).arg(configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        command.envs(clock.into_iter().flat_map(WallClock::environment));
         let mut probe = Probe {
             run: Process::spawn(&mut command)?,
             binary: binary.to_owned(),
@@ -141,10 +153,25 @@ impl Probe {
 
     /// Hands in the next revision of an order, under a new order of the court, with the signatures of these officers.
     pub fn revise(&self, order: &Order, revision: u32, officers: &[&Officer]) -> Result<Answer, LabError> {
+        self.revise_as(documents::revision, order, revision, officers)
+    }
+
+    /// Hands in the next revision of an order, which takes less, under the order of the court that it had.
+    pub fn narrow(&self, order: &Order, revision: u32, officer: &Officer) -> Result<Answer, LabError> {
+        self.revise_as(documents::amendment, order, revision, &[officer])
+    }
+
+    fn revise_as(
+        &self,
+        revised: fn(&str, u32, &[u8]) -> String,
+        order: &Order,
+        revision: u32,
+        officers: &[&Officer],
+    ) -> Result<Answer, LabError> {
         let warrant = self.evidence.join(format!("{}.toml", order.case_id));
         let before = fs::read(&warrant).map_err(LabError::io(warrant.display().to_string()))?;
         let document = order.warrant(&self.head()?)?;
-        documents::write(&warrant, &documents::revision(&document, revision, &before))?;
+        documents::write(&warrant, &revised(&document, revision, &before))?;
         self.hand_in(&["submit", &warrant.display().to_string()], &warrant, "writ-amend", officers)
     }
 
@@ -157,6 +184,17 @@ impl Probe {
     /// Ends an order for good by an officer's revocation, drafted over the warrant as it was handed in; nothing stamped
     /// after this returns is taken.
     pub fn revoke(&self, order: &Order, officer: &Officer) -> Result<Answer, LabError> {
+        match self.draft_revocation(order)? {
+            Ok(revocation) => {
+                let file = revocation.display().to_string();
+                self.hand_in(&["revoke", &file], &revocation, "writ-revoke", &[officer])
+            }
+            Err(answer) => Ok(answer),
+        }
+    }
+
+    /// Writes the revocation of an order, for an officer to sign; or what was said instead.
+    pub fn draft_revocation(&self, order: &Order) -> Result<Result<PathBuf, Answer>, LabError> {
         let warrant = self.evidence.join(format!("{}.toml", order.case_id));
         let revocation = self.evidence.join(format!("{}.revocation.toml", order.case_id));
         let drafted = {
@@ -170,10 +208,7 @@ impl Probe {
             let arguments = ["warrant", "revocation", &warrant, "--reason", reason, "--output", &revocation];
             self.writ(&[&arguments[..], &["--config", &configuration]].concat())?
         };
-        if !drafted.status.success() {
-            return Ok(Answer::of(&drafted));
-        }
-        self.hand_in(&["revoke", &revocation.display().to_string()], &revocation, "writ-revoke", &[officer])
+        Ok(if drafted.status.success() { Ok(revocation) } else { Err(Answer::of(&drafted)) })
     }
 
     /// `writ warrant ...` with the signatures of these officers over a file.

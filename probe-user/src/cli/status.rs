@@ -263,6 +263,14 @@ fn print(report: &StatusReport) {
         output::line(&format!("ALARM: {} certifications are overdue: see `writ warrant list`", report.uncertified));
     }
     print_untold(report.untold);
+    let applications =
+        [(report.applications_overdue, "ALARM: ", "overdue"), (report.applications_due_soon, "", "due soon")];
+    for (count, alarm, when) in applications.into_iter().filter(|(count, _, _)| *count > 0) {
+        output::line(&format!(
+            "{alarm}{count} applications for the order that follows an emergency are {when} (18 USC 2518(7)): see `writ \
+             warrant show`"
+        ));
+    }
     print_restarts(&report.restarts, report.damaged);
 }
 

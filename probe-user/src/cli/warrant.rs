@@ -126,7 +126,12 @@ fn say(reply: Reply) {
         Reply::Warrant(detail) => {
             print_list(std::slice::from_ref(&detail.line));
             output::line(&format!("\nsha256 {}\napproved by {}", detail.sha256, detail.approved_by.join(", ")));
-            let more = [("waits for", &detail.waits_for), ("ended", &detail.ending), ("certified", &detail.certified)];
+            let more = [
+                ("waits for", &detail.waits_for),
+                ("ended", &detail.ending),
+                ("certified", &detail.certified),
+                ("application for the order", &detail.application),
+            ];
             for (what, words) in more {
                 if let Some(words) = words {
                     output::line(&format!("{what}: {words}"));

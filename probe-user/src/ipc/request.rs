@@ -382,6 +382,9 @@ pub struct WarrantDetail {
     pub ending: Option<String>,
     /// Who certified what was measured, and when.
     pub certified: Option<String>,
+    /// Of an emergency: by when the order must be applied for, or when it was.
+    #[serde(default)]
+    pub application: Option<String>,
     /// Its counters, while it has a slot, or as they stood at its end.
     pub counts: Option<InterceptCounts>,
 }
@@ -469,6 +472,12 @@ pub struct StatusReport {
     /// Incidents of which an agency is still to be told (47 CFR 1.20003).
     #[serde(default)]
     pub untold: usize,
+    /// Applications that have to follow an emergency (18 USC 2518(7)), are not made, and are due soon.
+    #[serde(default)]
+    pub applications_due_soon: usize,
+    /// Of these, those that were due.
+    #[serde(default)]
+    pub applications_overdue: usize,
     /// Number of the audit log's last record.
     pub audit_number: u64,
     /// Number of the last record that the newest checkpoint covers; 0: there is none.

@@ -1,25 +1,38 @@
 //! A case from the first signature to its closing, and what a restart of the probe makes of it.
 
 use crate::scene::{ALICE, BOB, PATIENCE, Scene, order, words};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use writ_lab::documents::Order;
 use writ_lab::until;
 
 impl Scene {
     /// `writ warrant ...` on this scene's probe; gives its exit code and what it said.
-    fn warrant(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn warrant(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let configuration = self.path("writ.toml").display().to_string();
         let output = self.writ(&[&["warrant"], arguments, &["--config", &configuration]].concat());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), if output.status.success() { said } else { words(&output) })
     }
 
-    fn phase(&self, order: &Order) -> String {
+    /// Where every case stands, by its UUID.
+    pub(crate) fn phases(&self) -> BTreeMap<String, String> {
         let (_, said) = self.warrant(&["list", "--json"]);
-        let answer: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let answer: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+        let text = |line: &Value, field: &str| line[field].as_str().unwrap().to_owned();
         let lines = answer["warrants"].as_array().cloned().unwrap();
-        let line = lines.into_iter().find(|line| line["uuid"] == order.uuid).expect("it is in the list");
-        line["phase"].as_str().unwrap().to_owned()
+        lines.iter().map(|line| (text(line, "uuid"), text(line, "phase"))).collect()
+    }
+
+    pub(crate) fn phase(&self, order: &Order) -> String {
+        self.phases().remove(order.uuid).expect("it is in the list")
+    }
+
+    /// `writ warrant show`.
+    pub(crate) fn show(&self, order: &Order) -> Value {
+        let (_, said) = self.warrant(&["show", order.uuid, "--json"]);
+        serde_json::from_str::<Value>(&said).unwrap_or_else(|error| panic!("{error}: {said}"))["warrant"].take()
     }
 }
 

@@ -17,7 +17,7 @@ use writ_lab::documents::Order;
 use writ_lab::{Ends, IpPacket, read_packets, run, until};
 
 /// The destination that is a folder of the probe's own machine.
-const HERE: &str = "here";
+pub(crate) const HERE: &str = "here";
 
 /// Adds destinations to the configuration.
 fn configure(scene: &Scene, sections: &str) {
@@ -25,7 +25,7 @@ fn configure(scene: &Scene, sections: &str) {
 }
 
 /// A folder as it has to be, and the section that makes it a destination.
-fn add_folder(scene: &Scene) -> PathBuf {
+pub(crate) fn add_folder(scene: &Scene) -> PathBuf {
     let folder = scene.path("files");
     if !folder.exists() {
         DirBuilder::new().mode(0o700).create(&folder).unwrap();
@@ -35,7 +35,7 @@ fn add_folder(scene: &Scene) -> PathBuf {
 }
 
 /// A file as `writ-collect decode` reads it, to its end.
-fn decode(scene: &Scene, file: &Path) -> Vec<Value> {
+pub(crate) fn decode(scene: &Scene, file: &Path) -> Vec<Value> {
     let output = run(Command::new(&scene.binaries.writ_collect).arg("decode").arg(file)).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -46,7 +46,7 @@ fn utc_ns(line: &Value) -> u64 {
 }
 
 /// The numbered packets in a file of content.
-fn packets_in(scene: &Scene, file: &Path) -> Vec<Delivered> {
+pub(crate) fn packets_in(scene: &Scene, file: &Path) -> Vec<Delivered> {
     let packet = |line: &Value| {
         let payload = line["payload"].as_str().unwrap().as_bytes();
         let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();

@@ -23,6 +23,10 @@
 //! | [`access`] | each user of the machine learns what its role may know, and a stuck intercept is traced by its slot |
 //! | [`exports`] | a case's export is whole, has nothing of another case, and cannot be altered unseen; incidents alarm until told |
 //! | [`guide`] | every command of the officer's guide does what the guide says |
+//! | [`kills`] | `kill -9` at random moments while warrants change: nothing acknowledged is lost, nothing that ended comes back |
+//! | [`clocks`] | the wall clock is set by hours; an emergency ends by the kernel unless the others sign |
+//! | [`tests_of_lines`] | a test reaches its own line and files alone |
+//! | [`interview`] | a warrant is written by answering questions at a terminal |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
@@ -31,13 +35,16 @@
 mod access;
 mod bad_input;
 mod cases;
+mod clocks;
 mod destinations;
-mod exports;
 mod digests;
+mod exports;
 mod guide;
 mod hostile;
+mod interview;
 mod isolation;
 mod jumbo;
+mod kills;
 mod lines;
 mod mixed;
 mod ports;
@@ -49,6 +56,7 @@ mod scene;
 mod storage;
 mod taps;
 mod targets;
+mod tests_of_lines;
 mod traffic;
 mod tuning;
 mod warrants;

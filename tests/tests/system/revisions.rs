@@ -122,3 +122,42 @@ fn a_warrant_is_revised_under_load_with_no_gap_and_nothing_that_neither_revision
     assert_eq!(told.0, told.1, "the one that began first ended first, and each once");
     scene.assert_log_names_nobody();
 }
+
+#[test]
+fn an_extension_of_other_terms_begins_where_the_former_ends_and_what_both_allow_has_no_gap() {
+    let Some(scene) = Scene::start(&[("tap0", 1)]) else { return };
+    let change = seconds_ahead(9);
+    let net = crate::scene::net;
+    let first = Order { targets: [ALICE, BOB].map(net).to_vec(), stop: change, ..order(0, ALICE, "CASE-FOLLOWS") };
+    scene.arm(&first);
+    let begun_ns = now_ns();
+    let parties = [ALICE, BOB, BYSTANDER].map(|address| address.parse().unwrap());
+    let traffic = Traffic::start(scene.senders(&["tap0"]), &parties);
+    let targets = [ALICE, BYSTANDER].map(net).to_vec();
+    let second = Order { targets, start: change, stop: seconds_ahead(3600), ..first.clone() };
+    revise(&scene, 2, &second);
+    let change_ns = ns(change);
+    assert!(now_ns() < change_ns - 1_500_000_000, "the test is too slow to prove anything");
+    while now_ns() < change_ns + 1_500_000_000 {
+        sleep(Duration::from_millis(10));
+    }
+    let ended_ns = now_ns();
+    let sent = traffic.stop();
+    let counts = scene.probe().settled(&first).unwrap();
+    assert_eq!((counts.lost, counts.received, counts.delivered), (0, counts.matched, counts.matched));
+    until("all of it at the agency", PATIENCE, || {
+        let there = scene.agency(&first).packets(first.case_id).unwrap_or_default().len();
+        Ok((there as u64 >= counts.delivered).then_some(()))
+    })
+    .unwrap();
+    scene.assert_isolated();
+    let [stays, goes, comes] = [ALICE, BOB, BYSTANDER].map(|party| of_party(&scene, &first, party).0);
+    // Up to a second around the change only what both allow is taken; of that, all.
+    hold("who stays", &sent, &stays, begun_ns..ended_ns, begun_ns..u64::MAX);
+    hold("who goes", &sent, &goes, begun_ns..change_ns - 1_200_000_000, begun_ns..change_ns);
+    hold("who comes", &sent, &comes, change_ns + 1_000_000_000..ended_ns, change_ns..u64::MAX);
+    let told = scene.agency(&first).messages(first.case_id).unwrap();
+    let began = told.iter().filter(|message| message["message"] == "session-already-established").count();
+    assert_eq!(began, 3, "nobody's session ended in between: {told:?}");
+    scene.assert_log_names_nobody();
+}

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use writ_lab::documents::{self, Endpoints, Order, Seen};
 use writ_lab::{
     Agency, Answer, Binaries, Certificates, FrameSender, IpPacket, LabError, LinkOptions, Namespace, Officer, Probe,
-    install_roster, quiet, ready, until, veth,
+    WallClock, install_roster, quiet, ready, until, veth,
 };
 
 use crate::traffic::{Delivered, of_packets, of_reports};
@@ -113,6 +113,13 @@ impl Scene {
         let configuration = self.path("writ.toml");
         let directory = self.evidence.path();
         self.probe = Some(Probe::start(&self.host, &self.binaries.writ, &configuration, &directory).unwrap());
+    }
+
+    /// The same, by a clock that is not the machine's.
+    pub(crate) fn run_by(&mut self, clock: &WallClock) {
+        let (configuration, directory) = (self.path("writ.toml"), self.evidence.path());
+        let probe = Probe::start_by(Some(clock), &self.host, &self.binaries.writ, &configuration, &directory);
+        self.probe = Some(probe.unwrap());
     }
 
     /// The running probe.

@@ -5,7 +5,7 @@ use super::fact::Fact;
 use super::state::Change;
 use super::{HandedIn, NOTICES, Register, RegisterError, lines, papers};
 use crate::archive::Original;
-use crate::audit::{Act, Actor, Entry, Outcome, Subject};
+use crate::audit::{Act, Actor, Entry, Head, Outcome, Subject};
 use crate::certification::Certification;
 use crate::countersigned::Countersigned;
 use crate::digest::Digest;
@@ -33,6 +33,17 @@ pub struct Activation {
     pub clock_doubt_ms: Option<u32>,
 }
 
+/// A warrant that an officer has ended, and that is not on disk yet.
+#[derive(Debug)]
+pub struct Stop {
+    uuid: Uuid,
+    fact: Fact,
+    papers: Vec<Original>,
+    seen: Head,
+    actor: Actor,
+    notes: Vec<(&'static str, String)>,
+}
+
 /// A warrant that an officer ended.
 #[derive(Debug)]
 pub struct Revoked {
@@ -44,8 +55,15 @@ pub struct Revoked {
 }
 
 impl Register {
-    /// Ends a warrant for good. It has ended when this returns, recorded or not: stopping waits for nothing.
+    /// Ends a warrant for good, and records that.
     pub fn revoke(&mut self, handed: HandedIn, actor: Actor, now: Timestamp) -> Result<Revoked, RegisterError> {
+        let stop = self.stop(handed, actor, now)?;
+        self.record_stop(stop, now)
+    }
+
+    /// Ends a warrant for good. It has ended when this returns: stopping waits for no disk. [`Register::record_stop`]
+    /// writes it down.
+    pub fn stop(&mut self, handed: HandedIn, actor: Actor, now: Timestamp) -> Result<Stop, RegisterError> {
         let (papers, signatures) = papers(handed);
         let revocation = match Revocation::parse(&papers[0].bytes, &papers[0].name) {
             Ok(revocation) => revocation,
@@ -64,11 +82,15 @@ impl Register {
             notes.extend([("signed_by", by.clone()), ("reason", reason.clone())]);
         }
         notes.push(("kind", revocation.cause().as_str().to_owned()));
+        self.unrecorded.insert(uuid, *case);
+        Ok(Stop { uuid, fact, papers, seen: revocation.heading().seen, actor, notes })
+    }
+
+    /// Writes down that a warrant was ended.
+    pub fn record_stop(&mut self, stop: Stop, now: Timestamp) -> Result<Revoked, RegisterError> {
+        let Stop { uuid, fact, papers, seen, actor, notes } = stop;
         let recorded = self.write(&fact, &papers, actor.clone(), notes, now);
-        if recorded.is_err() {
-            self.unrecorded.insert(uuid, *case);
-        } else if !self.state.has(revocation.heading().seen) && !self.state.knows_lost(revocation.heading().seen) {
-            let seen = revocation.heading().seen;
+        if recorded.is_ok() && !self.state.has(seen) && !self.state.knows_lost(seen) {
             let why = format!(
                 "an officer signed a revocation that was drafted when the audit log had a record {} that it does not \
                  have: it was cut off or written anew; put the whole log back, if there is one",

@@ -7,13 +7,19 @@
 use crate::approval::ApprovedWarrant;
 use crate::certification::Measured;
 use crate::digest::Digest;
+use crate::grant::{Directions, Scope};
 use crate::signature::Signature;
+use crate::target::Target;
 use crate::warrant::Warrant;
 use crate::window::Window;
-use jiff::Timestamp;
-use std::collections::BTreeMap;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// So long before a revision of other terms takes the place of the one in force, only what both allow is taken any more:
+/// that goes on over the change, wherever in it the kernel is. Longer than a clock in doubt makes the kernel stop early.
+pub(super) const LEAD: SignedDuration = SignedDuration::from_secs(1);
 
 /// A revision that has all signatures it needs to take effect.
 #[derive(Clone, Debug)]
@@ -191,8 +197,10 @@ pub struct Force {
     /// The case.
     pub uuid: Uuid,
     approved: Arc<ApprovedWarrant>,
-    /// When. Never more than the warrant's own window, but where the next revision has the same terms and begins before
-    /// this one is over: then it reaches to that one's stop.
+    /// The revision that takes its place in a moment: nothing is taken any more that this one does not allow.
+    next: Option<Arc<ApprovedWarrant>>,
+    /// When. Never more than the warrant's own window, but where the next revision begins before this one is over and
+    /// allows the same as well: then it reaches to that one's stop.
     pub window: Window,
 }
 
@@ -206,12 +214,44 @@ impl Force {
     pub fn warrant(&self) -> &Warrant {
         self.approved.warrant()
     }
+
+    /// What is taken of a packet.
+    pub fn scope(&self) -> Scope {
+        let next = self.next.as_ref().map(|next| next.warrant().grant().scope());
+        if next == Some(Scope::Headers) { Scope::Headers } else { self.warrant().grant().scope() }
+    }
+
+    /// Which packets are taken; none if the two revisions have no direction in common.
+    pub fn directions(&self) -> Option<Directions> {
+        let own = self.warrant().grant().directions();
+        match self.next.as_ref().map_or(own, |next| next.warrant().grant().directions()) {
+            other if other == own || other == Directions::Both => Some(own),
+            other if own == Directions::Both => Some(other),
+            _ => None,
+        }
+    }
+
+    /// Whose packets are taken.
+    pub fn targets(&self) -> Vec<&Target> {
+        let own = self.warrant().targets();
+        let Some(next) = &self.next else { return own.iter().collect() };
+        let next = next.warrant().targets();
+        // What stays needs no search, so that long lists are not compared each with each.
+        let known: BTreeSet<_> = next.iter().map(|it| it.criteria.to_string()).collect();
+        let (kept, others): (Vec<_>, Vec<_>) = own.iter().partition(|it| known.contains(&it.criteria.to_string()));
+        let inside = others.into_iter().filter(|it| next.iter().any(|outer| it.criteria.lies_in(&outer.criteria)));
+        let known: BTreeSet<_> = own.iter().map(|it| it.criteria.to_string()).collect();
+        let narrower = next.iter().filter(|it| !known.contains(&it.criteria.to_string()));
+        let narrower = narrower.filter(|it| own.iter().any(|outer| it.criteria.lies_in(&outer.criteria)));
+        kept.into_iter().chain(inside).chain(narrower).collect()
+    }
 }
 
 /// The same terms of the same case for the same time.
 impl PartialEq for Force {
     fn eq(&self, other: &Self) -> bool {
-        let key = |force: &Self| (force.uuid, force.warrant().digest(), force.window);
+        let next = |force: &Self| force.next.as_ref().map(|next| next.warrant().digest());
+        let key = |force: &Self| (force.uuid, force.warrant().digest(), next(force), force.window);
         key(self) == key(other)
     }
 }
@@ -409,20 +449,30 @@ impl Case {
         }
         let (latest, earlier) = self.revisions.split_last()?;
         let last = latest.window()?;
+        let of = |revision: &Revision, next: Option<&Revision>, window| Force {
+            uuid: self.uuid,
+            approved: Arc::clone(&revision.warrant),
+            next: next.map(|next| Arc::clone(&next.warrant)),
+            window,
+        };
         // An extension that is yet to begin.
         let former = earlier.last().filter(|_| last.is_ahead(now) && !latest.narrows).and_then(|before| {
             let window = before.window()?;
-            // With the same terms it is one time; else each has its own.
-            let stop = if latest.same_terms(before) && window.stop() >= last.start() {
-                last.stop()
-            } else {
-                window.stop().min(last.start())
-            };
-            Some((before, Window::new(window.start(), stop).ok()?))
+            let both = Window::new(window.start(), last.stop()).ok()?;
+            if window.stop() >= last.start() {
+                // With the same terms it is one time; else what both allow goes on over the change.
+                let lead = last.start().saturating_sub(LEAD).unwrap_or(Timestamp::MIN);
+                let meets = of(before, Some(latest), both);
+                if latest.same_terms(before) {
+                    return Some(of(before, None, both));
+                } else if now >= lead && meets.directions().is_some() && !meets.targets().is_empty() {
+                    return Some(meets);
+                }
+            }
+            Some(of(before, None, Window::new(window.start(), window.stop().min(last.start())).ok()?))
         });
-        let (revision, window) = former.filter(|(_, window)| !window.is_over(now)).unwrap_or((latest, last));
-        let force = Force { uuid: self.uuid, approved: Arc::clone(&revision.warrant), window };
-        (!window.is_over(now)).then_some(force)
+        let force = former.filter(|it| !it.window.is_over(now)).unwrap_or_else(|| of(latest, None, last));
+        (!force.window.is_over(now)).then_some(force)
     }
 
     /// Whether nothing can be taken under it any more by its own terms.

@@ -7,6 +7,7 @@
 //! Whatever cannot be recorded is not done. Only stopping is never held up by that.
 
 mod acts;
+mod application;
 mod case;
 mod fact;
 mod incidents;
@@ -14,7 +15,8 @@ pub(crate) mod replay;
 mod rules;
 mod state;
 
-pub use acts::{Activation, Revoked};
+pub use acts::{Activation, Revoked, Stop};
+pub use application::{Application, ApplicationsDue};
 pub use case::{Agreed, Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
 pub use incidents::Reported;
 pub use state::Hold;
@@ -225,12 +227,16 @@ impl Register {
         in_force
     }
 
-    /// When the next revision of a case takes the place of the one in force by its start alone.
+    /// When the next revision of a case takes the place of the one in force by its start alone, or is about to.
     pub fn next_succession(&self, now: Timestamp) -> Option<Timestamp> {
         let at = self.clock(now);
         let latest = self.state.cases().filter(|case| case.ending().is_none()).filter_map(Case::latest);
-        let starts = latest.filter(|latest| latest.warrant.warrant().revision() > 1);
-        starts.map(|latest| latest.warrant.warrant().window().start()).filter(|start| *start > at).min()
+        let starts = latest.map(|latest| latest.warrant.warrant()).filter(|warrant| warrant.revision() > 1);
+        let moments = starts.map(|warrant| warrant.window().start()).flat_map(|start| {
+            let lead = start.saturating_sub(case::LEAD).unwrap_or(start);
+            [lead, start]
+        });
+        moments.filter(|moment| *moment > at).min()
     }
 
     /// The roster in force; none if there is none, or if it is damaged.

@@ -11,7 +11,7 @@ use crossbeam::channel::Sender;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use uuid::Uuid;
-use writ_authority::{Actor, Basis, Case, Ending, Original, Proposal, RegisterError, Warrant, words};
+use writ_authority::{Actor, Application, Basis, Case, Ending, Original, Proposal, RegisterError, Warrant, words};
 
 /// Whether a case is one of the asker's. Of one whose documents are damaged nobody knows whose it is.
 pub(super) fn may_see(asker: &Asker, case: &Case) -> bool {
@@ -97,12 +97,18 @@ impl Control {
         to: Sender<Reply>,
     ) {
         let handed = handed_in(file, document, signatures);
-        let revoked = match self.authority.register_mut().revoke(handed, actor, Timestamp::now()) {
-            Ok(revoked) => revoked,
+        let stop = match self.authority.register_mut().stop(handed, actor, Timestamp::now()) {
+            Ok(stop) => stop,
             Err(error) => return answer(&to, reply("the warrant is not revoked", error)),
         };
-        // First the kernel, then all the rest.
+        // First the kernel, then the disk and all the rest.
+        self.reconcile();
+        let revoked = match self.authority.register_mut().record_stop(stop, Timestamp::now()) {
+            Ok(revoked) => revoked,
+            Err(error) => return answer(&to, reply("the warrant is revoked, and more follows from that", error)),
+        };
         let uuid = revoked.uuid;
+        // What the register learned by the revocation may hold others.
         self.reconcile();
         self.witnesses.hurry();
         let answer = match revoked.recorded {
@@ -211,6 +217,16 @@ impl Control {
             ),
             Err(error) => tracing::error!(%error, "the audit log takes no record"),
         }
+        let due = self.authority.register().applications_due(Timestamp::now());
+        let before = std::mem::replace(&mut self.applications_due, due);
+        if due.soon > before.soon || due.overdue > before.overdue {
+            tracing::error!(
+                soon = due.soon,
+                overdue = due.overdue,
+                "ALARM: applications for the order that follows an emergency are due (18 USC 2518(7)); see `writ warrant \
+                 show`"
+            );
+        }
     }
 }
 
@@ -232,6 +248,15 @@ fn account(case: &Case, warrant: &Warrant) -> String {
     lines.extend(case.figures().iter().map(|(name, figure)| format!("{name}: {figure}")));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// How the application stands that has to follow an emergency, in words.
+pub(super) fn application(Application { due, made }: Application, at: Timestamp) -> String {
+    match made {
+        Some(day) => format!("made on {day}; due by {due}"),
+        None if at >= due => format!("ALARM: overdue since {due} (18 USC 2518(7))"),
+        None => format!("due by {due} (18 USC 2518(7))"),
+    }
 }
 
 /// How a case ended, in words.

@@ -2,7 +2,7 @@
 //! it must be told. The goal is computed anew from the warrants in force each time; what differs goes to capture.
 
 use super::counts::{KernelCount, counts};
-use super::order::order;
+use super::order::{order, order_in_force};
 use super::outgoing::Outgoing;
 use crate::config::Config;
 use crate::ipc::{
@@ -203,13 +203,13 @@ impl Intercepts {
         // A revision takes the place of what is in force.
         for stored in in_force.iter().filter(|it| it.uuid != candidate.uuid) {
             if let Ok(slot) = slots.allocate(stored.uuid) {
-                tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses).within(stored.window));
+                tenants.push(Tenant::in_force(slot, stored, &FixedAddresses));
             }
         }
         let before = reconcile(&tenants, config.room()).left_out;
         let slot =
             slots.allocate(candidate.uuid).map_err(|error| format!("{error} (tables.slots of the configuration)"))?;
-        let mut candidate = Tenant::new(slot, candidate.approved(), &FixedAddresses).within(candidate.window);
+        let mut candidate = Tenant::in_force(slot, candidate, &FixedAddresses);
         match tenants.iter_mut().find(|tenant| tenant.slot() == slot) {
             Some(revised) => {
                 candidate = candidate.beside(revised);
@@ -259,7 +259,7 @@ impl Intercepts {
             }
             match self.slots.allocate(uuid) {
                 Ok(slot) => {
-                    let Some(order) = order(stored.warrant(), stored.window, slot, config) else {
+                    let Some(order) = order_in_force(stored, slot, config) else {
                         tracing::error!(slot = slot.slot, "{NO_DESTINATION}");
                         continue;
                     };
@@ -279,7 +279,7 @@ impl Intercepts {
                         };
                         self.tenancies.insert(slot.slot, tenancy);
                     }
-                    tenants.push(Tenant::new(slot, stored.approved(), &FixedAddresses).within(stored.window));
+                    tenants.push(Tenant::in_force(slot, stored, &FixedAddresses));
                 }
                 Err(error) => tracing::error!(%error, "a warrant in force has no slot"),
             }

@@ -7,9 +7,9 @@ mod authority;
 mod cases;
 mod clock;
 mod counts;
+mod delivered;
 mod exports;
 mod incidents;
-mod delivered;
 mod intercepts;
 mod order;
 mod outgoing;
@@ -38,8 +38,8 @@ use access::{Access, Denials, Role};
 use anyhow::Context;
 use authority::{Authority, entry, own_actor};
 use clock::ClockWatch;
-use exports::Exports;
 use crossbeam::channel::{RecvTimeoutError, Sender, unbounded};
+use exports::Exports;
 use intercepts::{Intercepts, Progress, Tenancy};
 use jiff::Timestamp;
 use socket::Asked;
@@ -53,7 +53,7 @@ use trace::Inquiry;
 use trials::Trials;
 use uuid::Uuid;
 use witness::Witnesses;
-use writ_authority::{Act, Case, Outcome};
+use writ_authority::{Act, ApplicationsDue, Case, Outcome};
 use writ_capture::{CounterFds, CounterView, privileges};
 use writ_spool::Ledger;
 
@@ -134,6 +134,8 @@ struct Control {
     succession: Option<Timestamp>,
     /// When overdue certifications are looked for next.
     next_certifications: Instant,
+    /// Applications that were due when last looked.
+    applications_due: ApplicationsDue,
 }
 
 /// The role's life.
@@ -184,6 +186,7 @@ pub(super) fn run(
         next_expiry: Instant::now(),
         succession: None,
         next_certifications: Instant::now(),
+        applications_due: ApplicationsDue::default(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
     if life == 0 {

@@ -3,8 +3,21 @@
 use crate::config::Config;
 use crate::ipc::{ArmedDelivery, ArmedIntercept, ArmedTarget};
 use writ_abi::SlotRef;
-use writ_authority::{Scope, Warrant, Window};
+use writ_authority::{Directions, Force, Scope, Warrant, Window};
 use writ_identity::{Bindings, FixedAddresses};
+
+/// What the capture role has to know of what is in force; none as of [`order`].
+pub(super) fn order_in_force(force: &Force, slot: SlotRef, config: &Config) -> Option<ArmedIntercept> {
+    let order = order(force.warrant(), force.window, slot, config)?;
+    let directions = force.directions();
+    Some(ArmedIntercept {
+        headers_only: force.scope() == Scope::Headers,
+        from_subject: directions.is_some_and(Directions::from_target),
+        to_subject: directions.is_some_and(Directions::to_target),
+        targets: force.targets().into_iter().flat_map(|it| FixedAddresses.wants(it)).map(ArmedTarget::from).collect(),
+        ..order
+    })
+}
 
 /// What the capture role has to know of a warrant in a time of the register's. None if a destination of its is not in the
 /// configuration any more: an account is kept by the places of the deliveries, so none may be left out.

@@ -128,6 +128,8 @@ mod tests {
             held: Vec::new(),
             uncertified: 0,
             untold: 0,
+            applications_due_soon: 0,
+            applications_overdue: 0,
         }
     }
 

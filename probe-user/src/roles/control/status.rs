@@ -92,6 +92,7 @@ impl Control {
             .collect();
         intercepts.sort_by_key(|intercept| intercept.slot.slot);
         let sessions = self.sessions(&intercepts);
+        let applications = self.authority.register().applications_due(now);
         StatusReport {
             probe: self.config.probe.id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,6 +115,8 @@ impl Control {
             held: self.held(),
             untold: self.untold(),
             uncertified: self.authority.register().overdue(now).len(),
+            applications_due_soon: applications.soon,
+            applications_overdue: applications.overdue,
             audit_number: self.authority.register().head().number,
             checkpoint_number: self.witnesses.newest().map_or(0, |newest| newest.number),
             witnesses: self.witnesses.status(now),
@@ -194,6 +197,9 @@ impl Control {
             waits_for: case.waiting().map(|waiting| waiting.missing.clone()),
             ending: case.ending().map(cases::ending),
             certified: case.certified().map(|certified| format!("by {} at {}", certified.by, certified.at)),
+            application: case
+                .application()
+                .map(|it| cases::application(it, self.authority.register().clock(Timestamp::now()))),
             counts,
         }))
     }

@@ -371,6 +371,8 @@ mod tests {
                 held: Vec::new(),
                 uncertified: 0,
                 untold: 0,
+                applications_due_soon: 0,
+                applications_overdue: 0,
             };
             let policy = KernelPolicy { generation: 2, start_ns: SECOND, stop_ns: 9000 * SECOND };
             let inspection = Inspection { slot: 3, policy: Some(policy), entries: 2, targets: 2 };
