@@ -15,6 +15,7 @@
 mod approval;
 mod archive;
 mod audit;
+mod backup;
 mod calendar;
 mod certification;
 mod change;
@@ -38,6 +39,7 @@ mod paper;
 mod policy;
 mod quorum;
 mod register;
+mod retention;
 mod revocation;
 mod role;
 mod roster;
@@ -56,6 +58,7 @@ pub use audit::{
     Act, Actor, AuditError, AuditFault, AuditLog, AuditSummary, Entry, Head, Outcome, Record, Subject, Tampering,
 };
 pub use audit::{hash_of_record, read_records, verify};
+pub use backup::{BackupDraft, BackupError, CHECKPOINTS, LEDGER, Saved, Unpacked};
 pub use certification::{Certification, Measured};
 pub use change::Change;
 pub use checkpoint::{
@@ -78,9 +81,10 @@ pub use paper::Paper;
 pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
 pub use quorum::{Quorum, Roles};
 pub use register::{
-    AUDIT_LOG, Activation, Case, Certified, DOCUMENTS, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase,
-    Proposal, Register, RegisterError, Revision, Revoked, RosterChange, Submission,
+    AUDIT_LOG, Activation, Case, Certified, DOCUMENTS, Doubt, Enabled, Ending, Finding, Force, HandedIn, Hold, Phase,
+    Proposal, Register, RegisterError, Revision, Revoked, RosterChange, Submission, releasable,
 };
+pub use retention::{Keep, RecordSettings};
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};

@@ -2,6 +2,7 @@
 //! shared memory of `writ-spool`. The control socket, by which people talk to the control role, is described here too.
 
 mod channel;
+mod held;
 mod message;
 mod outbox;
 mod overview;
@@ -11,13 +12,14 @@ mod trace;
 mod witness;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
+pub use held::{Held, HeldKind};
 pub use message::{
     ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromDeliver,
     FromRole, Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
     ToDeliver,
 };
 pub use outbox::Outbox;
-pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth};
+pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth, WitnessHealth};
 pub use request::{
     DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
     SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,

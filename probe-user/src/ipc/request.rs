@@ -2,6 +2,7 @@
 //! other end; the control role holds that against `[access]`, and the audit log keeps it.
 
 use super::message::{CaptureReport, SlotName};
+use super::held::Held;
 use super::overview::Overview;
 use super::trace::SlotTrace;
 use super::witness::{ClockStatus, WitnessStatus};
@@ -12,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
+use writ_authority::{Digest, Head};
 use writ_delivery::StreamTrial;
 
 /// Largest request or reply, in bytes.
@@ -92,6 +94,18 @@ pub enum Request {
     },
     /// The audit log's head.
     AuditHead,
+    /// Record that a backup is made up to that record.
+    BackupCreate {
+        /// Digest of the backup's manifest, hexadecimal.
+        manifest: Digest,
+    },
+    /// Put in force again what is held for the log's sake: this is the last head that anybody saw.
+    BackupRelease {
+        /// The head.
+        head: Head,
+        /// How that was shown, in words.
+        shown_by: String,
+    },
     /// Put a roster in force.
     RosterInstall {
         /// The file's name, for messages.
@@ -185,7 +199,12 @@ pub enum Reply {
         /// Notices to those who had approved it: files.
         notices: Vec<String>,
     },
-    /// To `AuditHead`.
+    /// To `BackupRelease`.
+    Released {
+        /// How many cases are in force again.
+        in_force: usize,
+    },
+    /// To `AuditHead`, and to `BackupCreate`: the record of the backup.
     AuditHead {
         /// Number of the last record.
         number: u64,
@@ -379,7 +398,10 @@ pub struct StatusReport {
     pub clock: ClockStatus,
     /// Why nothing new is armed: a clock or an audit log in doubt.
     #[serde(default)]
-    pub held: Vec<String>,
+    pub held: Vec<Held>,
+    /// For how long what belongs to a closed case is kept.
+    #[serde(default)]
+    pub records_kept: String,
 }
 
 /// An intercept in `writ status`.

@@ -22,6 +22,13 @@ pub(in crate::cli) struct VerifyArgs {
     /// Signed documents, whose heads count too: a file, or a folder of them.
     #[arg(long, value_name = "FILE-OR-FOLDER")]
     documents: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+/// Whose checkpoints count.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct KeyArgs {
     /// The probe's public key as `writ audit key` printed it, or a file with it.
     #[arg(long, value_name = "KEY-OR-FILE")]
     key: Vec<String>,
@@ -94,23 +101,29 @@ fn evidence(args: &VerifyArgs) -> Result<Evidence, CommandError> {
         })?;
         evidence.add_head(head);
     }
-    let keys = keys(args).map_err(CommandError::Input)?;
-    if !args.checkpoints.is_empty() && keys.is_empty() {
-        return Err(CommandError::Input(anyhow::anyhow!(
-            "--checkpoints: nobody can say whose they are without the probe's public key; add --key or --roster"
-        )));
-    }
-    let input = |error: EvidenceError| CommandError::input(error);
-    for path in &args.checkpoints {
-        evidence.add_checkpoints(path, &keys).map_err(input)?;
-    }
+    add_checkpoints(&mut evidence, &args.checkpoints, &args.keys)?;
     for path in &args.documents {
-        evidence.add_documents(path).map_err(input)?;
+        evidence.add_documents(path).map_err(|error: EvidenceError| CommandError::input(error))?;
     }
     Ok(evidence)
 }
 
-fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<CheckpointPublicKey>> {
+/// Adds what witnesses have.
+pub(in crate::cli) fn add_checkpoints(
+    evidence: &mut Evidence,
+    paths: &[PathBuf],
+    keys: &KeyArgs,
+) -> Result<(), CommandError> {
+    let keys = read_keys(keys).map_err(CommandError::Input)?;
+    if !paths.is_empty() && keys.is_empty() {
+        return Err(CommandError::Input(anyhow::anyhow!(
+            "--checkpoints: nobody can say whose they are without the probe's public key; add --key or --roster"
+        )));
+    }
+    paths.iter().try_for_each(|path| evidence.add_checkpoints(path, &keys)).map_err(CommandError::input)
+}
+
+fn read_keys(args: &KeyArgs) -> anyhow::Result<Vec<CheckpointPublicKey>> {
     let mut keys = Vec::new();
     for text in &args.key {
         keys.push(match text.parse() {

@@ -8,6 +8,7 @@ mod cases;
 mod clock;
 mod counts;
 mod intercepts;
+mod keeping;
 mod order;
 mod outgoing;
 mod overview;
@@ -19,6 +20,7 @@ mod witness;
 
 pub use access::{AccessFault, AccessSettings};
 pub use authority::{Files, approve_replay, install_roster, open_register};
+pub use keeping::{note_backup, release};
 pub use order::order;
 pub use socket::{caller, socket_path};
 pub use trials::test_alone;
@@ -60,6 +62,8 @@ const CONFIRMATION: Duration = Duration::from_secs(3);
 const DISK_PAUSE: Duration = Duration::from_secs(10);
 /// How often overdue certifications are looked for.
 const CERTIFICATIONS: Duration = Duration::from_secs(60);
+/// How often it is looked for what is kept no longer.
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// What the deciding thread hears.
 enum Event {
@@ -127,6 +131,8 @@ struct Control {
     succession: Option<Timestamp>,
     /// When overdue certifications are looked for next.
     next_certifications: Instant,
+    /// When it is looked for what is kept no longer.
+    next_retention: Instant,
 }
 
 /// The role's life.
@@ -147,11 +153,7 @@ pub(super) fn run(
     let mut authority = Authority::open(&config, configuration)?;
     let audit = Files::of(&config).audit;
     let witnesses = Witnesses::open(&config, &audit, deliver.try_clone()?)?;
-    let head = authority.register().head();
-    let (clock, findings) = ClockWatch::open(&config, &audit, head, witnesses.newest(), Timestamp::now())?;
-    for finding in findings {
-        authority.record(finding)?;
-    }
+    let clock = ClockWatch::open(&config, authority.register_mut(), witnesses.newest(), Timestamp::now())?;
 
     let (sender, events) = unbounded();
     let access = Access::of(&config).map_err(|faults| anyhow::anyhow!(words(&faults)))?;
@@ -176,11 +178,13 @@ pub(super) fn run(
         next_expiry: Instant::now(),
         succession: None,
         next_certifications: Instant::now(),
+        next_retention: Instant::now(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
     if life == 0 {
         control.note_start()?;
     }
+    control.tell_of_late_ends();
     supervisor.send(&FromRole::Ready, &[])?;
     while !stop.load(Ordering::Relaxed) {
         match events.recv_timeout(TICK) {
@@ -357,6 +361,10 @@ impl Control {
             self.next_certifications = Instant::now() + CERTIFICATIONS;
             self.watch_certifications();
         }
+        if Instant::now() >= self.next_retention {
+            self.next_retention = Instant::now() + RETENTION;
+            self.discard_old_records();
+        }
         for last in self.intercepts.finished(&self.ledger, &self.config) {
             let reason = format!("{:?}", last.reason).to_lowercase();
             let figures = final_figures(last.slot, reason, &last.counts);
@@ -404,8 +412,8 @@ impl Control {
     fn answer(&mut self, asked: Asked) {
         let Asked { request, asker, answer: to } = asked;
         let register = self.authority.register();
-        let is_theirs = |uuid| register.case(uuid).is_some_and(|case| cases::may_see(&asker, case));
-        let request = match access::judge(&asker, request, is_theirs) {
+        let whose = |uuid| cases::whose(&asker, register.case(uuid));
+        let request = match access::judge(&asker, request, whose) {
             Ok(Ok(request)) => request,
             Ok(Err(error)) => return answer(&to, Reply::Failed { error }),
             Err(denial) => {
@@ -437,6 +445,8 @@ impl Control {
                 let head = self.authority.register().head();
                 Reply::AuditHead { number: head.number, hash: head.hash.to_string() }
             }
+            Request::BackupCreate { manifest } => self.note_backup(manifest, actor),
+            Request::BackupRelease { head, shown_by } => self.release(head, &shown_by, actor),
             Request::RosterInstall { file, document, signatures } => {
                 let register = self.authority.register_mut();
                 let reply = install_roster(register, (&file, &document), &signatures, actor);

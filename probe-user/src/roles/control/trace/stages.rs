@@ -369,6 +369,7 @@ mod tests {
                 witnesses: Vec::new(),
                 clock: ClockStatus::default(),
                 held: Vec::new(),
+                records_kept: String::new(),
                 uncertified: 0,
             };
             let policy = KernelPolicy { generation: 2, start_ns: SECOND, stop_ns: 9000 * SECOND };
