@@ -14,7 +14,7 @@ impl Scene {
         (output.status.code(), if output.status.success() { said } else { words(&output) })
     }
 
-    fn phase(&self, order: &Order) -> String {
+    pub(crate) fn phase(&self, order: &Order) -> String {
         let (_, said) = self.warrant(&["list", "--json"]);
         let answer: serde_json::Value = serde_json::from_str(&said).unwrap();
         let lines = answer["warrants"].as_array().cloned().unwrap();

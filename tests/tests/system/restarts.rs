@@ -55,7 +55,7 @@ fn wait_for_packet(scene: &Scene, order: &Order, moment_ns: u64) {
 }
 
 /// Kills every process of the probe at once.
-fn kill_everything(scene: &mut Scene) {
+pub(crate) fn kill_everything(scene: &mut Scene) {
     let mut probe = scene.probe.take().unwrap();
     for pid in scene.host.processes().unwrap() {
         // One that the end of another ended is as good.

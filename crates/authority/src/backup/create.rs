@@ -84,7 +84,8 @@ impl BackupDraft {
         self.manifest
     }
 
-    /// The record that the log is to have of a backup with this manifest: the last one that is in it.
+    /// The record that the log is to have of a backup with this manifest: the last one that is in it. So it is made before
+    /// the file is whole; whether that came to pass, whoever has the file knows.
     pub fn entry(manifest: Digest, actor: Actor) -> Entry {
         let details = [(MANIFEST_DETAIL.to_owned(), manifest.to_string())].into();
         Entry { act: Act::BackupCreate, outcome: Outcome::Done, actor, subject: None, details }

@@ -35,12 +35,15 @@ impl Named {
         self.papers.values().flatten().copied().collect()
     }
 
-    /// What the records of a case name, and no other's and no roster's.
-    pub(super) fn papers_of_none_but(&self, uuid: Uuid) -> BTreeSet<Digest> {
-        let others = self.papers.iter().filter(|(of, _)| **of != Some(uuid));
-        let others: BTreeSet<_> = others.flat_map(|(_, papers)| papers).collect();
-        let own = self.papers.get(&Some(uuid)).into_iter().flatten();
-        own.filter(|paper| !others.contains(paper)).copied().collect()
+    /// What the records of a case name.
+    pub(super) fn papers_of(&self, uuid: Uuid) -> impl Iterator<Item = Digest> {
+        self.papers.get(&Some(uuid)).into_iter().flatten().copied()
+    }
+
+    /// What all but these cases name.
+    pub(super) fn papers_beside(&self, cases: &[Uuid]) -> BTreeSet<Digest> {
+        let is_beside = |of: &Option<Uuid>| of.is_none_or(|uuid| !cases.contains(&uuid));
+        self.papers.iter().filter(|(of, _)| is_beside(of)).flat_map(|(_, papers)| papers).copied().collect()
     }
 
     /// The notices about a case.

@@ -94,7 +94,9 @@ fn a_revocation_that_a_crash_tore_from_the_log_is_carried_out_at_the_next_start(
             assert_eq!((probe.findings.len(), probe.register().ended_at_opening()), (0, &[uuid][..]));
             assert!(probe.in_force(at(START)).is_empty());
             probe.open(before());
-            assert!(matches!(probe.register().case(uuid).unwrap().ending(), Some(Ending::Revoked { by, .. }) if by == "Cleo"));
+            assert!(
+                matches!(probe.register().case(uuid).unwrap().ending(), Some(Ending::Revoked { by, .. }) if by == "Cleo")
+            );
             assert!(probe.register().ended_at_opening().is_empty());
         } else {
             // Nobody is to believe that it has ended.

@@ -86,7 +86,6 @@ fn a_log_behind_its_mark_is_held_until_a_head_from_outside_shows_that_it_is_whol
     assert_eq!(probe.register().hold_against(mark, before()).unwrap(), None, "that it is lost is known");
 }
 
-
 #[test]
 fn no_head_releases_what_an_officer_saw() {
     let mut probe = Probe::new();
@@ -98,5 +97,7 @@ fn no_head_releases_what_an_officer_saw() {
     refused(probe.submit(&future, &[0], before()));
     let held = probe.register().held().unwrap().clone();
     assert!(!held.remedy().contains("backup release"), "{held}");
-    assert!(refused(probe.register().release(end, "a head", actor(), before())).contains("nothing is held that a head"));
+    assert!(
+        refused(probe.register().release(end, "a head", actor(), before())).contains("nothing is held that a head")
+    );
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use uuid::Uuid;
 use writ_authority::{
-    AMEND, APPROVE, AUDIT_LOG, Actor, Digest, Finding, HandedIn, Namespace, Original, POLICY, Phase, ProbeIdentity, REVOKE,
-    Register, RegisterError,
+    AMEND, APPROVE, AUDIT_LOG, Actor, Digest, Finding, HandedIn, Namespace, Original, POLICY, Phase, ProbeIdentity,
+    REVOKE, Register, RegisterError,
 };
 
 /// The example that is printed in the documentation.
@@ -155,7 +155,13 @@ impl Probe {
         Ok(proposal.case().uuid())
     }
 
-    pub(crate) fn approve(&mut self, uuid: Uuid, text: &str, signers: &[usize], now: Timestamp) -> Result<(), RegisterError> {
+    pub(crate) fn approve(
+        &mut self,
+        uuid: Uuid,
+        text: &str,
+        signers: &[usize],
+        now: Timestamp,
+    ) -> Result<(), RegisterError> {
         let namespace = if text.contains("revision = 1\n") { APPROVE } else { AMEND };
         let signatures = self.handed(text, namespace, signers).signatures;
         let register = self.register();
@@ -163,7 +169,13 @@ impl Probe {
         register.enact(&proposal, actor(), now)
     }
 
-    pub(crate) fn revoke(&mut self, uuid: Uuid, kind: &str, signers: &[usize], now: Timestamp) -> Result<(), RegisterError> {
+    pub(crate) fn revoke(
+        &mut self,
+        uuid: Uuid,
+        kind: &str,
+        signers: &[usize],
+        now: Timestamp,
+    ) -> Result<(), RegisterError> {
         let text = self.revocation(uuid, kind);
         let handed = self.handed(&text, REVOKE, signers);
         self.register().revoke(handed, actor(), now)?.recorded

@@ -5,7 +5,13 @@ use super::Control;
 use super::authority::reply;
 use crate::ipc::Reply;
 use jiff::Timestamp;
+use std::time::{Duration, Instant};
 use writ_authority::{Actor, BackupDraft, Digest, Head, Register};
+
+/// How often it is looked for what is kept no longer.
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// And after something was found.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Records that a backup is made. For the running probe and for one that does not run alike.
 pub fn note_backup(register: &mut Register, manifest: Digest, actor: Actor) -> Reply {
@@ -42,6 +48,7 @@ impl Control {
 
     /// Removes what is kept no longer. By a clock that is in doubt nothing is removed.
     pub(super) fn discard_old_records(&mut self) {
+        self.next_retention = Instant::now() + RETENTION;
         let now = Timestamp::now();
         let Some(before) = self.config.records.keep_years.closed_before(now) else { return };
         if self.clock.is_held() {
@@ -49,7 +56,11 @@ impl Control {
         }
         match self.authority.register_mut().discard(before, now) {
             Ok(cases) if cases.is_empty() => {}
-            Ok(cases) => tracing::info!(cases = cases.len(), "documents of cases closed long ago are removed"),
+            Ok(cases) => {
+                tracing::info!(cases = cases.len(), "documents of cases closed long ago are removed");
+                // There may be more. Whoever wants something meanwhile does not wait for all of them.
+                self.next_retention = Instant::now() + SOON;
+            }
             Err(error) => tracing::error!(%error, "documents of cases closed long ago are not removed"),
         }
     }

@@ -62,8 +62,6 @@ const CONFIRMATION: Duration = Duration::from_secs(3);
 const DISK_PAUSE: Duration = Duration::from_secs(10);
 /// How often overdue certifications are looked for.
 const CERTIFICATIONS: Duration = Duration::from_secs(60);
-/// How often it is looked for what is kept no longer.
-const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// What the deciding thread hears.
 enum Event {
@@ -362,7 +360,6 @@ impl Control {
             self.watch_certifications();
         }
         if Instant::now() >= self.next_retention {
-            self.next_retention = Instant::now() + RETENTION;
             self.discard_old_records();
         }
         for last in self.intercepts.finished(&self.ledger, &self.config) {
