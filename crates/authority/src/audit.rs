@@ -94,7 +94,7 @@ acts! {
     StoreDamaged = "store-damaged",
     /// The clock was stepped, or is in doubt.
     ClockDoubt = "clock-doubt",
-    /// The log is not the one that the mark or the last checkpoint saw, or not all of it.
+    /// What would show that the log is whole, the mark, is not there.
     LogDoubt = "log-doubt",
     /// Entries in the kernel's tables were not what the probe had written: found, counted and put right.
     TablesForeign = "tables-foreign",
@@ -546,4 +546,22 @@ fn check_line(line: &[u8], number: u64, previous: Digest) -> Result<(Digest, Rec
 /// How a line ends.
 fn tail_of(hash: Digest) -> String {
     format!(",\"hash\":\"{hash}\"}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_being_started_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditLog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
+        // What a fork does with every descriptor, until the child runs its program.
+        let of_child = log.file.try_clone().unwrap();
+        assert!(matches!(AuditLog::open(&path, Timestamp::UNIX_EPOCH), Err(AuditError::InUse(_))));
+        drop(log);
+        AuditLog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
+        drop(of_child);
+    }
 }

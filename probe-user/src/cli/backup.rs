@@ -139,11 +139,11 @@ fn restore(args: &RestoreArgs) -> Result<Outcome, CommandError> {
     if let Some(ledger) = unpacked.ledger() {
         LedgerFiles::mark_old(&ledger).map_err(CommandError::input)?;
     }
-    let Head { number, hash } = unpacked.head();
+    let number = unpacked.head().number;
     unpacked.put_in_place(caller(), Timestamp::now()).map_err(failed)?;
-    output::line(&format!("{} is restored up to record {number}", config.probe.state.display()));
-    output::line("everything is held; if that record is the last that anybody saw of the log, show that with");
-    output::line(&format!("  writ backup release --head \"{number} {hash}\"   or   --checkpoints of a witness"));
+    output::line(&format!("{} is restored up to record {number}; everything is held", config.probe.state.display()));
+    output::line("if that record is the last that anybody saw of the log, show that with `writ backup release`: by the head");
+    output::line("that `writ backup create` printed, or by the checkpoints of a witness");
     output::line("else have each warrant that is to go on approved anew, by a revision with the quorum's signatures");
     Ok(Outcome::Done)
 }

@@ -48,6 +48,7 @@ impl BackupDraft {
         if file.symlink_metadata().is_ok() {
             return Err(BackupError::Exists(file.to_owned()));
         }
+        let named = named_papers(&state.join(AUDIT_LOG), u64::MAX)?;
         let unfinished = file.with_added_extension("part");
         let io = |source| BackupError::Io { file: unfinished.clone(), source };
         let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(io)?;
@@ -62,7 +63,6 @@ impl BackupDraft {
             missing: BTreeSet::new(),
         };
         let files = draft.put_listed()?;
-        let named = named_papers(&state.join(AUDIT_LOG), u64::MAX)?;
         for digest in named {
             match draft.put_document(digest) {
                 Err(BackupError::Archive(ArchiveError::Missing(_) | ArchiveError::Altered(_))) => {

@@ -36,8 +36,8 @@ pub struct Activation {
 pub struct Revoked {
     /// Which.
     pub uuid: Uuid,
-    /// Whether the end is on disk. If not, nothing is taken either, but a restart would put the warrant in force again:
-    /// it must be revoked once more.
+    /// Whether the end is on disk. If not, nothing is taken either, but a restart may put the warrant in force again: it
+    /// must be revoked once more.
     pub recorded: Result<(), RegisterError>,
 }
 

@@ -112,16 +112,17 @@ impl State {
                 if let Some(hold) = yields().find(|hold| hold.found == *found) {
                     return Ok(Some(Change::Released { record: hold.record }));
                 }
-                let Some(Hold { found: Head { number, hash }, .. }) = yields().next() else {
+                let Some(hold) = yields().next() else {
                     return Err(Objection::new(
                         "nothing is held that a head of the log would release; see `writ status`",
                     ));
                 };
+                // Without the hash that would do: it is to come from where the log was seen, not from here.
                 Err(Objection::new(format!(
-                    "head: record {} with hash {} is not where this log ended when it was found, which is record {number} \
-                     with hash {hash}; if records were made after that, what they ended must not come back: have the \
-                     officers approve anew what is to go on",
-                    found.number, found.hash
+                    "head: record {} with hash {} is not where this log ended when it was found, which is a record {}; if \
+                     records were made after that, what they ended must not come back: have the officers approve anew what \
+                     is to go on",
+                    found.number, found.hash, hold.found.number
                 )))
             }
         }

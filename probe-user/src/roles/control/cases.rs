@@ -113,7 +113,7 @@ impl Control {
             Ok(()) => Reply::Revoked { uuid, notices: self.tell_cosigners(uuid) },
             Err(error) => Reply::Failed {
                 error: format!(
-                    "warrant {uuid} is revoked: nothing more is taken; but that is not on disk, and a restart would put \
+                    "warrant {uuid} is revoked: nothing more is taken; but that is not on disk, and a restart may put \
                      it in force again: {error}; then revoke it again"
                 ),
             },
