@@ -8,6 +8,7 @@ use crate::roles::control::{AccessFault, AccessSettings};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use writ_authority::RecordSettings;
 use writ_capture::{ClockSettings, KernelSettings, PortSettings};
 use writ_delivery::{Destination, Route, WitnessSettings};
 use writ_identity::Room;
@@ -45,6 +46,9 @@ pub struct Config {
     /// Who keeps the audit log's checkpoints.
     #[serde(default)]
     pub witness: WitnessSettings,
+    /// How long what belongs to a closed case is kept.
+    #[serde(default)]
+    pub records: RecordSettings,
     /// When the clock is good enough.
     #[serde(default)]
     pub clock: ClockSettings,
@@ -439,6 +443,7 @@ mod tests {
             ("[log]", "[access]\nowner = {}\n[log]", "access", "see the example"),
             ("plain = {", "plane = {", "plane", "see the example"),
             ("every_seconds = 60", "every_seconds = 0", "witness.every_seconds", "1 to 86400"),
+            ("keep_years = 10", "keep_years = 4", "records.keep_years", "see the example"),
             ("max_doubt_ms = 200", "max_doubt_ms = 0", "clock.max_doubt_ms", "1 to 10000"),
             ("format = \"t1-ias\"", "format = \"t1-ias", "line", "see the example"),
         ] {

@@ -95,6 +95,13 @@ impl Archive {
         }
     }
 
+    /// Removes a document for good.
+    pub(crate) fn remove(&self, digest: Digest) -> Result<(), ArchiveError> {
+        let file = self.file_of(digest);
+        let removed = fs::remove_file(&file).and_then(|()| durable::sync_folder(&self.folder));
+        removed.map_err(|source| ArchiveError::Io { file, source })
+    }
+
     /// The digests of all documents that are there, sound or not.
     pub fn digests(&self) -> Result<Vec<Digest>, ArchiveError> {
         let io = |source| ArchiveError::Io { file: self.folder.clone(), source };

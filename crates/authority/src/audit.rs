@@ -84,6 +84,14 @@ acts! {
     Notice = "notice",
     /// The log is older than what somebody outside saw of it: nothing that was in force is any more.
     StoreHold = "store-hold",
+    /// A backup was made of all that is in the log up to this record.
+    BackupCreate = "backup-create",
+    /// This log came out of a backup: everything is held until the backup is known to be the last there was to know.
+    StoreRestore = "store-restore",
+    /// Somebody showed that the log is as it was last seen: what was held for that is in force again.
+    StoreRelease = "store-release",
+    /// The documents of a case that was closed long ago were removed.
+    RecordsDiscard = "records-discard",
     /// Somebody looked at a warrant or the list of them.
     WarrantView = "warrant-view",
     /// A destination was tried with made-up packets: once before, once with what became of it.
@@ -96,7 +104,7 @@ acts! {
     StoreDamaged = "store-damaged",
     /// The clock was stepped, or is in doubt.
     ClockDoubt = "clock-doubt",
-    /// The log is not the one that the mark or the last checkpoint saw, or not all of it.
+    /// What would show that the log is whole, the mark, is not there.
     LogDoubt = "log-doubt",
     /// Entries in the kernel's tables were not what the probe had written: found, counted and put right.
     TablesForeign = "tables-foreign",
@@ -300,7 +308,7 @@ impl AuditLog {
         if let Some(folder) = folder {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
         }
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -312,10 +320,12 @@ impl AuditLog {
             TryLockError::WouldBlock => AuditError::InUse(path.to_owned()),
             TryLockError::Error(source) => io(source),
         })?;
+        // From here on whatever fails unlocks it.
+        let mut log = Self { path: path.to_owned(), file, length: 0, head: Head::EMPTY, broken: false };
         if let Some(folder) = folder {
             durable::sync_folder(folder).map_err(io)?;
         }
-        let mut lines = Lines::new(path, &mut file);
+        let mut lines = Lines::new(path, &mut log.file);
         let torn = loop {
             match lines.next_record() {
                 Ok(Some(record)) => visit(lines.head.hash, &record),
@@ -326,8 +336,7 @@ impl AuditLog {
                 Err(error) => return Err(error),
             }
         };
-        let (head, length) = (lines.head, lines.good_bytes);
-        let mut log = Self { path: path.to_owned(), file, length, head, broken: false };
+        (log.head, log.length) = (lines.head, lines.good_bytes);
         if let Some(torn) = torn {
             let record = log.put_aside(&torn, now)?;
             visit(log.head.hash, &record);
@@ -410,6 +419,15 @@ impl AuditLog {
     }
 }
 
+/// Closing the file would not do: a child that another thread is just starting has it too until it runs its program, and
+/// with it the lock.
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        // What fails here fails at the next open, and is said there.
+        drop(self.file.unlock());
+    }
+}
+
 /// The file was opened or made by this process, whose user is its owner.
 fn owner_of(file: &File) -> u32 {
     use std::os::unix::fs::MetadataExt;
@@ -452,6 +470,25 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, AuditError> {
     let mut records = Vec::new();
     each_record(path, |_, record| records.push(record))?;
     Ok(records)
+}
+
+/// Reads a log that may be growing, up to this record or else to the last whole one: shows each, and gives the end and
+/// how many bytes lie before it.
+pub(crate) fn each_record_until(
+    path: &Path,
+    last: u64,
+    mut visit: impl FnMut(&Record),
+) -> Result<(Head, u64), AuditError> {
+    let mut file = File::open(path).map_err(|source| AuditError::Io { file: path.to_owned(), source })?;
+    let mut lines = Lines::new(path, &mut file);
+    while lines.head.number < last {
+        match lines.next_record() {
+            Ok(Some(record)) => visit(&record),
+            Ok(None) | Err(AuditError::Fault(AuditFault { what: Tampering::Unfinished, .. })) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((lines.head, lines.good_bytes))
 }
 
 pub(crate) fn each_record(path: &Path, mut visit: impl FnMut(Digest, Record)) -> Result<Head, AuditError> {
@@ -532,4 +569,22 @@ pub(crate) fn check_line(line: &[u8], number: u64, previous: Digest) -> Result<(
 /// How a line ends.
 fn tail_of(hash: Digest) -> String {
     format!(",\"hash\":\"{hash}\"}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_being_started_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditLog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
+        // What a fork does with every descriptor, until the child runs its program.
+        let of_child = log.file.try_clone().unwrap();
+        assert!(matches!(AuditLog::open(&path, Timestamp::UNIX_EPOCH), Err(AuditError::InUse(_))));
+        drop(log);
+        AuditLog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
+        drop(of_child);
+    }
 }

@@ -6,9 +6,9 @@
 use crate::calendar;
 use crate::error::Fault;
 use crate::grant::{Directions, Scope};
-use crate::target::Target;
+use crate::target::{Handle, Target};
 use crate::warrant::{Delivery, Warrant};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The difference between a revision and the one before, in words, one for each thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,19 +145,28 @@ fn lies_in(inner: &Target, outer: &Target) -> bool {
 }
 
 fn of_targets(before: &Warrant, after: &Warrant, narrower: &mut Vec<String>, wider: &mut Vec<String>) {
-    // What stays needs no search, so that a long list with one change is not compared each with each.
+    // What stays needs no search.
     let key = |target: &Target| (target.criteria.to_string(), target.subscriber.clone());
-    let was: BTreeSet<_> = before.targets().iter().map(key).collect();
-    let is: BTreeSet<_> = after.targets().iter().map(key).collect();
-    let new = || after.targets().iter().filter(|target| !was.contains(&key(target)));
-    let gone = || before.targets().iter().filter(|target| !is.contains(&key(target)));
-    for target in new() {
-        match gone().find(|outer| lies_in(target, outer)) {
-            Some(outer) => narrower.push(format!("target {} instead of {}", target.criteria, outer.criteria)),
+    let was: HashSet<_> = before.targets().iter().map(key).collect();
+    let is: HashSet<_> = after.targets().iter().map(key).collect();
+    let gone: Vec<_> = before.targets().iter().filter(|target| !is.contains(&key(target))).collect();
+    let mut found_by: HashMap<Handle, Vec<usize>> = HashMap::new();
+    for (place, target) in gone.iter().enumerate() {
+        found_by.entry(target.criteria.handle()).or_default().push(place);
+    }
+    let mut is_narrowed = vec![false; gone.len()];
+    for target in after.targets().iter().filter(|target| !was.contains(&key(target))) {
+        let near = target.criteria.wider_handles().into_iter().filter_map(|handle| found_by.get(&handle)).flatten();
+        let outers: BTreeSet<_> = near.copied().filter(|place| lies_in(target, gone[*place])).collect();
+        outers.iter().for_each(|place| is_narrowed[*place] = true);
+        match outers.first() {
+            Some(outer) => {
+                narrower.push(format!("target {} instead of {}", target.criteria, gone[*outer].criteria));
+            }
             None => wider.push(format!("target {} is new", target.criteria)),
         }
     }
-    for target in gone().filter(|target| !new().any(|inner| lies_in(inner, target))) {
+    for (target, _) in gone.iter().zip(is_narrowed).filter(|(_, is_narrowed)| !is_narrowed) {
         narrower.push(format!("target {} is no longer taken", target.criteria));
     }
 }

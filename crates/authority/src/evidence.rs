@@ -280,6 +280,11 @@ impl Evidence {
         Ok(())
     }
 
+    /// Whether somebody saw this end of the log.
+    pub fn has(&self, head: Head) -> bool {
+        self.heads.get(&head.number).is_some_and(|seen| seen.iter().any(|(hash, _)| *hash == head.hash))
+    }
+
     /// Holds a log against all this.
     ///
     /// # Errors

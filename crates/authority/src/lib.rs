@@ -15,6 +15,7 @@
 mod approval;
 mod archive;
 mod audit;
+mod backup;
 mod calendar;
 mod certification;
 mod change;
@@ -41,6 +42,7 @@ mod paper;
 mod policy;
 mod quorum;
 mod register;
+mod retention;
 mod revocation;
 mod role;
 mod roster;
@@ -59,6 +61,7 @@ pub use audit::{
     Act, Actor, AuditError, AuditFault, AuditLog, AuditSummary, Entry, Head, Outcome, Record, Subject, Tampering,
 };
 pub use audit::{hash_of_record, read_records, verify};
+pub use backup::{BackupDraft, BackupError, CHECKPOINTS, DELIVERED, LEDGER, Saved, Unpacked};
 pub use certification::{Certification, Measured};
 pub use change::Change;
 pub use checkpoint::{
@@ -84,10 +87,11 @@ pub use paper::Paper;
 pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, WideVlan};
 pub use quorum::{Quorum, Roles};
 pub use register::{
-    AUDIT_LOG, Activation, Agreed, Application, ApplicationsDue, Case, Certified, DOCUMENTS, Enabled, Ending, Finding,
-    Force, HandedIn, Hold, Phase, Proposal, Register, RegisterError, Reported, Revision, Revoked, RosterChange, Stop,
-    Submission,
+    AUDIT_LOG, Activation, Agreed, Application, ApplicationsDue, Case, Certified, DOCUMENTS, Doubt, Enabled, Ending,
+    Finding, Force, HandedIn, Hold, Phase, Proposal, Register, RegisterError, Reported, Revision, Revoked,
+    RosterChange, Stop, Submission, releasable,
 };
+pub use retention::{Keep, RecordSettings};
 pub use revocation::{Cause, Revocation};
 pub use role::Role;
 pub use roster::{Officer, ProbeKey, Roster, RosterError, TrustedRoster};

@@ -88,7 +88,7 @@ impl Revocation {
         identity: &ProbeIdentity,
         now: Timestamp,
     ) -> Result<Vec<String>, Refusal> {
-        let mut faults = self.heading.faults(identity, now);
+        let mut faults = Vec::new();
         if self.uuid != warrant.uuid() {
             faults.push(Fault::new(
                 "uuid",
@@ -105,6 +105,32 @@ impl Revocation {
             let problem = "only the application that follows an emergency can be denied";
             faults.push(Fault::new("kind", problem, "write kind = \"revoked\""));
         }
+        self.check_with(faults, signatures, roster, identity, now)
+    }
+
+    /// As [`Revocation::check`], of a warrant whose document is damaged: it cannot be held against that.
+    ///
+    /// # Errors
+    /// The requirement that is not met.
+    pub(crate) fn check_alone(
+        &self,
+        signatures: &[Signature],
+        roster: &Roster,
+        identity: &ProbeIdentity,
+        now: Timestamp,
+    ) -> Result<Vec<String>, Refusal> {
+        self.check_with(Vec::new(), signatures, roster, identity, now)
+    }
+
+    fn check_with(
+        &self,
+        faults: Vec<Fault>,
+        signatures: &[Signature],
+        roster: &Roster,
+        identity: &ProbeIdentity,
+        now: Timestamp,
+    ) -> Result<Vec<String>, Refusal> {
+        let faults: Vec<_> = self.heading.faults(identity, now).into_iter().chain(faults).collect();
         if !faults.is_empty() {
             return Err(DocumentError::new(&self.file, faults).into());
         }

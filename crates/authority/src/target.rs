@@ -67,6 +67,15 @@ pub enum Criteria {
     },
 }
 
+/// What a target is found by. A target lies only in such as are found by one of its [`Criteria::wider_handles`], so a long
+/// list need not be compared each with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Handle {
+    Prefix(IpNet),
+    Mac(MacAddress),
+    Vlan(Vlan),
+}
+
 /// All that can be asked of a packet, each of which may be left open.
 struct Facets {
     prefix: Option<IpNet>,
@@ -213,6 +222,23 @@ impl Criteria {
             && (outer.traffic.is_empty()
                 || !inner.traffic.is_empty()
                     && inner.traffic.iter().all(|rule| outer.traffic.iter().any(|wider| rule.lies_in(wider))))
+    }
+
+    /// What it is found by.
+    pub(crate) fn handle(&self) -> Handle {
+        match self {
+            Self::Address { prefix, .. } => Handle::Prefix(*prefix),
+            Self::Mac { mac, .. } => Handle::Mac(*mac),
+            Self::Vlan { vlan, .. } => Handle::Vlan(*vlan),
+        }
+    }
+
+    /// What everything is found by in which this can lie. Some 130 at most.
+    pub(crate) fn wider_handles(&self) -> Vec<Handle> {
+        let Facets { prefix, mac, vlan, .. } = self.facets();
+        let supernets = std::iter::successors(prefix, IpNet::supernet).map(Handle::Prefix);
+        let vlans = vlan.into_iter().flat_map(|vlan| [vlan, Vlan::Outer(vlan.outer())]).map(Handle::Vlan);
+        supernets.chain(mac.map(Handle::Mac)).chain(vlans).collect()
     }
 
     fn facets(&self) -> Facets {

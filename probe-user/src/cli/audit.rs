@@ -2,6 +2,8 @@
 
 mod verify;
 
+pub(super) use verify::{KeyArgs, add_checkpoints};
+
 use super::{CommandError, ConfigArgs, Outcome, ReportArgs, output};
 use crate::config::Config;
 use crate::roles::control::{Files, key_file};

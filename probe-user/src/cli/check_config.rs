@@ -54,6 +54,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
         };
         output::line(&format!("destination {}: CmII to {cmii}, CmC to {cmc}, {way}", destination.name));
     }
+    output::line(&format!("documents of a closed case: kept {}", config.records.keep_years));
     let bytes = u64::from(config.spool.segments) * u64::from(config.spool.segment_bytes);
     output::line(&format!(
         "spool: {} MiB of memory at most for each of {} endpoints",

@@ -1,6 +1,7 @@
 //! The command line. Each command is a module with a function `run`; printing is in `output` alone.
 
 mod audit;
+mod backup;
 mod case;
 mod check_config;
 mod destination;
@@ -65,6 +66,9 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Copies of what the probe must not forget.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// A process of `writ run`.
     #[command(hide = true)]
     Role {
@@ -181,6 +185,7 @@ pub fn run(cli: Cli) -> Result<Outcome, CommandError> {
         Command::Incident(command) => incident::run(&command),
         Command::Roster(command) => roster::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Backup(command) => backup::run(&command),
         Command::Role { role } => {
             crate::roles::enter(role)?;
             Ok(Outcome::Done)

@@ -3,8 +3,8 @@
 use super::{CommandError, Outcome, SocketArgs, output, reply};
 use crate::config::Config;
 use crate::ipc::{
-    ClockStatus, InterceptHealth, InterceptStatus, Overview, QueueHealth, Reply, Request, SessionHealth, StatusReport,
-    WitnessStatus, ask,
+    ClockStatus, HeldKind, InterceptHealth, InterceptStatus, Overview, QueueHealth, Reply, Request, SessionHealth,
+    StatusReport, WitnessStatus, ask,
 };
 use crate::roles::capture::program_file;
 use clap::Args;
@@ -56,6 +56,16 @@ fn print_overview(overview: &Overview) {
     let sessions: Vec<_> = overview.sessions.iter().map(session).collect();
     output::table(&["destination", "stream", "backlog", "session"], &sessions);
     print_untold(overview.untold);
+    for kind in &overview.held {
+        let what = match kind {
+            HeldKind::Clock => "the clock is in doubt",
+            HeldKind::Log => "the audit log is in doubt",
+        };
+        output::line(&format!("ALARM: nothing new is armed: {what}"));
+    }
+    for witness in overview.witnesses.iter().filter(|witness| witness.alarm) {
+        output::line(&format!("ALARM: witness {} takes no checkpoint", witness.name));
+    }
     print_restarts(&overview.restarts, overview.damaged);
 }
 
@@ -169,8 +179,8 @@ fn print(report: &StatusReport) {
         let count = report.capture.foreign_entries;
         output::line(&format!("  ALARM: {count} entries in the kernel's tables were written by somebody else"));
     }
-    for why in &report.held {
-        output::line(&format!("ALARM: nothing new is armed: {why}"));
+    for held in &report.held {
+        output::line(&format!("ALARM: nothing new is armed: {held}"));
     }
     output::line(&clock(&report.clock));
     let queues: Vec<_> = report
@@ -255,6 +265,7 @@ fn print(report: &StatusReport) {
     output::table(&["destination", "stream", "waiting", "delivered", "resent", "session"], &sessions);
     let covered = format!("audit log: {} records, checkpoint up to {}", report.audit_number, report.checkpoint_number);
     output::line(&covered);
+    output::line(&format!("documents of a closed case: kept {}", report.records_kept));
     if !report.witnesses.is_empty() {
         let rows: Vec<_> = report.witnesses.iter().map(witness).collect();
         output::table(&["witness", "has up to", "made at", "waiting", "for", "state"], &rows);

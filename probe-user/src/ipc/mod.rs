@@ -2,6 +2,7 @@
 //! shared memory of `writ-spool`. The control socket, by which people talk to the control role, is described here too.
 
 mod channel;
+mod held;
 mod incident;
 mod message;
 mod outbox;
@@ -12,6 +13,7 @@ mod trace;
 mod witness;
 
 pub use channel::{Channel, ChannelError, DESCRIPTOR_LIMIT};
+pub use held::{Held, HeldKind};
 pub use incident::{IncidentLine, IncidentReport};
 pub use message::{
     ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromDeliver,
@@ -19,7 +21,7 @@ pub use message::{
     ToDeliver,
 };
 pub use outbox::Outbox;
-pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth};
+pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth, WitnessHealth};
 pub use request::{
     CaseArchive, DeliveredLines, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply,
     Request, RequestError, SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,

@@ -2,6 +2,7 @@
 //! no figure here moves because a target's packet passed, as long as none is lost. Whoever could watch such a figure and
 //! send packets to a line would learn whether the line is a target's.
 
+use super::held::HeldKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,6 +33,19 @@ pub struct Overview {
     pub damaged: usize,
     /// Incidents of which an agency is still to be told.
     pub untold: usize,
+    /// What of the machine stands in the way of all that is new.
+    pub held: Vec<HeldKind>,
+    /// A line for each witness.
+    pub witnesses: Vec<WitnessHealth>,
+}
+
+/// One witness. How many checkpoints wait for it is not a viewer's: each comes of something that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessHealth {
+    /// What it is: `folder`, or `syslog` and where.
+    pub name: String,
+    /// It has taken nothing for too long.
+    pub alarm: bool,
 }
 
 /// What one AF_XDP socket lost.

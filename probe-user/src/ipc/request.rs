@@ -1,6 +1,7 @@
 //! What travels over the control socket: one JSON object a line, a request and its reply. The kernel says who is at the
 //! other end; the control role holds that against `[access]`, and the audit log keeps it.
 
+use super::held::Held;
 use super::incident::{IncidentLine, IncidentReport};
 use super::message::{CaptureReport, SlotName};
 use super::overview::Overview;
@@ -13,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
-use writ_authority::Telling;
+use writ_authority::{Digest, Head, Telling};
 use writ_delivery::StreamTrial;
 use writ_digests::Line;
 
@@ -138,6 +139,18 @@ pub enum Request {
     },
     /// The audit log's head.
     AuditHead,
+    /// Record that a backup is made up to that record.
+    BackupCreate {
+        /// Digest of the backup's manifest, hexadecimal.
+        manifest: Digest,
+    },
+    /// Put in force again what is held for the log's sake: this is the last head that anybody saw.
+    BackupRelease {
+        /// The head.
+        head: Head,
+        /// How that was shown, in words.
+        shown_by: String,
+    },
     /// Put a roster in force.
     RosterInstall {
         /// The file's name, for messages.
@@ -251,7 +264,12 @@ pub enum Reply {
         /// Notices to those who had approved it: files.
         notices: Vec<String>,
     },
-    /// To `AuditHead`.
+    /// To `BackupRelease`.
+    Released {
+        /// How many cases are in force again.
+        in_force: usize,
+    },
+    /// To `AuditHead`, and to `BackupCreate`: the record of the backup.
     AuditHead {
         /// Number of the last record.
         number: u64,
@@ -491,7 +509,10 @@ pub struct StatusReport {
     pub clock: ClockStatus,
     /// Why nothing new is armed: a clock or an audit log in doubt.
     #[serde(default)]
-    pub held: Vec<String>,
+    pub held: Vec<Held>,
+    /// For how long what belongs to a closed case is kept.
+    #[serde(default)]
+    pub records_kept: String,
 }
 
 /// An intercept in `writ status`.

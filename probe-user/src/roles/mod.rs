@@ -12,4 +12,4 @@ mod supervisor;
 const FLUSH_NS: u64 = 100_000_000;
 
 pub use launch::{Inheritance, Launch, Role, StreamDescriptors, enter};
-pub use supervisor::{Ports, SupervisorError, is_running, supervise};
+pub use supervisor::{Ports, SupervisorError, is_running, lock, supervise};

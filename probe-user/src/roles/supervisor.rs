@@ -477,7 +477,11 @@ fn lock_file(runtime: &Path) -> PathBuf {
     runtime.join("lock")
 }
 
-fn lock(runtime: &Path) -> Result<std::fs::File, SupervisorError> {
+/// Keeps every `writ run` out of this runtime directory for as long as the file is open.
+///
+/// # Errors
+/// When one is there.
+pub fn lock(runtime: &Path) -> Result<std::fs::File, SupervisorError> {
     create_private(runtime)?;
     let path = lock_file(runtime);
     let file = std::fs::OpenOptions::new()

@@ -110,7 +110,7 @@ fn a_log_put_back_to_an_older_state_holds_everything() {
     let status = scene.probe().status().unwrap();
     assert!(status["held"].to_string().contains("put back from an older copy"), "{status}");
     assert_eq!(status["intercepts"].as_array().map(Vec::len), Some(0), "{status}");
-    assert_eq!(scene.phase(&ended), "held");
+    assert_eq!(scene.phase(&ended), "revoked", "its revocation is among the documents");
     let later = order(2, BOB, "CASE-NEW");
     let [ada, ben, _] = &scene.officers;
     let answer = scene.probe().submit(&later, &[ada, ben]).unwrap();

@@ -19,6 +19,7 @@
 //! | [`hostile`] | damaged frames at full speed move counters, and nothing else |
 //! | [`isolation`] | a bystander's packet that the kernel hands over by mistake is destroyed, counted, and an alarm |
 //! | [`mixed`] | real programs' traffic: the agencies have what the reference model says, and tshark agrees |
+//! | [`backups`] | a backup is made, restored on another machine, and believed only when nothing can be missing |
 //! | [`witnesses`] | what root does to the log, the clock and the kernel's tables is found out |
 //! | [`access`] | each user of the machine learns what its role may know, and a stuck intercept is traced by its slot |
 //! | [`exports`] | a case's export is whole, has nothing of another case, and cannot be altered unseen; incidents alarm until told |
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod backups;
 mod bad_input;
 mod cases;
 mod clocks;

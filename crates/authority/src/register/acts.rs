@@ -5,7 +5,7 @@ use super::fact::Fact;
 use super::state::Change;
 use super::{HandedIn, NOTICES, Register, RegisterError, lines, papers};
 use crate::archive::Original;
-use crate::audit::{Act, Actor, Entry, Head, Outcome, Subject};
+use crate::audit::{Act, Actor, Head, Subject};
 use crate::certification::Certification;
 use crate::countersigned::Countersigned;
 use crate::digest::Digest;
@@ -13,7 +13,6 @@ use crate::durable;
 use crate::heading::Heading;
 use crate::revocation::Revocation;
 use crate::seal::SealError;
-use crate::warrant::Warrant;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,8 +48,8 @@ pub struct Stop {
 pub struct Revoked {
     /// Which.
     pub uuid: Uuid,
-    /// Whether the end is on disk. If not, nothing is taken either, but a restart would put the warrant in force again:
-    /// it must be revoked once more.
+    /// Whether the end is on disk. If not, nothing is taken either, but a restart may put the warrant in force again: it
+    /// must be revoked once more.
     pub recorded: Result<(), RegisterError>,
 }
 
@@ -91,12 +90,7 @@ impl Register {
         let Stop { uuid, fact, papers, seen, actor, notes } = stop;
         let recorded = self.write(&fact, &papers, actor.clone(), notes, now);
         if recorded.is_ok() && !self.state.has(seen) && !self.state.knows_lost(seen) {
-            let why = format!(
-                "an officer signed a revocation that was drafted when the audit log had a record {} that it does not \
-                 have: it was cut off or written anew; put the whole log back, if there is one",
-                seen.number
-            );
-            self.hold(why, vec![seen], actor, now)?;
+            self.hold_for_paper(seen, actor, now)?;
         }
         Ok(Revoked { uuid, recorded })
     }
@@ -291,24 +285,23 @@ impl Register {
         now: Timestamp,
     ) -> Result<PathBuf, RegisterError> {
         let folder = self.folder.join(NOTICES);
-        let file = folder.join(format!("{:06}-{about}.txt", self.head().number));
+        let name = format!("{:06}-{about}.txt", self.head().number);
+        let file = folder.join(&name);
         durable::make_private_folder(&folder)
             .and_then(|()| durable::write(&file, text.as_bytes()))
             .map_err(|source| RegisterError::Notice { file: file.clone(), source })?;
-        let details = BTreeMap::from([
-            ("to".to_owned(), to.to_owned()),
-            ("about".to_owned(), about.to_owned()),
-            ("file".to_owned(), file.display().to_string()),
-        ]);
-        let sha256 = self.case(uuid).and_then(Case::warrant).map(Warrant::digest);
-        let subject = Some(Subject { uuid: Some(uuid), sha256 });
-        let actor = self.audit.own_actor();
-        self.record(&Entry { act: Act::Notice, outcome: Outcome::Done, actor, subject, details }, now)?;
+        let notes = vec![("to", to.to_owned()), ("about", about.to_owned())];
+        self.write_own(Fact::Noticed { uuid, file: name }, notes, now)?;
         Ok(file)
     }
 
     /// Writes a fact that the probe itself is the source of.
-    fn write_own(&mut self, fact: Fact, notes: Vec<(&str, String)>, now: Timestamp) -> Result<(), RegisterError> {
+    pub(super) fn write_own(
+        &mut self,
+        fact: Fact,
+        notes: Vec<(&str, String)>,
+        now: Timestamp,
+    ) -> Result<(), RegisterError> {
         let actor = self.audit.own_actor();
         self.write(&fact, &[], actor, notes, now)
     }

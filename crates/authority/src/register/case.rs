@@ -275,8 +275,10 @@ pub struct Case {
     pub(super) orders: BTreeMap<Digest, Digest>,
     pub(super) agreed: Vec<Agreed>,
     pub(super) closed: Option<Timestamp>,
-    /// The record by which it was held.
-    pub(super) held: Option<u64>,
+    /// When its documents were removed.
+    pub(super) discarded: Option<Timestamp>,
+    /// The records by which it is held.
+    pub(super) held: BTreeSet<u64>,
     pub(super) damage: Option<String>,
 }
 
@@ -299,7 +301,8 @@ impl Case {
             orders: BTreeMap::new(),
             agreed: Vec::new(),
             closed: None,
-            held: None,
+            discarded: None,
+            held: BTreeSet::new(),
             damage: None,
         }
     }
@@ -416,10 +419,27 @@ impl Case {
         self.damage.as_deref()
     }
 
-    /// Whether nothing is taken under it because this log is older than somebody saw it. A revision with the
+    /// When its documents were removed, because it was closed long before; what is left is that there was a case.
+    pub fn discarded(&self) -> Option<Timestamp> {
+        self.discarded
+    }
+
+    /// Whether nothing is taken under it because this log has forgotten something, or may have. A revision with the
     /// signatures of the full quorum puts it in force again.
     pub fn is_held(&self) -> bool {
-        self.held.is_some() && self.ending.is_none()
+        !self.held.is_empty() && self.ending.is_none()
+    }
+
+    /// What is left of it when its documents are removed.
+    pub(super) fn discard(&mut self, at: Timestamp) {
+        self.ending.get_or_insert(Ending::Expired { at });
+        self.closed.get_or_insert(at);
+        self.discarded = Some(at);
+        self.damage = None;
+        self.waiting = None;
+        self.revisions.clear();
+        self.documents.clear();
+        self.orders.clear();
     }
 
     /// Where it stands.
@@ -432,7 +452,7 @@ impl Case {
             Some(Ending::Denied { .. }) => Phase::Denied,
             None if self.damage.is_some() => Phase::Damaged,
             None if self.is_over(now) => Phase::Expired,
-            None if self.held.is_some() => Phase::Held,
+            None if self.is_held() => Phase::Held,
             None => match self.force(now) {
                 None => Phase::Submitted,
                 Some(_) if self.enabled.is_none() => Phase::Approved,
@@ -444,7 +464,7 @@ impl Case {
 
     /// What the kernel may be told. Nothing for a case that has ended, is held, or waits for its first approval.
     pub(super) fn force(&self, now: Timestamp) -> Option<Force> {
-        if self.ending.is_some() || self.held.is_some() || self.damage.is_some() {
+        if self.ending.is_some() || self.is_held() || self.damage.is_some() {
             return None;
         }
         let (latest, earlier) = self.revisions.split_last()?;

@@ -1,11 +1,13 @@
 //! The facts that the state of all cases and rosters is made of, and the one place that writes them into records of the
 //! audit log and reads them back. A record of any other act, and every refusal, is no fact: it changes nothing.
 
+use super::hold::Doubt;
 use crate::audit::{Act, Actor, Entry, Head, Outcome, Record, Subject};
 use crate::digest::Digest;
 use crate::incident::Telling;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::str::FromStr;
 use uuid::Uuid;
 
@@ -38,8 +40,15 @@ pub(super) enum Fact {
     Countersigned { uuid: Uuid, digests: Digest, signature: Digest, key: Digest },
     /// The case is closed.
     Closed { uuid: Uuid },
-    /// The log is older than somebody saw it: the ends that they saw, and that it does not have.
-    Held { why: String, lost: Vec<Head> },
+    /// A notice about a case was written to a file of this name in the folder of notices.
+    Noticed { uuid: Uuid, file: String },
+    /// These documents and notices of a closed case were removed.
+    Discarded { uuid: Uuid, papers: Vec<Digest>, notices: Vec<String> },
+    /// The log has forgotten something, or may have. `found`: its end as it was found. `lost`: ends that somebody saw and
+    /// it does not have.
+    Held { doubt: Doubt, why: String, found: Head, lost: Vec<Head> },
+    /// The end at which the log was found is the last that anybody saw.
+    Released { found: Head },
     /// An incident was reported.
     Incident { incident: Uuid, document: Digest },
     /// An agency was told of an incident.
@@ -64,12 +73,21 @@ const INCIDENT: &str = "incident";
 const AGENCY: &str = "agency";
 const BY: &str = "by";
 const HOW: &str = "how";
+const DOUBT: &str = "doubt";
+const FOUND: &str = "found";
+const FILE: &str = "file";
+const PAPERS: &str = "papers";
+const NOTICES: &str = "notices";
 
 impl Fact {
     /// The case that it belongs to; none if it concerns all.
     pub(super) fn uuid(&self) -> Option<Uuid> {
         match self {
-            Self::Roster { .. } | Self::Held { .. } | Self::Incident { .. } | Self::Told { .. } => None,
+            Self::Roster { .. }
+            | Self::Held { .. }
+            | Self::Released { .. }
+            | Self::Incident { .. }
+            | Self::Told { .. } => None,
             Self::Submitted { uuid, .. }
             | Self::Signed { uuid, .. }
             | Self::Revoked { uuid, .. }
@@ -81,6 +99,8 @@ impl Fact {
             | Self::Overdue { uuid }
             | Self::Attached { uuid, .. }
             | Self::Countersigned { uuid, .. }
+            | Self::Noticed { uuid, .. }
+            | Self::Discarded { uuid, .. }
             | Self::Closed { uuid } => Some(*uuid),
         }
     }
@@ -91,6 +111,33 @@ impl Fact {
             Self::Roster { document, .. } | Self::Incident { document, .. } => Some(*document),
             Self::Submitted { warrant, .. } => Some(*warrant),
             _ => None,
+        }
+    }
+
+    /// All papers that its record names: what must be in the archive for it to be believed.
+    pub(super) fn papers(&self) -> Vec<Digest> {
+        let with = |paper: &Digest, signatures: &[Digest]| [&[*paper], signatures].concat();
+        match self {
+            Self::Roster { document, signatures } => with(document, signatures),
+            Self::Submitted { warrant, signatures, .. } | Self::Signed { warrant, signatures, .. } => {
+                with(warrant, signatures)
+            }
+            Self::Revoked { revocation, signatures, .. } => with(revocation, signatures),
+            Self::Certified { certification, signatures, .. } => with(certification, signatures),
+            Self::Attached { sealed, .. } => vec![*sealed],
+            Self::Armed { configuration, .. } => vec![*configuration],
+            Self::Countersigned { digests, signature, key, .. } => vec![*digests, *signature, *key],
+            Self::Incident { document, .. } => vec![*document],
+            Self::Expired { .. }
+            | Self::Begun { .. }
+            | Self::Stopped { .. }
+            | Self::Overdue { .. }
+            | Self::Closed { .. }
+            | Self::Noticed { .. }
+            | Self::Discarded { .. }
+            | Self::Held { .. }
+            | Self::Released { .. }
+            | Self::Told { .. } => Vec::new(),
         }
     }
 
@@ -110,9 +157,13 @@ impl Fact {
             Self::Attached { .. } => Act::OrderAttach,
             Self::Countersigned { .. } => Act::DigestsCountersign,
             Self::Closed { .. } => Act::WarrantClose,
+            Self::Noticed { .. } => Act::Notice,
+            Self::Discarded { .. } => Act::RecordsDiscard,
+            Self::Held { doubt: Doubt::Restore, .. } => Act::StoreRestore,
             Self::Held { .. } => Act::StoreHold,
             Self::Incident { .. } => Act::Incident,
             Self::Told { .. } => Act::IncidentTold,
+            Self::Released { .. } => Act::StoreRelease,
         }
     }
 
@@ -167,12 +218,21 @@ impl Fact {
                 note(AT, at.to_string());
                 details.extend(figures.clone());
             }
-            Self::Held { why, lost } => {
+            Self::Noticed { file, .. } => {
+                note(FILE, file.clone());
+            }
+            Self::Discarded { papers, notices, .. } => {
+                note(PAPERS, list(papers));
+                note(NOTICES, notices.join(" "));
+            }
+            Self::Held { doubt, why, found, lost } => {
+                note(DOUBT, doubt.as_str().to_owned());
                 note(WHY, why.clone());
-                note(
-                    LOST,
-                    lost.iter().map(|head| format!("{}:{}", head.number, head.hash)).collect::<Vec<_>>().join(" "),
-                );
+                note(FOUND, written(found));
+                note(LOST, lost.iter().map(written).collect::<Vec<_>>().join(" "));
+            }
+            Self::Released { found } => {
+                note(FOUND, written(found));
             }
             Self::Incident { incident, document } => {
                 sha256 = Some(*document);
@@ -199,7 +259,7 @@ impl Fact {
         let uuid = || subject.and_then(|subject| subject.uuid).ok_or_else(|| lacks("uuid"));
         let sha256 = || subject.and_then(|subject| subject.sha256).ok_or_else(|| lacks("sha256"));
         let digest = |key| detail::<Digest>(record, key);
-        let signatures = || digests(record);
+        let signatures = || digests(record, SIGNATURES);
         Ok(Some(match act {
             Act::RosterInstall => Self::Roster { document: sha256()?, signatures: signatures()? },
             Act::WarrantSubmit => Self::Submitted {
@@ -241,7 +301,21 @@ impl Fact {
                 key: digest(KEY)?,
             },
             Act::WarrantClose => Self::Closed { uuid: uuid()? },
-            Act::StoreHold => Self::Held { why: detail(record, WHY)?, lost: heads(record)? },
+            Act::Notice => Self::Noticed { uuid: uuid()?, file: plain_name(&detail::<String>(record, FILE)?)? },
+            Act::RecordsDiscard => {
+                let notices = detail::<String>(record, NOTICES)?;
+                let notices = notices.split_whitespace().map(plain_name).collect::<Result<_, _>>()?;
+                Self::Discarded { uuid: uuid()?, papers: digests(record, PAPERS)?, notices }
+            }
+            Act::StoreHold | Act::StoreRestore => Self::Held {
+                doubt: detail(record, DOUBT)?,
+                why: detail(record, WHY)?,
+                found: head(&detail::<String>(record, FOUND)?).ok_or_else(|| lacks(FOUND))?,
+                lost: heads(record)?,
+            },
+            Act::StoreRelease => {
+                Self::Released { found: head(&detail::<String>(record, FOUND)?).ok_or_else(|| lacks(FOUND))? }
+            }
             Act::Incident => Self::Incident { incident: detail(record, INCIDENT)?, document: sha256()? },
             Act::IncidentTold => Self::Told {
                 incident: detail(record, INCIDENT)?,
@@ -269,16 +343,27 @@ fn list(digests: &[Digest]) -> String {
     digests.iter().map(Digest::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn digests(record: &Record) -> Result<Vec<Digest>, String> {
-    let text = record.details.get(SIGNATURES).ok_or_else(|| lacks(SIGNATURES))?;
-    text.split_whitespace().map(|digest| digest.parse().map_err(|_| lacks(SIGNATURES))).collect()
+fn digests(record: &Record, key: &str) -> Result<Vec<Digest>, String> {
+    let text = record.details.get(key).ok_or_else(|| lacks(key))?;
+    text.split_whitespace().map(|digest| digest.parse().map_err(|_| lacks(key))).collect()
+}
+
+fn written(head: &Head) -> String {
+    format!("{}:{}", head.number, head.hash)
+}
+
+fn head(text: &str) -> Option<Head> {
+    let (number, hash) = text.split_once(':')?;
+    Some(Head { number: number.parse().ok()?, hash: hash.parse().ok()? })
 }
 
 fn heads(record: &Record) -> Result<Vec<Head>, String> {
     let text = record.details.get(LOST).ok_or_else(|| lacks(LOST))?;
-    let head = |text: &str| {
-        let (number, hash) = text.split_once(':')?;
-        Some(Head { number: number.parse().ok()?, hash: hash.parse().ok()? })
-    };
     text.split_whitespace().map(|text| head(text).ok_or_else(|| lacks(LOST))).collect()
+}
+
+/// A name of a file in a folder that is known: it leads nowhere else.
+fn plain_name(text: &str) -> Result<String, String> {
+    let name = Path::new(text).file_name().and_then(|name| name.to_str());
+    name.filter(|name| *name == text).map(str::to_owned).ok_or_else(|| lacks(FILE))
 }

@@ -9,8 +9,12 @@
 mod acts;
 mod application;
 mod case;
+mod discard;
 mod fact;
+mod hold;
 mod incidents;
+mod left;
+mod named;
 pub(crate) mod replay;
 mod rules;
 mod state;
@@ -18,8 +22,9 @@ mod state;
 pub use acts::{Activation, Revoked, Stop};
 pub use application::{Application, ApplicationsDue};
 pub use case::{Agreed, Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
+pub use hold::{Doubt, Hold, releasable};
 pub use incidents::Reported;
-pub use state::Hold;
+pub(crate) use named::named_papers;
 
 use crate::approval::{ApprovedWarrant, ProbeIdentity, Standing, judge};
 use crate::archive::{Archive, ArchiveError, Original};
@@ -43,7 +48,7 @@ pub const DOCUMENTS: &str = "documents";
 /// The keys of the cases, below the state directory.
 const KEYS: &str = "keys";
 /// Notices to people, below the state directory.
-const NOTICES: &str = "notices";
+pub(crate) const NOTICES: &str = "notices";
 
 /// A document with its signatures, as somebody hands it in.
 #[derive(Clone, Debug)]
@@ -135,6 +140,10 @@ pub struct Register {
     archive: Archive,
     keys: CaseKeys,
     state: State,
+    /// The end of the log as it was found.
+    found: Head,
+    /// Cases whose revocations a crash had torn from the log, and that ended when it was opened.
+    ended_at_opening: Vec<Uuid>,
     /// Cases that ended although the disk did not take that.
     unrecorded: BTreeMap<Uuid, Case>,
 }
@@ -142,7 +151,8 @@ pub struct Register {
 impl Register {
     /// Reads the log, and every document that it names, in the state directory `folder`. A case whose documents are
     /// missing or altered is damaged: nothing is taken under it, and the others are not touched by it. A log that
-    /// somebody has seen further than it goes holds everything. Both are among the findings.
+    /// somebody has seen further than it goes holds everything. A revocation that a crash tore from the log's end is
+    /// carried out now. What is wrong is among the findings.
     pub fn open(folder: &Path, identity: ProbeIdentity, now: Timestamp) -> Result<(Self, Vec<Finding>), RegisterError> {
         let archive = Archive::open(&folder.join(DOCUMENTS))?;
         let keys = CaseKeys::open(&folder.join(KEYS))?;
@@ -154,21 +164,24 @@ impl Register {
             let found = |case, problem: &str| Finding { case, problem: format!("record {}: {problem}", record.number) };
             match Fact::read(record) {
                 Ok(None) => {}
-                Ok(Some(fact)) => match state.next(&fact, moment, &papers) {
-                    Ok(change) => {
-                        if let Some(change) = change {
-                            state.take(change, moment);
+                Ok(Some(fact)) => {
+                    state.named.note(&fact);
+                    match state.next(&fact, moment, &papers) {
+                        Ok(change) => {
+                            if let Some(change) = change {
+                                state.take(change, moment);
+                            }
+                        }
+                        Err(objection) => {
+                            let problem = objection.reasons.join("; ");
+                            let is_known = |uuid| state.case(uuid).is_some_and(|case| case.damage().is_some());
+                            if !fact.uuid().is_some_and(is_known) {
+                                findings.push(found(fact.uuid(), &problem));
+                            }
+                            state.spoil(&fact, moment, problem);
                         }
                     }
-                    Err(objection) => {
-                        let problem = objection.reasons.join("; ");
-                        let is_known = |uuid| state.case(uuid).is_some_and(|case| case.damage().is_some());
-                        if !fact.uuid().is_some_and(is_known) {
-                            findings.push(found(fact.uuid(), &problem));
-                        }
-                        state.spoil(&fact, moment, problem);
-                    }
-                },
+                }
                 Err(problem) => {
                     let uuid = record.subject.as_ref().and_then(|subject| subject.uuid);
                     findings.push(found(uuid, &problem));
@@ -176,37 +189,17 @@ impl Register {
                 }
             }
         })?;
-        let unrecorded = BTreeMap::new();
-        let mut register = Self { folder: folder.to_owned(), audit, archive, keys, state, unrecorded };
+        // What was removed on purpose is not missing.
+        let is_kept = |uuid| state.case(uuid).is_none_or(|case| case.discarded().is_none());
+        findings.retain(|finding| finding.case.is_none_or(is_kept));
+        let (found, unrecorded, ended_at_opening) = (audit.head(), BTreeMap::new(), Vec::new());
+        let mut register =
+            Self { folder: folder.to_owned(), audit, archive, keys, state, found, ended_at_opening, unrecorded };
         register.destroy_left_keys()?;
-        let lost = register.lost_heads()?;
-        if let Some(last) = lost.iter().map(|head| head.number).max() {
-            let why = format!(
-                "a document that is here was drafted when the audit log had {last} records or more, and it does not have \
-                 them: it was cut off, or put back from an older copy; put the whole log back, if there is one"
-            );
-            findings.push(Finding { case: None, problem: why.clone() });
-            let actor = register.audit.own_actor();
-            register.hold(why, lost, actor, now)?;
-        }
+        register.remove_left_papers()?;
+        findings.extend(register.hold_if_papers_saw_more(now)?);
+        findings.extend(register.carry_out_left_revocations(now)?);
         Ok((register, findings))
-    }
-
-    /// Ends of the log that documents in the archive name, and that the log does not have.
-    fn lost_heads(&self) -> Result<Vec<Head>, RegisterError> {
-        let mut lost = Vec::new();
-        for digest in self.archive.digests()? {
-            // A document that is altered is no witness; the cases that need it are damaged already.
-            let Ok(paper) = self.archive.get(digest) else { continue };
-            if let Some(head) = seen_by(&paper.bytes)
-                && !self.state.has(head)
-                && !self.state.knows_lost(head)
-                && !lost.contains(&head)
-            {
-                lost.push(head);
-            }
-        }
-        Ok(lost)
     }
 
     /// All cases.
@@ -247,11 +240,6 @@ impl Register {
     /// All versions of the roster.
     pub fn rosters(&self) -> &[TrustedRoster] {
         self.state.rosters()
-    }
-
-    /// Why nothing new is put in force, if so.
-    pub fn held(&self) -> Option<&Hold> {
-        self.state.hold()
     }
 
     /// The end of the log.
@@ -413,11 +401,6 @@ impl Register {
         self.refuse(proposal.fact.act(), Some(subject), reasons, actor, now)
     }
 
-    /// Holds everything: somebody outside has seen more of the log than there is.
-    pub fn hold(&mut self, why: String, lost: Vec<Head>, actor: Actor, now: Timestamp) -> Result<(), RegisterError> {
-        self.write(&Fact::Held { why, lost }, &[], actor, [], now)
-    }
-
     /// Judges a fact that nobody could be refused for. The refusal of any other is recorded.
     fn judge(
         &mut self,
@@ -433,12 +416,7 @@ impl Register {
             Err(objection) => objection,
         };
         if let Some(head) = lost {
-            let why = format!(
-                "an officer signed a document that was drafted when the audit log had a record {} that it does not have: \
-                 it was cut off or written anew; put the whole log back, if there is one",
-                head.number
-            );
-            self.hold(why, vec![head], actor.clone(), now)?;
+            self.hold_for_paper(head, actor.clone(), now)?;
         }
         let sha256 = fact.document().or_else(|| self.digest_of(fact.uuid()));
         let subject = Subject { uuid: fact.uuid(), sha256 };
@@ -470,6 +448,7 @@ impl Register {
         }
         let head = self.audit.append(now, &entry)?;
         let moment = self.state.recorded(head.hash, now);
+        self.state.named.note(fact);
         if let Some(change) = change {
             self.state.take(change, moment);
         }
@@ -514,12 +493,4 @@ fn papers(handed: HandedIn) -> (Vec<Original>, Vec<Digest>) {
 /// A message of several lines as several reasons.
 fn lines(error: &impl std::fmt::Display) -> Vec<String> {
     error.to_string().lines().map(str::to_owned).collect()
-}
-
-/// The end of the log that the author of a document saw, if the document says so.
-fn seen_by(bytes: &[u8]) -> Option<Head> {
-    let table: toml::Table = std::str::from_utf8(bytes).ok()?.parse().ok()?;
-    let seen = table.get("seen")?;
-    let number = u64::try_from(seen.get("record")?.as_integer()?).ok()?;
-    Some(Head { number, hash: seen.get("hash")?.as_str()?.parse().ok()? })
 }

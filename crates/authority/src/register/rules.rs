@@ -3,6 +3,7 @@
 
 use super::case::{Agreed, Case, Certified, Enabled, Ending, Revision, Submission};
 use super::fact::Fact;
+use super::hold::Hold;
 use super::state::{Change, Moment, Objection, Originals, State};
 use crate::approval::{Basis, Standing, judge, namespace};
 use crate::audit::Head;
@@ -106,7 +107,39 @@ impl State {
                 Ok(Some(Change::Incident(Box::new(self.reported(*incident, *document, moment, papers)?))))
             }
             Fact::Told { incident, told } => Ok(Some(Change::Incident(Box::new(self.told(*incident, told, moment)?)))),
-            Fact::Held { why, lost } => Ok(Some(Change::Held { why: why.clone(), lost: lost.clone() })),
+            Fact::Noticed { .. } => Ok(None),
+            Fact::Discarded { uuid, papers, notices } => {
+                let case = self.known(*uuid)?;
+                // Of one whose documents are gone already, all that the log says of its end cannot be judged any more.
+                if case.closed.is_none() && case.damage.is_none() {
+                    return Err(Objection::new(format!("uuid: {uuid} is not closed: its documents are needed")));
+                }
+                let (papers, notices) = (papers.clone(), notices.clone());
+                Ok(Some(Change::Discarded { uuid: *uuid, papers, notices }))
+            }
+            Fact::Held { doubt, why, found, lost } => {
+                let hold =
+                    Hold { record: moment.record, doubt: *doubt, why: why.clone(), found: *found, is_known: false };
+                Ok(Some(Change::Held { hold, lost: lost.clone() }))
+            }
+            Fact::Released { found } => {
+                let yields = || self.holds.values().rev().filter(|hold| hold.doubt.yields_to_a_head());
+                if let Some(hold) = yields().find(|hold| hold.found == *found) {
+                    return Ok(Some(Change::Released { record: hold.record }));
+                }
+                let Some(hold) = yields().next() else {
+                    return Err(Objection::new(
+                        "nothing is held that a head of the log would release; see `writ status`",
+                    ));
+                };
+                // Without the hash that would do: it is to come from where the log was seen, not from here.
+                Err(Objection::new(format!(
+                    "head: record {} with hash {} is not where this log ended when it was found, which is a record {}; if \
+                     records were made after that, what they ended must not come back: have the officers approve anew what \
+                     is to go on",
+                    found.number, found.hash, hold.found.number
+                )))
+            }
         }
     }
 
@@ -318,7 +351,7 @@ impl State {
             Standing::Approved(approved) => (approved, None),
         };
         if approved.approval().basis == Basis::Quorum {
-            case.held = None;
+            case.held.clear();
         }
         case.waiting = provisional.map(|until| waiting(format!("the quorum's signatures, by {until}")));
         case.revisions.retain(|it| it.warrant.warrant().digest() != digest);
@@ -329,24 +362,20 @@ impl State {
     /// No old paper counts after a hold; and while the probe is held, only a case that it knows can be put in force again,
     /// by its quorum.
     fn check_hold(&self, case: &Case, warrant: &Warrant, standing: &Standing) -> Result<(), Objection> {
-        if warrant.heading().seen.number < self.floor {
+        if warrant.heading().seen.number < self.floor() {
             return Err(Objection::new(format!(
-                "{}: seen.record: this was drafted before record {}, when the audit log was found to be older than \
-                 somebody had seen it; draft it again, with what `writ audit head` prints",
+                "{}: seen.record: this was drafted before record {}, when the audit log was found to have forgotten \
+                 something, or to come out of a backup; draft it again, with what `writ audit head` prints",
                 warrant.file().display(),
-                self.floor
+                self.floor()
             )));
         }
-        let Some(hold) = &self.hold else { return Ok(()) };
+        let Some(hold) = self.hold() else { return Ok(()) };
         let quorum = matches!(standing, Standing::Approved(it) if it.approval().basis == Basis::Quorum);
-        if case.held.is_some() && quorum {
+        if case.is_held() && quorum {
             return Ok(());
         }
-        Err(Objection::new(format!(
-            "the probe is held since record {}: {}; install a new version of the roster, by which its officers say that \
-             they know, or hand in a new revision of a held warrant with the signatures of the quorum",
-            hold.record, hold.why
-        )))
+        Err(Objection::new(format!("the probe is {hold}")))
     }
 
     fn check_seen(
@@ -390,6 +419,8 @@ impl State {
         let roster = self.officers()?;
         let by = match case.revision(revocation.warrant()) {
             Some(warrant) => revocation.check(warrant, &signatures, roster, &self.identity, moment.at)?,
+            // Nothing is taken under it anyway; that it ends for good cannot wait for the document that is missing.
+            None if case.damage.is_some() => revocation.check_alone(&signatures, roster, &self.identity, moment.at)?,
             None => {
                 return Err(Objection::new(format!(
                     "{name}: warrant: no revision of {uuid} has this SHA-256; copy it from `writ warrant show {uuid}`"

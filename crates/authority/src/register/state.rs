@@ -3,7 +3,9 @@
 
 use super::case::{Case, Ending, Force};
 use super::fact::Fact;
+use super::hold::Hold;
 use super::incidents::Reported;
+use super::named::Named;
 use crate::approval::ProbeIdentity;
 use crate::archive::{Archive, Original};
 use crate::audit::Head;
@@ -11,7 +13,7 @@ use crate::digest::Digest;
 use crate::roster::TrustedRoster;
 use crate::signature::Signature;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Why a fact may not happen: every reason, each with what would help.
@@ -79,16 +81,11 @@ pub(super) enum Change {
     /// An incident is this from now on.
     Incident(Box<Reported>),
     /// Everything is held.
-    Held { why: String, lost: Vec<Head> },
-}
-
-/// Nothing new is put in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// Number of the record that says so.
-    pub record: u64,
-    /// Why, and what to do.
-    pub why: String,
+    Held { hold: Hold, lost: Vec<Head> },
+    /// What is held by this record is not any more.
+    Released { record: u64 },
+    /// The documents of a case were removed.
+    Discarded { uuid: Uuid, papers: Vec<Digest>, notices: Vec<String> },
 }
 
 /// See the module.
@@ -103,10 +100,14 @@ pub(super) struct State {
     pub(super) rosterless: Option<String>,
     pub(super) cases: BTreeMap<Uuid, Case>,
     pub(super) incidents: BTreeMap<Uuid, Reported>,
-    pub(super) hold: Option<Hold>,
-    /// No paper counts that was drafted before this record: the log was found to have forgotten, and what such a paper
-    /// wants may have been, and have ended.
-    pub(super) floor: u64,
+    /// By the numbers of their records. None goes but by a release.
+    pub(super) holds: BTreeMap<u64, Hold>,
+    /// What the records name of the archive and of the notices.
+    pub(super) named: Named,
+    /// What the log says was removed of the archive.
+    pub(super) discarded_papers: BTreeSet<Digest>,
+    /// And of the notices.
+    pub(super) discarded_notices: BTreeSet<String>,
     /// Ends of a log that somebody saw and this one does not have, as far as that is recorded.
     pub(super) lost: Vec<Head>,
 }
@@ -121,8 +122,10 @@ impl State {
             rosterless: None,
             cases: BTreeMap::new(),
             incidents: BTreeMap::new(),
-            hold: None,
-            floor: 0,
+            holds: BTreeMap::new(),
+            named: Named::default(),
+            discarded_papers: BTreeSet::new(),
+            discarded_notices: BTreeSet::new(),
             lost: Vec::new(),
         }
     }
@@ -149,8 +152,15 @@ impl State {
         &self.rosters
     }
 
+    /// The last hold that the quorum has not looked at.
     pub(super) fn hold(&self) -> Option<&Hold> {
-        self.hold.as_ref()
+        self.holds.values().rev().find(|hold| !hold.is_known)
+    }
+
+    /// No paper counts that was drafted before this record: the log was found to have forgotten, and what such a paper
+    /// wants may have been, and have ended.
+    pub(super) fn floor(&self) -> u64 {
+        self.holds.last_key_value().map_or(0, |(record, _)| *record)
     }
 
     pub(super) fn identity(&self) -> &ProbeIdentity {
@@ -169,10 +179,13 @@ impl State {
 
     /// Whether the log has, or had as its end, this record.
     pub(super) fn has(&self, head: Head) -> bool {
-        match head.number.checked_sub(1) {
-            None => head.hash == Digest::ZERO,
-            Some(place) => usize::try_from(place).ok().and_then(|place| self.hashes.get(place)) == Some(&head.hash),
-        }
+        head == Head::EMPTY || self.hash(head.number) == Some(head.hash)
+    }
+
+    /// The hash of the record of this number.
+    pub(super) fn hash(&self, number: u64) -> Option<Digest> {
+        let place = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.hashes.get(place).copied()
     }
 
     /// A record was written, or read.
@@ -197,17 +210,30 @@ impl State {
                 }
                 self.rosters.push(*trusted);
                 // The quorum has looked at it.
-                self.hold = None;
+                self.holds.values_mut().for_each(|hold| hold.is_known = true);
             }
             Change::Incident(reported) => {
                 self.incidents.insert(reported.incident.uuid(), *reported);
             }
-            Change::Held { why, lost } => {
+            Change::Held { hold, lost } => {
                 self.lost.extend(lost);
-                self.hold = Some(Hold { record: moment.record, why });
-                self.floor = moment.record;
+                self.holds.insert(hold.record, hold);
                 for case in self.cases.values_mut().filter(|case| case.ending.is_none()) {
-                    case.held = Some(moment.record);
+                    case.held.insert(moment.record);
+                }
+            }
+            Change::Released { record } => {
+                self.holds.remove(&record);
+                for case in self.cases.values_mut() {
+                    case.held.remove(&record);
+                }
+            }
+            Change::Discarded { uuid, papers, notices } => {
+                self.named.forget(uuid);
+                self.discarded_papers.extend(papers);
+                self.discarded_notices.extend(notices);
+                if let Some(case) = self.cases.get_mut(&uuid) {
+                    case.discard(moment.at);
                 }
             }
         }
@@ -225,9 +251,16 @@ impl State {
             return;
         };
         let case = self.cases.entry(uuid).or_insert_with(|| Case::new(uuid, moment.record, moment.at));
-        if let Fact::Revoked { .. } = fact {
-            let by = "an officer whose revocation is damaged".to_owned();
-            case.ending.get_or_insert(Ending::Revoked { at: moment.at, by, reason: problem.clone() });
+        match fact {
+            Fact::Revoked { .. } => {
+                let by = "an officer whose revocation is damaged".to_owned();
+                case.ending.get_or_insert(Ending::Revoked { at: moment.at, by, reason: problem.clone() });
+            }
+            Fact::Closed { .. } => {
+                case.ending.get_or_insert(Ending::Expired { at: moment.at });
+                case.closed.get_or_insert(moment.at);
+            }
+            _ => {}
         }
         case.damage.get_or_insert(problem);
     }

@@ -286,3 +286,27 @@ proptest! {
         }
     }
 }
+
+/// Ten thousand addresses that are all exchanged for others, some of them narrower than one of before.
+#[test]
+fn a_long_list_is_compared_without_comparing_each_with_each() {
+    let list = |text: fn(u32) -> String| -> String {
+        (0..10_000).map(|n| target(&format!("address = \"{}\"\n", text(n)), "", "")).collect()
+    };
+    let old = list(|n| format!("10.{}.{}.0/28", n >> 8, n & 255));
+    let new = list(|n| format!("10.{}.{}.{}", (n >> 8) + 20, n & 255, 1));
+    let narrower = list(|n| format!("10.{}.{}.{}", n >> 8, n & 255, 1));
+    let old = with_targets(WARRANT, &old).unwrap();
+    let old = Warrant::parse(old.as_bytes(), Path::new("w.toml")).unwrap();
+    let after = |targets: &str, order: &str| {
+        let number = format!("revision = 2\nprevious = \"{}\"", old.digest());
+        let text = with_targets(&WARRANT.replacen("revision = 1", &number, 1), targets).unwrap();
+        Warrant::parse(text.replace("26-mc-0117", order).as_bytes(), Path::new("w.toml")).unwrap()
+    };
+    let Ok(Change::Narrowing(words)) = Change::between(&old, &after(&narrower, "26-mc-0117")) else { panic!() };
+    assert_eq!(words.len(), 10_000);
+    assert!(words.iter().all(|word| word.contains(" instead of ")), "{:?}", words[0]);
+    let Ok(Change::Widening(words)) = Change::between(&old, &after(&new, "26-mc-0200")) else { panic!() };
+    assert_eq!(words.iter().filter(|word| word.contains(" is new")).count(), 10_000);
+    assert_eq!(words.iter().filter(|word| word.contains("no longer taken")).count(), 10_000);
+}

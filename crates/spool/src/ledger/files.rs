@@ -177,6 +177,22 @@ impl LedgerFiles {
         Self { live: runtime.join("ledger"), copy: state.join("ledger") }
     }
 
+    /// Makes a copy that came out of a backup one that may be old, whatever it says: the numbers of what was sent after the
+    /// backup are in no file, so the next run jumps ahead of them.
+    ///
+    /// # Errors
+    /// When it is no ledger, or cannot be written.
+    pub fn mark_old(copy: &Path) -> Result<(), KeepError> {
+        if Image::read(copy)?.is_some() {
+            let written = File::options().write(true).open(copy).and_then(|file| {
+                file.write_all_at(&0u64.to_ne_bytes(), AT_CLEAN as u64)?;
+                file.sync_all()
+            });
+            written.map_err(|source| KeepError::Io { file: copy.to_owned(), source })?;
+        }
+        Ok(())
+    }
+
     /// The ledger for this run, for so many slots and streams: with all that is known from former runs. `boot` is the
     /// kernel's name for the time since the machine was started, `now` anything that never was before.
     ///

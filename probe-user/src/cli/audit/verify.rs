@@ -29,6 +29,13 @@ pub(in crate::cli) struct EvidenceArgs {
     /// Signed documents, whose heads count too: a file, or a folder of them.
     #[arg(long, value_name = "FILE-OR-FOLDER")]
     documents: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) keys: KeyArgs,
+}
+
+/// Whose checkpoints count.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct KeyArgs {
     /// The probe's public key as `writ audit key` printed it, or a file with it.
     #[arg(long, value_name = "KEY-OR-FILE")]
     key: Vec<String>,
@@ -103,24 +110,32 @@ impl EvidenceArgs {
             })?;
             evidence.add_head(head);
         }
-        let keys = self.keys().map_err(CommandError::Input)?;
-        if !self.checkpoints.is_empty() && keys.is_empty() {
-            return Err(CommandError::Input(anyhow::anyhow!(
-                "--checkpoints: nobody can say whose they are without the probe's public key; add --key or --roster"
-            )));
-        }
-        let input = |error: EvidenceError| CommandError::input(error);
-        for path in &self.checkpoints {
-            evidence.add_checkpoints(path, &keys).map_err(input)?;
-        }
+        add_checkpoints(&mut evidence, &self.checkpoints, &self.keys)?;
         for path in &self.documents {
-            evidence.add_documents(path).map_err(input)?;
+            evidence.add_documents(path).map_err(|error: EvidenceError| CommandError::input(error))?;
         }
         Ok(evidence)
     }
+}
 
+/// Adds what witnesses have.
+pub(in crate::cli) fn add_checkpoints(
+    evidence: &mut Evidence,
+    paths: &[PathBuf],
+    keys: &KeyArgs,
+) -> Result<(), CommandError> {
+    let keys = keys.read().map_err(CommandError::Input)?;
+    if !paths.is_empty() && keys.is_empty() {
+        return Err(CommandError::Input(anyhow::anyhow!(
+            "--checkpoints: nobody can say whose they are without the probe's public key; add --key or --roster"
+        )));
+    }
+    paths.iter().try_for_each(|path| evidence.add_checkpoints(path, &keys)).map_err(CommandError::input)
+}
+
+impl KeyArgs {
     /// The probe's keys.
-    pub(in crate::cli) fn keys(&self) -> anyhow::Result<Vec<CheckpointPublicKey>> {
+    pub(in crate::cli) fn read(&self) -> anyhow::Result<Vec<CheckpointPublicKey>> {
         let mut keys = Vec::new();
         for text in &self.key {
             keys.push(match text.parse() {

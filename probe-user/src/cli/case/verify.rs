@@ -19,8 +19,8 @@ pub(in crate::cli) struct VerifyArgs {
 }
 
 pub(super) fn run(args: &VerifyArgs) -> Result<Outcome, CommandError> {
-    let rosters: Result<_, _> = args.evidence.roster.iter().map(|file| read(file)).collect();
-    let keys = args.evidence.keys().map_err(CommandError::Input)?;
+    let rosters: Result<_, _> = args.evidence.keys.roster.iter().map(|file| read(file)).collect();
+    let keys = args.evidence.keys.read().map_err(CommandError::Input)?;
     let trust = Trust { keys, rosters: rosters?, evidence: args.evidence.evidence()? };
     let verdict = check_export(&read(&args.file)?, &trust);
     if args.json {

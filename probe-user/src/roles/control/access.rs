@@ -172,7 +172,8 @@ impl Asker {
         }
     }
 
-    fn sees_all(&self) -> bool {
+    /// Whether no case is kept from the asker.
+    pub(super) fn sees_all(&self) -> bool {
         self.rights.li == Compartments::All
     }
 
@@ -223,6 +224,9 @@ fn need(request: &Request) -> (&'static str, Need<'_>) {
         Request::CaseCountersigned { uuid, .. } => ("case countersigned", Need::Case(*uuid)),
         // Officers write it into what they sign; an admin keeps it elsewhere.
         Request::AuditHead => ("audit head", Need::Role(&[Role::Li, Role::Admin])),
+        // Whoever makes a backup can read everything already; that what it forgot is nothing is for whoever keeps it to show.
+        Request::BackupCreate { .. } => ("backup create", Need::Role(&[Role::Admin])),
+        Request::BackupRelease { .. } => ("backup release", Need::Role(&[Role::Admin])),
         // It names officers and, where lines are tested, the lines.
         Request::RosterInstall { .. } => ("roster install", Need::Role(&[Role::Li])),
         // It names a destination, and no case; whoever answers for a case wants to know the way, too.
@@ -269,15 +273,26 @@ impl Denial {
     }
 }
 
-/// Holds what came over the socket against who sent it: a request, or why it is none. `is_theirs` tells whether there is
-/// such a case or incident and it is in one of the asker's compartments. Gives back what came.
+/// Whose a case is, seen from an asker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// One of the asker's.
+    Theirs,
+    /// Another's, or there is none.
+    NotTheirs,
+    /// Its documents are damaged, so nobody knows its compartment.
+    Unknown,
+}
+
+/// Holds what came over the socket against who sent it: a request, or why it is none. `whose` tells of a case whether it is
+/// one of the asker's. Gives back what came.
 pub(super) fn judge(
     asker: &Asker,
     came: Result<Request, String>,
-    is_theirs: impl Fn(Uuid) -> bool,
+    whose: impl Fn(Uuid) -> Whose,
 ) -> Result<Result<Request, String>, Denial> {
     match &came {
-        Ok(request) => judge_request(asker, request, is_theirs)?,
+        Ok(request) => judge_request(asker, request, whose)?,
         Err(_) if asker.roles().is_empty() => return Err(Denial::stranger("unreadable", None)),
         Err(_) => {}
     }
@@ -293,8 +308,15 @@ fn case_of(document: &str) -> Option<Uuid> {
     }
 }
 
-fn judge_request(asker: &Asker, request: &Request, is_theirs: impl Fn(Uuid) -> bool) -> Result<(), Denial> {
-    let (request, need) = need(request);
+fn judge_request(asker: &Asker, asked: &Request, whose: impl Fn(Uuid) -> Whose) -> Result<(), Denial> {
+    let (request, need) = need(asked);
+    // Ending something waits for nobody's documents. Who sees every case sees those that nobody knows the owner of.
+    let takes_unknown = asker.sees_all() || matches!(asked, Request::WarrantRevoke { .. });
+    let is_theirs = |uuid| match whose(uuid) {
+        Whose::Theirs => true,
+        Whose::NotTheirs => false,
+        Whose::Unknown => takes_unknown,
+    };
     let need = match need {
         Need::Paper(document) => case_of(document).map_or(need, Need::Case),
         need => need,
@@ -359,11 +381,14 @@ fn judge_request(asker: &Asker, request: &Request, is_theirs: impl Fn(Uuid) -> b
 mod tests {
     use super::*;
     use hashbrown::HashMap;
+    use writ_authority::{Digest, Head};
 
     const WARRANT: &str = include_str!("../../../../docs/examples/warrant.toml");
     const OWN: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2201);
     const OTHER: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2202);
     const UNKNOWN: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2203);
+
+    const DAMAGED: Uuid = Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0c8e_8e7a_2204);
 
     fn document(uuid: Uuid, compartment: &str) -> String {
         let named = format!("uuid = \"{uuid}\"\ncompartment = \"{compartment}\"\n");
@@ -389,7 +414,12 @@ mod tests {
 
     fn ask(asker: &Asker, request: Request) -> Result<(), Denial> {
         let cases = cases();
-        judge(asker, Ok(request), |uuid| cases.get(&uuid).is_some_and(|it| asker.may_see(it))).map(drop)
+        let whose = |uuid| match cases.get(&uuid) {
+            _ if uuid == DAMAGED => Whose::Unknown,
+            Some(it) if asker.may_see(it) => Whose::Theirs,
+            _ => Whose::NotTheirs,
+        };
+        judge(asker, Ok(request), whose).map(drop)
     }
 
     fn submit(document: String) -> Request {
@@ -456,6 +486,8 @@ mod tests {
             (submit(document(UNKNOWN, "gangs")), &["li"]),
             (submit("not a warrant".to_owned()), &["li"]),
             (Request::AuditHead, &["li", "admin"]),
+            (Request::BackupCreate { manifest: Digest::ZERO }, &["admin"]),
+            (Request::BackupRelease { head: Head::EMPTY, shown_by: String::new() }, &["admin"]),
             (roster(), &["li"]),
             (Request::RosterShow, &["li"]),
         ] {
@@ -468,6 +500,17 @@ mod tests {
                     _ => assert!(denial.reason.contains(&takers.join(" or ")), "{role}: {}", denial.reason),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_case_whose_owner_is_not_known_can_be_ended_by_everybody_who_deals_with_cases_and_nothing_else() {
+        for (number, request) in about(DAMAGED).into_iter().enumerate() {
+            let ends = matches!(request, Request::WarrantRevoke { .. });
+            assert_eq!(ask(&asker(3, 9), request.clone()).is_ok(), ends, "{number}");
+            assert!(ask(&asker(9, 22), request.clone()).is_err(), "an admin deals with no case");
+            let root = Asker { rights: Rights::everything(), ..asker(9, 9) };
+            assert!(ask(&root, request).is_ok());
         }
     }
 
@@ -550,9 +593,9 @@ mod tests {
     #[test]
     fn what_is_no_request_tells_a_stranger_nothing_either() {
         let faulty = || Err("not a request of this version".to_owned());
-        let denial = judge(&asker(9, 9), faulty(), |_| true).expect_err("a stranger");
+        let denial = judge(&asker(9, 9), faulty(), |_| Whose::Theirs).expect_err("a stranger");
         assert_eq!(denial.reason, "not for you");
-        assert_eq!(judge(&asker(1, 9), faulty(), |_| true).unwrap().unwrap_err(), faulty().unwrap_err());
+        assert_eq!(judge(&asker(1, 9), faulty(), |_| Whose::Theirs).unwrap().unwrap_err(), faulty().unwrap_err());
     }
 
     #[test]

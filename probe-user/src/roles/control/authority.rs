@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use writ_authority::{
-    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DOCUMENTS, Entry, HandedIn, Original,
-    Outcome, ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
+    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DELIVERED, DOCUMENTS, Entry, HandedIn,
+    Original, Outcome, ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
 };
 use writ_capture::BindMode;
 use writ_spool::MAX_DELIVERIES;
@@ -31,11 +31,7 @@ impl Files {
     /// The files of a probe.
     pub fn of(config: &Config) -> Self {
         let state = &config.probe.state;
-        Self {
-            audit: state.join(AUDIT_LOG),
-            documents: state.join(DOCUMENTS),
-            delivered: state.join("delivered.jsonl"),
-        }
+        Self { audit: state.join(AUDIT_LOG), documents: state.join(DOCUMENTS), delivered: state.join(DELIVERED) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the control role does with a case when it is asked: takes it in, ends it, has it certified, closes it. The
 //! register decides; here its decisions reach the kernel and the people whom they concern.
 
-use super::access::Asker;
+use super::access::{Asker, Whose};
 use super::authority::{handed_in, papers, reply};
 use super::intercepts::Progress;
 use super::{Control, Pending, answer};
@@ -13,9 +13,13 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 use writ_authority::{Actor, Application, Basis, Case, Ending, Original, Proposal, RegisterError, Warrant, words};
 
-/// Whether a case is one of the asker's. Of one whose documents are damaged nobody knows whose it is.
-pub(super) fn may_see(asker: &Asker, case: &Case) -> bool {
-    case.warrant().is_some_and(|warrant| asker.may_see(warrant))
+/// Whose a case is, seen from an asker.
+pub(super) fn whose(asker: &Asker, case: Option<&Case>) -> Whose {
+    match case {
+        Some(case) if case.warrant().is_some_and(|warrant| asker.may_see(warrant)) => Whose::Theirs,
+        Some(case) if case.warrant().is_none() && case.damage().is_some() => Whose::Unknown,
+        _ => Whose::NotTheirs,
+    }
 }
 
 impl Control {
@@ -115,7 +119,7 @@ impl Control {
             Ok(()) => Reply::Revoked { uuid, notices: self.tell_cosigners(uuid) },
             Err(error) => Reply::Failed {
                 error: format!(
-                    "warrant {uuid} is revoked: nothing more is taken; but that is not on disk, and a restart would put \
+                    "warrant {uuid} is revoked: nothing more is taken; but that is not on disk, and a restart may put \
                      it in force again: {error}; then revoke it again"
                 ),
             },
@@ -125,7 +129,7 @@ impl Control {
     }
 
     /// Tells those who approved a warrant, in any revision, that it was ended by another; gives the files.
-    fn tell_cosigners(&mut self, uuid: Uuid) -> Vec<String> {
+    pub(super) fn tell_cosigners(&mut self, uuid: Uuid) -> Vec<String> {
         let Some(case) = self.authority.register().case(uuid) else { return Vec::new() };
         let Some(Ending::Revoked { at, by, reason } | Ending::Denied { at, by, reason }) = case.ending() else {
             return Vec::new();
@@ -137,6 +141,19 @@ impl Control {
         let cosigners: BTreeSet<_> =
             approvers.filter(|name| !by.split(" and ").any(|it| it == *name)).cloned().collect();
         cosigners.iter().filter_map(|name| self.notify(uuid, name, "revocation", &text)).collect()
+    }
+
+    /// Who oversees an interception is on record once it is certified; until then one of those who approved it answers.
+    fn tell_of_overdue(&mut self, uuid: Uuid) {
+        let case = self.authority.register().case(uuid);
+        let Some((case, latest)) = case.and_then(|case| case.latest().map(|latest| (case, latest))) else { return };
+        let to = latest.warrant.approval().officers.join(" and ");
+        let begun = case.begun().map(|at| at.to_string()).unwrap_or_default();
+        let text = format!(
+            "The interception under the warrant {uuid}, which you approved, began\nat {begun}\nand is not certified (47 CFR \
+             1.20004). Whoever of you oversees it signs what\n`writ warrant certify {uuid} --overseer NAME` prints.\n"
+        );
+        self.notify(uuid, &to, "certification-overdue", &text);
     }
 
     fn notify(&mut self, uuid: Uuid, to: &str, about: &str, text: &str) -> Option<String> {
@@ -211,10 +228,13 @@ impl Control {
     pub(super) fn watch_certifications(&mut self) {
         match self.authority.register_mut().note_overdue(Timestamp::now()) {
             Ok(overdue) if overdue.is_empty() => {}
-            Ok(overdue) => tracing::error!(
-                interceptions = overdue.len(),
-                "ALARM: certifications are overdue (47 CFR 1.20004); see `writ warrant list`"
-            ),
+            Ok(overdue) => {
+                tracing::error!(
+                    interceptions = overdue.len(),
+                    "ALARM: certifications are overdue (47 CFR 1.20004); see `writ warrant list`"
+                );
+                overdue.into_iter().for_each(|uuid| self.tell_of_overdue(uuid));
+            }
             Err(error) => tracing::error!(%error, "the audit log takes no record"),
         }
         let due = self.authority.register().applications_due(Timestamp::now());

@@ -1,15 +1,13 @@
-//! What the control role knows of time and of the log's past: the mark in the state directory, the measured doubt of the
-//! clock, and whether anything new may be armed in view of both. Orders in force run on in any case: their stops lie in
-//! the kernel, by a clock that nobody can set.
+//! What the control role knows of time: the mark in the state directory, the measured doubt of the clock, and whether
+//! anything new may be armed in view of both. Orders in force run on in any case: their stops lie in the kernel, by a clock
+//! that nobody can set. What the mark shows of the log's past is told to the register, which holds everything.
 
 use super::authority::{entry, own_actor};
 use crate::config::Config;
-use crate::ipc::ClockStatus;
-use anyhow::Context;
+use crate::ipc::{ClockStatus, Held};
 use jiff::{SignedDuration, Timestamp};
-use std::path::Path;
 use std::time::{Duration, Instant};
-use writ_authority::{Act, Checkpoint, Entry, Head, Mark, MarkError, MarkFile, Outcome, hash_of_record};
+use writ_authority::{Act, Checkpoint, Head, Mark, MarkError, MarkFile, Outcome, Register};
 use writ_capture::{ClockSettings, ClockState};
 
 /// How often the clock is measured, and how old the mark may get while nothing happens.
@@ -26,51 +24,42 @@ pub(super) struct ClockWatch {
     looked: Instant,
     /// The clock is behind the mark, by so much when last looked.
     behind: Option<SignedDuration>,
-    /// The log is not what it was. Stays for the life of the probe, and the mark with it.
-    log_doubt: Option<String>,
     /// Whether anything was in the way when last asked.
     was_held: bool,
 }
 
 impl ClockWatch {
-    /// Reads the mark and holds clock and log against it, and the log against the newest of the probe's own checkpoints.
-    /// Gives what is to be recorded.
+    /// Reads the mark, and holds the clock against it, and the log against it and the newest of the probe's own checkpoints.
     pub(super) fn open(
         config: &Config,
-        audit: &Path,
-        head: Head,
+        register: &mut Register,
         newest: Option<&Checkpoint>,
         now: Timestamp,
-    ) -> anyhow::Result<(Self, Vec<Entry>)> {
-        let path = config.probe.state.join("mark");
-        let file = MarkFile::new(&path);
-        let mut findings = Vec::new();
-        let doubt = |what: &str| entry(Act::LogDoubt, Outcome::Done, own_actor(), None, [("what", what.to_owned())]);
-        let mut log_doubt = None;
+    ) -> anyhow::Result<Self> {
+        let file = MarkFile::new(&config.probe.state.join("mark"));
+        let mut has_doubt = false;
         let mark = match file.read() {
             Ok(mark) => mark,
             Err(error @ MarkError::Unreadable(_)) => {
-                log_doubt = Some(error.to_string());
+                // Without the file's name: the words are for everybody.
+                register.hold_without_mark("the mark of clock and audit log is unreadable".to_owned(), now)?;
+                has_doubt = true;
+                tracing::error!(%error, "ALARM: the audit log is in doubt: nothing is in force");
                 None
             }
             Err(error) => return Err(error.into()),
         };
-        if mark.is_none() && log_doubt.is_none() && newest.is_some() {
+        if mark.is_none() && !has_doubt && newest.is_some() {
             tracing::warn!("the mark of the clock and the audit log is missing: a new one is made");
-            findings.push(doubt("the mark is missing"));
+            let details = [("what", "the mark is missing".to_owned())];
+            register.record(&entry(Act::LogDoubt, Outcome::Done, own_actor(), None, details), now)?;
         }
         for seen in mark.iter().map(|mark| mark.head).chain(newest.map(Checkpoint::head)) {
-            let at_seen =
-                hash_of_record(audit, seen.number).context("the audit log cannot be held against the mark")?;
-            if let Some(found) = writ_authority::judge_log(seen, head, at_seen) {
-                log_doubt.get_or_insert_with(|| found.to_string());
+            if let Some(doubt) = register.hold_against(seen, now)? {
+                tracing::error!(%doubt, "ALARM: the audit log is in doubt: nothing is in force");
             }
         }
-        if let Some(what) = &log_doubt {
-            tracing::error!(what, "ALARM: the audit log is in doubt: nothing new is armed");
-            findings.push(doubt(what));
-        }
-        let mark = mark.unwrap_or(Mark { time: now, head });
+        let mark = mark.unwrap_or(Mark { time: now, head: register.head() });
         let mut watch = Self {
             file,
             mark,
@@ -78,16 +67,15 @@ impl ClockWatch {
             state: None,
             looked: Instant::now(),
             behind: None,
-            log_doubt,
             was_held: false,
         };
         watch.look(now);
         if let Some(behind) = watch.behind {
             let details = [("behind_the_mark_seconds", behind.as_secs().to_string())];
-            findings.push(entry(Act::ClockDoubt, Outcome::Done, own_actor(), None, details));
+            register.record(&entry(Act::ClockDoubt, Outcome::Done, own_actor(), None, details), now)?;
         }
         watch.was_held = watch.is_held();
-        Ok((watch, findings))
+        Ok(watch)
     }
 
     fn look(&mut self, now: Timestamp) {
@@ -113,8 +101,6 @@ impl ClockWatch {
             self.look(now);
         }
         if due || head != self.mark.head {
-            // A log in doubt stays in doubt at the next start: the head that was seen is kept.
-            let head = if self.log_doubt.is_some() { self.mark.head } else { head };
             let mark = Mark { time: self.mark.no_earlier(now), head };
             if mark != self.mark {
                 match self.file.write(&mark) {
@@ -134,22 +120,14 @@ impl ClockWatch {
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.log_doubt.is_some() || self.behind.is_some() || self.settings.objection(self.state).is_some()
+        self.behind.is_some() || self.settings.objection(self.state).is_some()
     }
 
-    /// Why nothing new is armed; nothing, if it is. For everybody: no case is named.
-    pub(super) fn held(&self) -> Vec<String> {
-        let behind = self.behind.map(|by| {
-            format!(
-                "the clock is {} s behind what it was once; set it right, or wait until it has caught up (see `The clock` \
-                 in the operator's manual)",
-                by.as_secs()
-            )
-        });
-        let log = self.log_doubt.as_ref().map(|what| {
-            format!("{what}; put the newest copy of the log back (see `Witnesses` in the operator's manual)")
-        });
-        log.into_iter().chain(behind).chain(self.settings.objection(self.state)).collect()
+    /// What of the clock stands in the way of arming anything new.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let behind = self.behind.map(|by| Held::ClockBehind { seconds: by.as_secs() });
+        let unsure = self.settings.objection(self.state).map(|why| Held::ClockUnsure { why });
+        behind.into_iter().chain(unsure).collect()
     }
 
     /// For the audit record of an act that rests on the clock.

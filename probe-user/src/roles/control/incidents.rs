@@ -2,7 +2,7 @@
 //! told of it. The register keeps them; until every agency is told, the probe's status says that there is something to do.
 
 use super::Control;
-use super::access::Asker;
+use super::access::{Asker, Whose};
 use super::authority::{entry, reply};
 use super::cases;
 use crate::ipc::{IncidentLine, IncidentReport, Reply};
@@ -10,11 +10,15 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use writ_authority::{Act, Actor, Outcome, Register, Report, Reported, Telling, Warrant};
 
-/// Whether an incident is one of the asker's: its compartment is, and so are all cases that it concerns.
-pub(super) fn may_see(asker: &Asker, register: &Register, reported: &Reported) -> bool {
+/// Whose an incident is: its compartment's, and that of whoever may see all cases that it concerns.
+pub(super) fn whose(asker: &Asker, register: &Register, reported: &Reported) -> Whose {
     let incident = &reported.incident;
-    let is_theirs = |uuid: &Uuid| register.case(*uuid).is_some_and(|case| cases::may_see(asker, case));
-    asker.deals_with(incident.compartment()) && incident.cases().iter().all(is_theirs)
+    let is_theirs = |uuid: &Uuid| cases::whose(asker, register.case(*uuid)) == Whose::Theirs;
+    if asker.deals_with(incident.compartment()) && incident.cases().iter().all(is_theirs) {
+        Whose::Theirs
+    } else {
+        Whose::NotTheirs
+    }
 }
 
 impl Control {
@@ -47,7 +51,7 @@ impl Control {
         }
         let register = self.authority.register();
         let incidents = register.incidents();
-        let theirs = incidents.into_iter().filter(|incident| may_see(asker, register, incident));
+        let theirs = incidents.into_iter().filter(|incident| whose(asker, register, incident) == Whose::Theirs);
         Reply::Incidents(theirs.map(line).collect())
     }
 

@@ -11,6 +11,7 @@ mod delivered;
 mod exports;
 mod incidents;
 mod intercepts;
+mod keeping;
 mod order;
 mod outgoing;
 mod overview;
@@ -23,6 +24,7 @@ mod witness;
 pub use access::{AccessFault, AccessSettings};
 pub use authority::{Files, approve_replay, install_roster, open_register};
 pub use delivered::lines_of;
+pub use keeping::{note_backup, release};
 pub use order::order;
 pub use socket::{caller, socket_path};
 pub use trials::test_alone;
@@ -136,6 +138,8 @@ struct Control {
     next_certifications: Instant,
     /// Applications that were due when last looked.
     applications_due: ApplicationsDue,
+    /// When it is looked for what is kept no longer.
+    next_retention: Instant,
 }
 
 /// The role's life.
@@ -156,11 +160,7 @@ pub(super) fn run(
     let mut authority = Authority::open(&config, configuration)?;
     let audit = Files::of(&config).audit;
     let witnesses = Witnesses::open(&config, &audit, deliver.try_clone()?)?;
-    let head = authority.register().head();
-    let (clock, findings) = ClockWatch::open(&config, &audit, head, witnesses.newest(), Timestamp::now())?;
-    for finding in findings {
-        authority.record(finding)?;
-    }
+    let clock = ClockWatch::open(&config, authority.register_mut(), witnesses.newest(), Timestamp::now())?;
 
     let (sender, events) = unbounded();
     let access = Access::of(&config).map_err(|faults| anyhow::anyhow!(words(&faults)))?;
@@ -187,11 +187,13 @@ pub(super) fn run(
         succession: None,
         next_certifications: Instant::now(),
         applications_due: ApplicationsDue::default(),
+        next_retention: Instant::now(),
     };
     // A control role that comes back is no start of the probe: the supervisor tells of it.
     if life == 0 {
         control.note_start()?;
     }
+    control.tell_of_late_ends();
     supervisor.send(&FromRole::Ready, &[])?;
     while !stop.load(Ordering::Relaxed) {
         match events.recv_timeout(TICK) {
@@ -370,6 +372,9 @@ impl Control {
             self.watch_certifications();
         }
         self.finish_intercepts();
+        if Instant::now() >= self.next_retention {
+            self.discard_old_records();
+        }
         let now = Instant::now();
         for pending in self.pending.extract_if(.., |pending| pending.deadline <= now) {
             pending.unconfirmed("the capture role has not confirmed it");
@@ -422,11 +427,11 @@ impl Control {
     fn answer(&mut self, asked: Asked) {
         let Asked { request, asker, answer: to } = asked;
         let register = self.authority.register();
-        let is_theirs = |uuid| {
-            register.case(uuid).is_some_and(|case| cases::may_see(&asker, case))
-                || register.incident(uuid).is_some_and(|incident| incidents::may_see(&asker, register, incident))
+        let whose = |uuid| match register.incident(uuid) {
+            Some(incident) => incidents::whose(&asker, register, incident),
+            None => cases::whose(&asker, register.case(uuid)),
         };
-        let request = match access::judge(&asker, request, is_theirs) {
+        let request = match access::judge(&asker, request, whose) {
             Ok(Ok(request)) => request,
             Ok(Err(error)) => return answer(&to, Reply::Failed { error }),
             Err(denial) => {
@@ -467,6 +472,8 @@ impl Control {
                 let head = self.authority.register().head();
                 Reply::AuditHead { number: head.number, hash: head.hash.to_string() }
             }
+            Request::BackupCreate { manifest } => self.note_backup(manifest, actor),
+            Request::BackupRelease { head, shown_by } => self.release(head, &shown_by, actor),
             Request::RosterInstall { file, document, signatures } => {
                 let register = self.authority.register_mut();
                 let reply = install_roster(register, (&file, &document), &signatures, actor);

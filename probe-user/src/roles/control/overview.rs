@@ -1,7 +1,8 @@
 //! What a viewer sees: made of the status, by naming what goes in.
 
 use crate::ipc::{
-    InterceptHealth, InterceptStatus, Overview, QueueHealth, QueueReport, SessionHealth, SessionStatus, StatusReport,
+    Held, InterceptHealth, InterceptStatus, Overview, QueueHealth, QueueReport, SessionHealth, SessionStatus,
+    StatusReport, WitnessHealth, WitnessStatus,
 };
 use writ_abi::ProbeCounter;
 use writ_spool::LossReason;
@@ -41,7 +42,15 @@ impl From<StatusReport> for Overview {
             restarts: status.restarts,
             damaged: status.damaged,
             untold: status.untold,
+            held: status.held.iter().map(Held::kind).collect(),
+            witnesses: status.witnesses.into_iter().map(WitnessHealth::from).collect(),
         }
+    }
+}
+
+impl From<WitnessStatus> for WitnessHealth {
+    fn from(WitnessStatus { name, alarm, .. }: WitnessStatus) -> Self {
+        Self { name, alarm }
     }
 }
 
@@ -70,7 +79,9 @@ impl From<SessionStatus> for SessionHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::{CaptureReport, ClockStatus, DeliveryCounts, InterceptCounts, InterceptStatus, SlotName};
+    use crate::ipc::{
+        CaptureReport, ClockStatus, DeliveryCounts, HeldKind, InterceptCounts, InterceptStatus, SlotName,
+    };
     use std::collections::BTreeMap;
 
     /// A probe that does its work, where so many packets of a target have passed.
@@ -123,9 +134,18 @@ mod tests {
             damaged: 0,
             audit_number: packets,
             checkpoint_number: packets,
-            witnesses: Vec::new(),
+            witnesses: vec![WitnessStatus {
+                name: "folder".to_owned(),
+                number: packets,
+                at: Some(packets.to_string()),
+                waiting: packets,
+                waiting_seconds: packets,
+                alarm: false,
+                problem: None,
+            }],
             clock: ClockStatus::default(),
             held: Vec::new(),
+            records_kept: String::new(),
             uncertified: 0,
             untold: 0,
             applications_due_soon: 0,
@@ -143,11 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_and_a_backlog_are_seen() {
+    fn a_loss_a_backlog_and_alarms_are_seen() {
         let mut status = status(100);
+        status.witnesses[0].alarm = true;
+        status.held = vec![Held::Log { record: 17, why: "cut off".to_owned(), remedy: "put it back".to_owned() }];
         status.intercepts[0].counts.deliveries[0].lost.insert("spool_full".to_owned(), 7);
         status.sessions[0].waiting = BACKLOG;
         let seen = Overview::from(status);
         assert_eq!((seen.intercepts[0].lost, seen.sessions[0].backlog), (7, BACKLOG));
+        assert_eq!((seen.witnesses[0].alarm, &seen.held[..]), (true, &[HeldKind::Log][..]));
     }
 }

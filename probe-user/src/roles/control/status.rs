@@ -1,9 +1,10 @@
 //! What the control role answers to questions: status without identities, warrants with them.
 
-use super::access::Asker;
+use super::access::{Asker, Whose};
 use super::{Control, cases};
 use crate::ipc::{
-    CaptureReport, InterceptCounts, InterceptStatus, Reply, SessionStatus, StatusReport, WarrantDetail, WarrantLine,
+    CaptureReport, Held, InterceptCounts, InterceptStatus, Reply, SessionStatus, StatusReport, WarrantDetail,
+    WarrantLine,
 };
 use hashbrown::HashMap;
 use jiff::Timestamp;
@@ -114,6 +115,7 @@ impl Control {
             damaged: self.authority.damaged(),
             held: self.held(),
             untold: self.untold(),
+            records_kept: self.config.records.keep_years.to_string(),
             uncertified: self.authority.register().overdue(now).len(),
             applications_due_soon: applications.soon,
             applications_overdue: applications.overdue,
@@ -124,9 +126,11 @@ impl Control {
         }
     }
 
-    /// Why nothing new is put in force: the clock, what was seen of the log, or what the log itself lacks.
-    fn held(&self) -> Vec<String> {
-        self.clock.held().into_iter().chain(self.authority.register().held().map(|hold| hold.why.clone())).collect()
+    /// Why nothing new is put in force: the clock, or what the log has forgotten.
+    fn held(&self) -> Vec<Held> {
+        let log = self.authority.register().held();
+        let log = log.map(|it| Held::Log { record: it.record, why: it.why.clone(), remedy: it.remedy() });
+        self.clock.held().into_iter().chain(log).collect()
     }
 
     /// How the sessions do. What waits is known from the ledger: the streams' memory holds content, and this role has
@@ -168,7 +172,12 @@ impl Control {
         if let Err(reply) = self.authority.viewed(None, asker.actor.clone()) {
             return reply;
         }
-        let theirs = self.authority.register().cases().filter(|case| cases::may_see(asker, case));
+        let is_theirs = |case: &&Case| match cases::whose(asker, Some(case)) {
+            Whose::Theirs => true,
+            Whose::NotTheirs => false,
+            Whose::Unknown => asker.sees_all(),
+        };
+        let theirs = self.authority.register().cases().filter(is_theirs);
         Reply::Warrants(theirs.map(|case| self.line(case)).collect())
     }
 

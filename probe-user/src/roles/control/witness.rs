@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use writ_authority::{
-    Checkpoint, CheckpointKey, Checkpoints, Digest, Head, KeptCheckpoint, ProbeIdentity, hash_of_record,
+    CHECKPOINTS, Checkpoint, CheckpointKey, Checkpoints, Digest, Head, KeptCheckpoint, ProbeIdentity, hash_of_record,
 };
 
 /// Most checkpoints that are under way to one witness.
@@ -89,7 +89,7 @@ impl Witnesses {
         let state = &config.probe.state;
         let identity = ProbeIdentity { operator: config.probe.operator.clone(), probe: config.probe.id.clone() };
         let key = CheckpointKey::open(&key_file(config), &config.probe.id)?;
-        let mut checkpoints = Checkpoints::open(&state.join("checkpoints.jsonl"), key, identity)?;
+        let mut checkpoints = Checkpoints::open(&state.join(CHECKPOINTS), key, identity)?;
         let places_file = state.join("witnesses.json");
         let known: BTreeMap<String, Taken> = match std::fs::read(&places_file) {
             // What is lost here is only handed over again.

@@ -369,6 +369,7 @@ mod tests {
                 witnesses: Vec::new(),
                 clock: ClockStatus::default(),
                 held: Vec::new(),
+                records_kept: String::new(),
                 uncertified: 0,
                 untold: 0,
                 applications_due_soon: 0,
