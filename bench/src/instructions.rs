@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
-use writ_encoder::Stamper;
-use writ_encoder::t1_ias::{Direction, HeaderSets};
+use writ_encoder::t1_ias::{Direction, Flow, HeaderSets, Intercept};
+use writ_encoder::{NoRoom, Stamp, Stamper};
 use writ_lab::run;
 
 use crate::report::{Row, Section, Target};
@@ -70,14 +70,6 @@ impl Case {
     }
 }
 
-/// How a header report is made.
-#[derive(Clone, Copy)]
-enum Made {
-    Copy,
-    Anew,
-    OfAFlowSeen,
-}
-
 /// A process that callgrind counts: takes so many steps.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Order {
@@ -96,9 +88,12 @@ pub fn take_steps(order: &Order) -> Result<()> {
         Case::Content64 => content(64, false, steps),
         Case::Copy1400 => content(1400, true, steps),
         Case::Content1400 => content(1400, false, steps),
-        Case::CopyReport => report(Made::Copy, steps),
-        Case::Report => report(Made::OfAFlowSeen, steps),
-        Case::ReportAnew => report(Made::Anew, steps),
+        Case::CopyReport => copied_report(steps),
+        Case::Report => {
+            let mut header_sets = HeaderSets::default();
+            report(steps, |intercept, out, time, flow| intercept.header_report_from(out, time, header_sets.of(flow)?))
+        }
+        Case::ReportAnew => report(steps, |intercept, out, time, flow| intercept.header_report(out, time, flow)),
         Case::WorkerContent60 => worker(rig(60, Scope::Content)?, steps),
         Case::WorkerTwice60 => worker(rig(60, Scope::Content)?.recognising_duplicates(), steps),
         Case::WorkerContent1514 => worker(rig(1514, Scope::Content)?, steps),
@@ -124,23 +119,25 @@ fn content(length: usize, copies: bool, steps: u64) -> Result<()> {
     Ok(())
 }
 
-fn report(what: Made, steps: u64) -> Result<()> {
-    let (intercept, mut way, flow) = (encoder()?, Way::new(SOURCE), flow()?);
+fn copied_report(steps: u64) -> Result<()> {
+    let (intercept, mut way) = (encoder()?, Way::new(SOURCE));
     let room = intercept.header_report_bound();
-    let octets = intercept.header_report(&mut vec![0; room], time(0), &flow)?;
-    let (mut stamper, mut header_sets) = (Stamper::default(), HeaderSets::default());
+    let octets = intercept.header_report(&mut vec![0; room], time(0), &flow()?)?;
     for _ in 0..steps {
-        way.step(octets, room, |source, target, number| {
-            if let Made::Copy = what {
-                return copy(source, target, octets);
-            }
-            let (time, flow) = (stamper.stamp(time(number)), black_box(&flow));
-            let written = if let Made::Anew = what {
-                intercept.header_report(target, time, flow)
-            } else {
-                header_sets.of(flow).and_then(|set| intercept.header_report_from(target, time, set))
-            };
-            written.unwrap_or(0)
+        way.step(octets, room, |source, target, _| copy(source, target, octets));
+    }
+    Ok(())
+}
+
+fn report(
+    steps: u64,
+    mut write: impl FnMut(&Intercept, &mut [u8], Stamp, &Flow) -> Result<usize, NoRoom>,
+) -> Result<()> {
+    let (intercept, mut way, flow) = (encoder()?, Way::new(SOURCE), flow()?);
+    let (room, mut stamper) = (intercept.header_report_bound(), Stamper::default());
+    for _ in 0..steps {
+        way.step(0, room, |_, target, number| {
+            write(&intercept, target, stamper.stamp(time(number)), black_box(&flow)).unwrap_or(0)
         });
     }
     Ok(())

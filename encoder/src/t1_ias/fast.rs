@@ -101,7 +101,9 @@ impl Intercept {
     }
 
     /// [`header_report`](Self::header_report) of a packet whose flow was encoded before.
-    #[inline]
+    ///
+    /// Inlined, so that the time stays in registers.
+    #[inline(always)]
     pub fn header_report_from(
         &self,
         out: &mut [u8],
