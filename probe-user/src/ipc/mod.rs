@@ -19,8 +19,8 @@ pub use message::{
 pub use outbox::Outbox;
 pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth};
 pub use request::{
-    DeliveredLines, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request,
-    RequestError, SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
+    CountersignedDigests, DeliveredLines, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature,
+    Reply, Request, RequestError, SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
 };
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;

@@ -206,7 +206,7 @@ fn need(request: &Request) -> (&'static str, Need<'_>) {
         Request::WarrantAttach { uuid, .. } => ("warrant attach", Need::Case(*uuid)),
         Request::WarrantClose { uuid } => ("warrant close", Need::Case(*uuid)),
         Request::CaseDigests { uuid, .. } => ("case digests", Need::Case(*uuid)),
-        Request::CaseCountersigned { uuid, .. } => ("case countersigned", Need::Case(*uuid)),
+        Request::CaseCountersigned(papers) => ("case countersigned", Need::Case(papers.uuid)),
         // Officers write it into what they sign; an admin keeps it elsewhere.
         Request::AuditHead => ("audit head", Need::Role(&[Role::Li, Role::Admin])),
         // It names officers and, where lines are tested, the lines.

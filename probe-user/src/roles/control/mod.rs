@@ -440,9 +440,7 @@ impl Control {
             Request::WarrantAttach { uuid, file, content } => self.attach(uuid, &file, &content, actor),
             Request::WarrantClose { uuid } => self.close(uuid, actor),
             Request::CaseDigests { uuid, skip } => return self.case_digests(uuid, skip, actor, to),
-            Request::CaseCountersigned { uuid, file, digests, signature, key } => {
-                self.countersigned(uuid, (&file, &digests), &signature, &key, actor)
-            }
+            Request::CaseCountersigned(papers) => self.countersigned(&papers, actor),
             Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::AuditHead => {
