@@ -63,3 +63,43 @@ impl Countersigned {
         Ok(public.fingerprint(HashAlg::Sha256).to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::{APPROVE, Namespace, SignatureFault};
+    use ssh_key::private::Ed25519Keypair;
+    use ssh_key::{LineEnding, PrivateKey};
+
+    fn key(seed: u8) -> PrivateKey {
+        Ed25519Keypair::from_seed(&[seed; 32]).into()
+    }
+
+    fn handed_in(digests: &str, signer: &PrivateKey, namespace: Namespace, public: &PrivateKey) -> Countersigned {
+        let signature = signer.sign(namespace.as_str(), HashAlg::Sha512, b"lines").unwrap();
+        Countersigned {
+            digests: Original::new("digests.jsonl", digests),
+            signature: Original::new("digests.jsonl.sig", signature.to_pem(LineEnding::LF).unwrap()),
+            key: Original::new("agency.pub", public.public_key().to_openssh().unwrap()),
+        }
+    }
+
+    #[test]
+    fn only_the_agencys_own_signature_over_these_very_lines_counts() {
+        let (agency, stranger) = (key(1), key(2));
+        let good = handed_in("lines", &agency, DIGESTS, &agency);
+        assert_eq!(good.check().unwrap(), agency.fingerprint(HashAlg::Sha256).to_string());
+        let fault = |papers: Countersigned| match papers.check().unwrap_err() {
+            CountersignedError::Signature(error) => error.fault,
+            other => panic!("{other}"),
+        };
+        let altered = fault(handed_in("lines.", &agency, DIGESTS, &agency));
+        assert_eq!(altered, SignatureFault::Altered(AGENCY.to_owned()));
+        let other = fault(handed_in("lines", &agency, APPROVE, &agency));
+        assert!(matches!(other, SignatureFault::Namespace { wanted: "writ-digests", .. }), "{other}");
+        let other = handed_in("lines", &stranger, DIGESTS, &agency).check().unwrap_err();
+        assert!(matches!(other, CountersignedError::OtherKey { .. }), "{other}");
+        let no_key = Countersigned { key: Original::new("agency.pub", "ssh-ed25519 nonsense"), ..good };
+        assert!(no_key.check().unwrap_err().to_string().starts_with("agency.pub: not an OpenSSH public key"));
+    }
+}

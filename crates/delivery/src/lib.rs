@@ -13,6 +13,7 @@
 mod acknowledgement;
 mod connect;
 mod credentials;
+mod delivered;
 mod destination;
 mod digests;
 mod failure;
@@ -25,8 +26,9 @@ mod trial;
 mod witness;
 
 pub use credentials::Transport;
+pub use delivered::DeliveredFile;
 pub use destination::{ConfigError, Destination, Endpoint, Format, Plain, Tls};
-pub use digests::{DeliveredFile, DigestSheet, close_windows};
+pub use digests::{DigestSheet, close_windows};
 pub use failure::FailureKind;
 pub use files::Predecessor;
 pub use peer::{Peer, TlsPeer};

@@ -23,8 +23,9 @@ pub use message::{
 pub use outbox::Outbox;
 pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth, WitnessHealth};
 pub use request::{
-    CaseArchive, DeliveredLines, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply,
-    Request, RequestError, SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
+    CaseArchive, CountersignedDigests, DeliveredLines, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT,
+    NamedSignature, Reply, Request, RequestError, SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine,
+    ask,
 };
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;

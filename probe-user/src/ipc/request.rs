@@ -125,18 +125,7 @@ pub enum Request {
         skip: usize,
     },
     /// Keep the digests of a case that its agency countersigned.
-    CaseCountersigned {
-        /// Which.
-        uuid: Uuid,
-        /// The file's name, for messages.
-        file: String,
-        /// The exact bytes that were signed.
-        digests: String,
-        /// The agency's OpenSSH signature.
-        signature: NamedSignature,
-        /// The agency's OpenSSH public key.
-        key: NamedSignature,
-    },
+    CaseCountersigned(Box<CountersignedDigests>),
     /// The audit log's head.
     AuditHead,
     /// Record that a backup is made up to that record.
@@ -169,6 +158,22 @@ pub enum Request {
         /// How many packets.
         packets: u32,
     },
+}
+
+/// Digests of a case that its agency countersigned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountersignedDigests {
+    /// Which.
+    pub uuid: Uuid,
+    /// The file's name, for messages.
+    pub file: String,
+    /// The exact bytes that were signed.
+    pub digests: String,
+    /// The agency's OpenSSH signature.
+    pub signature: NamedSignature,
+    /// The agency's OpenSSH public key.
+    pub key: NamedSignature,
 }
 
 /// A signature, or a key, and the file it came from.

@@ -146,6 +146,7 @@ fn both_sides_digests_are_equal_whatever_broke_and_name_what_is_not() {
     assert!(other.0 == Some(1) && other.1.contains("is it of another case?"), "{other:?}");
     scene.stop();
     scene.run();
+    assert_eq!(scene.probe().status().unwrap()["damaged"], 0, "it is read back as it was judged");
     scene.stop();
     scene.assert_log_names_nobody();
 }

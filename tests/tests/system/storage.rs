@@ -17,7 +17,7 @@ pub(crate) struct SmallDisk(PathBuf);
 impl SmallDisk {
     pub(crate) fn mount(at: PathBuf) -> Self {
         fs::create_dir(&at).unwrap();
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m,mode=700", "writ-test"]).arg(&at)).unwrap();
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m,mode=700", "writ-test"]).arg(&at)).unwrap();
         Self(at)
     }
 

@@ -3,7 +3,7 @@
 
 use crate::cli::warrant::read_text;
 use crate::cli::{CommandError, Outcome, SocketArgs, output, reply};
-use crate::ipc::{DeliveredLines, NamedSignature, Reply, Request, ask};
+use crate::ipc::{CountersignedDigests, DeliveredLines, NamedSignature, Reply, Request, ask};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -166,7 +166,8 @@ pub(super) fn keep(args: &CountersignedArgs) -> Result<Outcome, CommandError> {
         Ok(NamedSignature { file: file.display().to_string(), text: read_text(file)? })
     };
     let (signature, key) = (read(&args.signature)?, read(&args.key)?);
-    let request = Request::CaseCountersigned { uuid: args.uuid, file, digests, signature, key };
+    let papers = CountersignedDigests { uuid: args.uuid, file, digests, signature, key };
+    let request = Request::CaseCountersigned(Box::new(papers));
     let reply = ask(&args.socket.path()?, &request).map_err(CommandError::failed)?;
     reply::show(reply, args.socket.json, |reply| match reply {
         Reply::Countersigned { uuid, fingerprint } => {

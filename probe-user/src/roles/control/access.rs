@@ -221,7 +221,7 @@ fn need(request: &Request) -> (&'static str, Need<'_>) {
         Request::IncidentShow { uuid } => ("incident show", Need::Incident(*uuid)),
         Request::IncidentTold { uuid, .. } => ("incident told", Need::Incident(*uuid)),
         Request::CaseDigests { uuid, .. } => ("case digests", Need::Case(*uuid)),
-        Request::CaseCountersigned { uuid, .. } => ("case countersigned", Need::Case(*uuid)),
+        Request::CaseCountersigned(papers) => ("case countersigned", Need::Case(papers.uuid)),
         // Officers write it into what they sign; an admin keeps it elsewhere.
         Request::AuditHead => ("audit head", Need::Role(&[Role::Li, Role::Admin])),
         // Whoever makes a backup can read everything already; that what it forgot is nothing is for whoever keeps it to show.

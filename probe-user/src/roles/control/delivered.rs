@@ -3,7 +3,7 @@
 
 use super::authority::reply;
 use super::{Control, answer};
-use crate::ipc::{DeliveredLines, NamedSignature, Reply};
+use crate::ipc::{CountersignedDigests, DeliveredLines, NamedSignature, Reply};
 use crossbeam::channel::Sender;
 use jiff::Timestamp;
 use std::fs::File;
@@ -119,17 +119,12 @@ impl Control {
     }
 
     /// Keeps digests that an agency countersigned.
-    pub(super) fn countersigned(
-        &mut self,
-        uuid: Uuid,
-        (file, digests): (&str, &str),
-        signature: &NamedSignature,
-        key: &NamedSignature,
-        actor: Actor,
-    ) -> Reply {
+    pub(super) fn countersigned(&mut self, papers: &CountersignedDigests, actor: Actor) -> Reply {
+        let CountersignedDigests { uuid, file, digests, signature, key } = papers;
+        let uuid = *uuid;
         let paper = |paper: &NamedSignature| Original::new(&paper.file, paper.text.as_str());
-        let papers =
-            Countersigned { digests: Original::new(file, digests), signature: paper(signature), key: paper(key) };
+        let digests = Original::new(file, digests.as_str());
+        let papers = Countersigned { digests, signature: paper(signature), key: paper(key) };
         match self.authority.register_mut().countersigned(uuid, papers, actor, Timestamp::now()) {
             Ok(fingerprint) => Reply::Countersigned { uuid, fingerprint },
             Err(error) => reply("the countersigned digests are not kept", error),

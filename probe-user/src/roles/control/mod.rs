@@ -463,9 +463,7 @@ impl Control {
             Request::IncidentShow { uuid } => self.show_incident(uuid, actor),
             Request::IncidentTold { uuid, telling } => self.note_told(uuid, *telling, actor),
             Request::CaseDigests { uuid, skip } => return self.case_digests(uuid, skip, actor, to),
-            Request::CaseCountersigned { uuid, file, digests, signature, key } => {
-                self.countersigned(uuid, (&file, &digests), &signature, &key, actor)
-            }
+            Request::CaseCountersigned(papers) => self.countersigned(&papers, actor),
             Request::WarrantList => self.list(&asker),
             Request::WarrantShow { uuid } => self.show(uuid, actor),
             Request::AuditHead => {
