@@ -203,7 +203,9 @@ impl Check<'_> {
             })
             .collect();
         let phase = case.phase(about.made_at).as_str();
-        if approved.is_empty() {
+        if approved.is_empty() && case.enabled().is_some() {
+            self.fault("the interception was enabled although no revision of the warrant was approved");
+        } else if approved.is_empty() {
             self.hold(format!("no revision of the warrant was approved; it is {phase}"));
         } else if replay.faults.is_empty() {
             self.hold(format!(
