@@ -91,7 +91,6 @@ fn a_restored_probe_takes_nothing_until_it_is_known_that_nothing_is_missing() {
     let answer = scene.probe().revise(&kept, 2, &[ada, ben]).unwrap();
     assert!(answer.accepted, "{}", answer.words);
     assert_eq!((scene.phase(&kept), scene.phase(&ended)), ("active".to_owned(), "held".to_owned()));
-    let ledger = scene.probe().ledger(&kept).unwrap().to_string();
     scene.stop();
 
     // A probe that is moved in due form: its last head is that of the backup, and nobody need sign anything.
@@ -100,12 +99,14 @@ fn a_restored_probe_takes_nothing_until_it_is_known_that_nothing_is_missing() {
     let (code, said) = scene.release(&["--head", &last]);
     assert!(code == Some(0) && said.contains("1 warrants are in force"), "{said}");
     scene.run();
-    assert_eq!((scene.phase(&kept), scene.phase(&ended)), ("active".to_owned(), "held".to_owned()), "{ledger}");
+    assert_eq!((scene.phase(&kept), scene.phase(&ended)), ("active".to_owned(), "held".to_owned()));
+    let before = scene.probe().counts(&kept).unwrap().matched;
     let traffic = Traffic::start(scene.senders(&["tap0"]), &[ALICE.parse().unwrap()]);
-    sleep(Duration::from_millis(300));
+    let taken = || Ok((scene.probe().counts(&kept)?.matched > before).then_some(()));
+    until("packets that are taken", PATIENCE, taken).unwrap();
     traffic.stop();
     let counts = scene.probe().settled(&kept).unwrap();
-    assert!(counts.matched > 0 && counts.settled(), "{counts:?}");
+    assert!(counts.settled(), "{counts:?}");
     scene.stop();
     scene.assert_log_names_nobody();
 }
@@ -121,11 +122,13 @@ fn a_witness_that_saw_the_backups_record_last_releases_it() {
     scene.run();
     let kept = order(0, ALICE, "CASE-KEPT");
     scene.arm(&kept);
-    let begun = || Ok((scene.probe().slot(&kept)?.is_some()).then_some(()));
-    until("the interception", PATIENCE, begun).unwrap();
-    let key = words(&scene.writ(&["audit", "key", "--config", &configuration])).trim().to_owned();
     // Once its beginning is on record, nothing more comes by itself.
-    sleep(Duration::from_millis(500));
+    let begun = || {
+        let log = fs::read_to_string(scene.path("state/audit.jsonl")).unwrap();
+        Ok(log.contains("\"act\":\"intercept-start\"").then_some(()))
+    };
+    until("the interception's beginning", PATIENCE, begun).unwrap();
+    let key = words(&scene.writ(&["audit", "key", "--config", &configuration])).trim().to_owned();
     let head = scene.back_up("probe.backup");
     let number: u64 = head.split(' ').next().unwrap().parse().unwrap();
     until("a witness that has the backup's record", PATIENCE, || {
