@@ -4,13 +4,13 @@
 //! Frames go out one by one and none is lost, so as many as the kernel took were the first ones.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use std::net::Ipv4Addr;
 use writ_capture::boot_now_ns;
 use writ_lab::documents::{self, Order};
 use writ_lab::{FrameSender, until};
@@ -80,7 +80,7 @@ fn bare(bed: &Bed) -> Result<f64> {
 fn taken_for(bed: &mut Bed, less: Less, time: u32) -> Result<f64> {
     let [_, _, high, low] = time.to_be_bytes();
     let [stays, goes] = [Ipv4Addr::new(10, 77, high, low), Ipv4Addr::new(10, 78, high, low)];
-    let order = bed.order([stays, goes].map(|it| std::net::IpAddr::from(it).into()).to_vec(), 1)?;
+    let order = bed.order([stays, goes].map(|it| IpAddr::from(it).into()).to_vec(), 1)?;
     let request = request(bed, less, &order, stays)?;
     let matched = |bed: &Bed| bed.probe().counts(&order).map(|counts| counts.matched);
     let stop = AtomicBool::new(false);
@@ -116,7 +116,7 @@ fn request(bed: &Bed, less: Less, order: &Order, stays: Ipv4Addr) -> Result<Requ
         Less::Narrowing => {
             let path = bed.path(&format!("{}.toml", order.case_id));
             let before = fs::read(&path)?;
-            let narrower = Order { targets: vec![std::net::IpAddr::from(stays).into()], ..order.clone() };
+            let narrower = Order { targets: vec![IpAddr::from(stays).into()], ..order.clone() };
             let text = narrower.warrant(&bed.probe().head()?)?;
             documents::write(&path, &documents::amendment(&text, 2, &before))?;
             (path, "writ-amend")

@@ -8,6 +8,7 @@ mod office;
 
 use jiff::{SignedDuration, Timestamp};
 use office::{Office, Paper, actor, identity, minute, revocation};
+use ssh_key::SshSig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -246,8 +247,8 @@ impl<'a> Copy<'a> {
         let register = copy.open().unwrap().0;
         copy.sound = copy.everything(&register);
         drop(register);
-        assert_eq!(copy.outcome(), Outcome::Nothing, "what nobody touched is sound");
-        copy.restore();
+        let all: Vec<&Path> = scene.now.keys().map(PathBuf::as_path).collect();
+        assert_eq!(copy.outcome(&all), Outcome::Nothing, "what nobody touched is sound");
         copy
     }
 
@@ -286,27 +287,33 @@ impl<'a> Copy<'a> {
         for (name, bytes) in &self.scene.now {
             let file = state.join(name);
             if fs::read(&file).ok().as_ref() != Some(bytes) {
-                fs::write(file, bytes).unwrap();
+                fs::write(&file, bytes).unwrap();
             }
         }
     }
 
-    fn outcome(&self) -> Outcome {
-        let evidence = |checkpoints: &Path| {
-            let mut evidence = Evidence::new();
-            evidence.add_checkpoints(checkpoints, std::slice::from_ref(&self.scene.key)).unwrap();
-            evidence.hold_against(&self.state().join(AUDIT_LOG))
-        };
-        // Before the register is opened: it writes what it finds.
-        let verified = evidence(&self.witness).is_ok_and(|findings| findings.is_good());
-        let own = self.state().join(CHECKPOINTS);
-        let own_is_good = evidence(&own).is_ok_and(|findings| findings.is_good() && findings.gaps.is_empty());
+    /// Whether the log is as these checkpoints have it, and none of them is missing.
+    fn is_proved_by(&self, checkpoints: &Path) -> bool {
+        let mut evidence = Evidence::new();
+        if evidence.add_checkpoints(checkpoints, std::slice::from_ref(&self.scene.key)).is_err() {
+            return false;
+        }
+        let findings = evidence.hold_against(&self.state().join(AUDIT_LOG));
+        findings.is_ok_and(|findings| findings.is_good() && findings.gaps.is_empty())
+    }
+
+    /// What comes of a state in which these files are others. What a witness finds needs no look at all the rest.
+    fn outcome(&self, changed: &[&Path]) -> Outcome {
+        let (log, checkpoints) = (Path::new(AUDIT_LOG), Path::new(CHECKPOINTS));
+        if changed.contains(&log) && !self.is_proved_by(&self.witness) {
+            return Outcome::Verify;
+        }
+        if changed.contains(&checkpoints) && !self.is_proved_by(&self.state().join(CHECKPOINTS)) {
+            return Outcome::Verify;
+        }
         let Ok((register, is_damaged)) = self.open() else { return Outcome::Unopened };
         if is_damaged {
             return Outcome::Damage;
-        }
-        if !verified || !own_is_good {
-            return Outcome::Verify;
         }
         let (seen, scans) = self.everything(&register);
         assert_eq!(seen, self.sound.0, "something is another and nobody noticed");
@@ -322,7 +329,8 @@ impl<'a> Copy<'a> {
                 None => fs::remove_file(file).unwrap(),
             }
         }
-        let outcome = self.outcome();
+        let changed: Vec<&Path> = way.changes.iter().map(|(file, _)| file.as_path()).collect();
+        let outcome = self.outcome(&changed);
         self.restore();
         outcome
     }
@@ -370,7 +378,7 @@ fn ways_with_the_log(scene: &Scene) -> Vec<Way> {
     let mut add = |kind, words: String, bytes: Option<Vec<u8>>| {
         ways.push(Way { kind, of: "log", words, changes: vec![(file.to_owned(), bytes)] });
     };
-    for place in (0..log.len()).step_by(31) {
+    for place in (0..log.len()).step_by(61) {
         for (kind, bytes) in at_a_place(log, place) {
             add(kind, format!("at {place}"), Some(bytes));
         }
@@ -468,8 +476,11 @@ fn doors(scene: &Scene, register: &Register) -> Vec<Door> {
         handed: scene.office.handed(&text, namespace, signers),
         try_in,
     };
-    let submit: fn(&mut Register, HandedIn) -> Result<(), RegisterError> =
-        |register, handed| register.submit(handed, actor(), minute(1000)).map(drop);
+    let submit: fn(&mut Register, HandedIn) -> Result<(), RegisterError> = |register, handed| {
+        let proposal = register.submit(handed, actor(), minute(1000))?;
+        // With a signature less it would wait for that one, and take nothing.
+        proposal.case().waiting().map_or(Ok(()), |it| Err(RegisterError::Refused(vec![it.missing.clone()])))
+    };
     let running = register.case(paper(1, Authority::TitleIii, 1).uuid()).unwrap().warrant().unwrap();
     let mut narrower = Paper::after(running);
     narrower.stop -= SignedDuration::from_hours(1);
@@ -493,6 +504,7 @@ fn doors(scene: &Scene, register: &Register) -> Vec<Door> {
 /// How often each way of each kind came out how.
 type Table = BTreeMap<(&'static str, &'static str), BTreeMap<Outcome, usize>>;
 
+#[expect(clippy::print_stdout, reason = "which ways change nothing is worth reading")]
 fn try_all(scene: &Scene, ways: &[Way]) -> Table {
     let witness = scene.witness();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -537,6 +549,12 @@ fn try_doors(scene: &Scene) -> Table {
             let ways =
                 places.flat_map(|place| at_a_place(&paper.bytes, place).into_iter().map(move |way| (place, way)));
             for (place, (kind, bytes)) in ways {
+                // The same signature, written another way.
+                let signature = |bytes: &[u8]| SshSig::from_pem(bytes).ok();
+                if index > 0 && signature(&bytes) == signature(&paper.bytes) {
+                    *table.entry((of, kind)).or_default().entry(Outcome::Nothing).or_default() += 1;
+                    continue;
+                }
                 let mut tampered = handed.clone();
                 match index {
                     0 => tampered.document.bytes = bytes,
@@ -571,6 +589,7 @@ fn try_doors(scene: &Scene) -> Table {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "what was tried and how it was found is worth reading")]
 fn every_way_of_tampering_is_found_or_changes_nothing() {
     let scene = Scene::new();
     let ways: Vec<_> = ways_with_the_log(&scene).into_iter().chain(ways_with_files(&scene)).collect();

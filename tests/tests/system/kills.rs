@@ -16,6 +16,7 @@ use std::thread::{scope, sleep};
 use std::time::Duration;
 use writ_lab::documents::Order;
 use writ_lab::{Answer, FrameSender, LabError, until};
+use writ_tests::grammar::Dice;
 
 /// How often somebody is killed where nobody says.
 const KILLS: u64 = 8;
@@ -24,19 +25,6 @@ const VICTIMS: [&str; 4] = ["control", "capture", "deliver", "supervisor"];
 const BURST: usize = 20;
 /// At most so many warrants are in force or wait at a time.
 const OPEN: usize = 6;
-
-/// splitmix64: chance that can be had again.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)) % bound
-    }
-}
 
 /// What is known of a warrant by what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +73,11 @@ fn number_of(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-fn new_order(number: usize, chance: &mut Chance) -> Order {
+fn new_order(number: usize, dice: &mut Dice) -> Order {
     let [_, _, high, low] = (number as u32 + 1).to_be_bytes();
     let uuid = format!("5b0f8c7e-3a49-4b7c-9f1d-{number:012x}");
     // Some run out while others are killed.
-    let seconds = if chance.below(4) == 0 { 8 } else { 3600 };
+    let seconds = if dice.below(4) == 0 { 8 } else { 3600 };
     Order {
         uuid: uuid.leak(),
         targets: vec![net(&format!("198.18.{high}.{low}"))],
@@ -103,31 +91,31 @@ fn party(order: &Order) -> IpAddr {
 }
 
 /// What is to be done next.
-fn plan(known: &[Known], chance: &mut Chance) -> Act {
+fn plan(known: &[Known], dice: &mut Dice) -> Act {
     let of = |state| -> Vec<usize> { (0..known.len()).filter(|at| known[*at].state == state).collect() };
     let (waiting, in_force) = (of(State::Waiting), of(State::InForce));
-    let pick = |from: &[usize], chance: &mut Chance| from[chance.below(from.len() as u64) as usize];
+    let pick = |from: &[usize], dice: &mut Dice| from[dice.below(from.len())];
     let is_full = waiting.len() + in_force.len() >= OPEN;
-    match chance.below(7) {
+    match dice.below(7) {
         0 | 1 if !is_full => Act::SubmitWhole,
         2 if !is_full => Act::Submit,
-        3 if !waiting.is_empty() => Act::Approve(pick(&waiting, chance)),
-        4 if !in_force.is_empty() => Act::Narrow(pick(&in_force, chance)),
-        _ if !in_force.is_empty() && chance.below(2) == 0 || is_full && !in_force.is_empty() => {
-            Act::Revoke(pick(&in_force, chance))
+        3 if !waiting.is_empty() => Act::Approve(pick(&waiting, dice)),
+        4 if !in_force.is_empty() => Act::Narrow(pick(&in_force, dice)),
+        _ if !in_force.is_empty() && dice.below(2) == 0 || is_full && !in_force.is_empty() => {
+            Act::Revoke(pick(&in_force, dice))
         }
-        _ if !waiting.is_empty() => Act::Revoke(pick(&waiting, chance)),
+        _ if !waiting.is_empty() => Act::Revoke(pick(&waiting, dice)),
         _ => Act::SubmitWhole,
     }
 }
 
 /// One act from beginning to end. What it concerns is in doubt until it is acknowledged.
-fn carry_out(scene: &Scene, known: &mut Vec<Known>, act: Act, chance: &mut Chance) -> Result<bool, LabError> {
+fn carry_out(scene: &Scene, known: &mut Vec<Known>, act: Act, dice: &mut Dice) -> Result<bool, LabError> {
     let [ada, ben, _] = &scene.officers;
     let probe = scene.probe();
     let at = match act {
         Act::SubmitWhole | Act::Submit => {
-            let order = new_order(known.len(), chance);
+            let order = new_order(known.len(), dice);
             let (bursts, not) = (Vec::new(), Vec::new());
             let state = State::Waiting;
             known.push(Known { order, revision: 1, state, unsure: true, is_void: false, bursts, not });
@@ -266,31 +254,32 @@ fn burst(scene: &Scene, sender: &mut FrameSender, known: &mut [Known], first: us
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the seed has to be known to repeat a run")]
 fn whoever_is_killed_while_warrants_change_nothing_acknowledged_is_lost_and_nothing_ended_comes_back() {
     let Some(mut scene) = Scene::start(&[("tap0", 1)]) else { return };
     let seed = number_of("WRIT_SEED", now_ns() / 1_000_000_000);
     let kills = number_of("WRIT_KILLS", KILLS);
     println!("{kills} kills from seed {seed}");
-    let mut chance = Chance(seed);
+    let mut dice = Dice::new(seed);
     let mut sender = scene.senders(&["tap0"]).remove(0);
     let mut known: Vec<Known> = Vec::new();
     let mut in_hand = 0;
     for kill_number in 0..kills {
         let victim = VICTIMS[(kill_number % 4) as usize];
-        let delay = Duration::from_millis(chance.below(700));
+        let delay = Duration::from_millis(dice.below(700) as u64);
         let pid = match victim {
             "supervisor" => scene.probe.as_mut().map(|probe| probe.supervisor().id()),
             role => scene.probe().role(&scene.host, role).unwrap(),
         };
         let (stop, stopped) = channel();
         let what = format!("kill {kill_number} of {victim} after {delay:?}");
-        let (here, known_here, chance_here) = (&scene, &mut known, &mut chance);
+        let (here, known_here, dice_here) = (&scene, &mut known, &mut dice);
         let hit = scope(|scope| {
             let client = scope.spawn(move || {
                 // Until it is told to stop, or an act fails: then nobody knows what became of it.
                 while stopped.try_recv().is_err() {
-                    let act = plan(known_here, chance_here);
-                    match carry_out(here, known_here, act, chance_here) {
+                    let act = plan(known_here, dice_here);
+                    match carry_out(here, known_here, act, dice_here) {
                         Ok(true) => {}
                         Ok(false) | Err(_) => return true,
                     }
