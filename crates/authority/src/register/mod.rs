@@ -438,7 +438,8 @@ impl Register {
         let change = self.state.next(fact, moment, &handed_in).map_err(|it| RegisterError::Refused(it.reasons))?;
         let notes = notes.into_iter().filter(|(_, note)| !note.is_empty()).map(|(key, note)| (key.to_owned(), note));
         let entry = fact.entry(actor.clone(), self.digest_of(fact.uuid()), notes.collect());
-        let kept = papers.iter().try_for_each(|paper| self.archive.put(&paper.bytes).map(drop));
+        // The document last: one that a crash leaves without a record has its signatures beside it.
+        let kept = papers.iter().rev().try_for_each(|paper| self.archive.put(&paper.bytes).map(drop));
         if let Err(error) = kept {
             let details = [("error".to_owned(), error.to_string())].into();
             let failure = Entry { act: entry.act, outcome: Outcome::Failed, actor, subject: entry.subject, details };

@@ -294,7 +294,7 @@ fn a_long_list_is_compared_without_comparing_each_with_each() {
         (0..10_000).map(|n| target(&format!("address = \"{}\"\n", text(n)), "", "")).collect()
     };
     let old = list(|n| format!("10.{}.{}.0/28", n >> 8, n & 255));
-    let new = list(|n| format!("10.{}.{}.{}", (n >> 8) + 20, n & 255, 1));
+    let new = list(|n| format!("10.{}.{}.{}", (n >> 8) + 60, n & 255, 1));
     let narrower = list(|n| format!("10.{}.{}.{}", n >> 8, n & 255, 1));
     let old = with_targets(WARRANT, &old).unwrap();
     let old = Warrant::parse(old.as_bytes(), Path::new("w.toml")).unwrap();

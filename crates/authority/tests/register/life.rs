@@ -84,7 +84,10 @@ fn a_revision_takes_the_place_of_the_one_before_and_an_extension_leaves_no_gap()
         let [force] = &probe.register().in_force(now)[..] else { panic!("one is in force") };
         assert_eq!(force.warrant().revision(), 3);
         assert_eq!((force.window.start(), force.window.stop()), (at(START), at("2027-01-10T00:00:00Z")));
-        let next = probe.register().next_succession(now).unwrap();
+        // A moment before, what both terms allow goes on alone.
+        let lead = probe.register().next_succession(now).unwrap();
+        assert_eq!(lead, at("2026-12-18T23:59:59Z"));
+        let next = probe.register().next_succession(lead).unwrap();
         assert_eq!(next, at("2026-12-19T00:00:00Z"));
         let [force] = &probe.register().in_force(next)[..] else { panic!("one is in force") };
         assert_eq!(force.warrant().revision(), 4);
