@@ -322,6 +322,8 @@ fn a_revision_takes_the_place_of_the_one_before_and_an_extension_leaves_no_gap()
         assert_eq!(force.warrant().revision(), 3);
         assert_eq!((force.window.start(), force.window.stop()), (at(START), at("2027-01-10T00:00:00Z")));
         let next = probe.register().next_succession(now).unwrap();
+        assert_eq!(next, at("2026-12-18T23:59:59Z"), "what both allow is worked out before");
+        let next = probe.register().next_succession(next).unwrap();
         assert_eq!(next, at("2026-12-19T00:00:00Z"));
         let [force] = &probe.register().in_force(next)[..] else { panic!("one is in force") };
         assert_eq!(force.warrant().revision(), 4);
