@@ -432,7 +432,10 @@ impl State {
             Cause::Revoked => Ending::Revoked { at, by, reason },
             Cause::Denied => Ending::Denied { at, by, reason },
         });
-        case.waiting = None;
+        // One that nobody approved yet stays what the case is about: else nobody could be shown it any more.
+        if case.latest().is_some() {
+            case.waiting = None;
+        }
         Ok(case)
     }
 

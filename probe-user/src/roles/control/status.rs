@@ -203,7 +203,7 @@ impl Control {
             ),
             sha256: case.warrant().map(|warrant| warrant.digest().to_string()).unwrap_or_default(),
             approved_by: approval.map(|approval| approval.officers.clone()).unwrap_or_default(),
-            waits_for: case.waiting().map(|waiting| waiting.missing.clone()),
+            waits_for: case.waiting().filter(|_| case.ending().is_none()).map(|waiting| waiting.missing.clone()),
             ending: case.ending().map(cases::ending),
             certified: case.certified().map(|certified| format!("by {} at {}", certified.by, certified.at)),
             application: case
