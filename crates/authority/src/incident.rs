@@ -114,9 +114,8 @@ impl Incident {
         let operator = root.text("operator", "ExampleNet", &mut faults);
         let probe = root.text("probe", "pop3-probe1", &mut faults);
         let compartment = root.parsed("compartment", "general", &mut faults, document::name);
-        let breach = root.parsed("breach", "compromise", &mut faults, |text| {
-            document::word(text, Breach::ALL, Breach::as_str)
-        });
+        let breach =
+            root.parsed("breach", "compromise", &mut faults, |text| document::word(text, Breach::ALL, Breach::as_str));
         let what = root.text("what", "a list of targets lay open on the file server", &mut faults);
         let found = root.parsed("found", "2026-11-20T14:00:00Z", &mut faults, calendar::moment);
         let found_by = root.text("found_by", "Ada Marsh", &mut faults);
@@ -145,19 +144,7 @@ impl Incident {
                 Some(agencies),
             ) if faults.is_empty() => {
                 let digest = Digest::of(bytes);
-                Ok(Self {
-                    digest,
-                    uuid,
-                    operator,
-                    probe,
-                    compartment,
-                    breach,
-                    what,
-                    found,
-                    found_by,
-                    cases,
-                    agencies,
-                })
+                Ok(Self { digest, uuid, operator, probe, compartment, breach, what, found, found_by, cases, agencies })
             }
             _ => Err(DocumentError::new(file, faults)),
         }

@@ -21,8 +21,8 @@ pub use message::{
 pub use outbox::Outbox;
 pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth};
 pub use request::{
-    CaseArchive, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request, RequestError,
-    SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
+    CaseArchive, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT, NamedSignature, Reply, Request,
+    RequestError, SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine, ask,
 };
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;

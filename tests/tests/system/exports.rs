@@ -173,7 +173,8 @@ fn an_export_holds_a_case_whole_and_nothing_of_another_and_no_byte_of_it_alters_
     let trusting = ["--key", &probe_key, "--roster", &roster];
     let good = verify(&scene, &archive, &trusting);
     assert!(good.status.success(), "{}", words(&good));
-    for expected in ["signed by the probe's key that you gave", "ada.marsh and ben.ortega", "is the one that you gave"] {
+    for expected in ["signed by the probe's key that you gave", "ada.marsh and ben.ortega", "is the one that you gave"]
+    {
         assert!(words(&good).contains(expected), "{expected}: {}", words(&good));
     }
     let alone = words(&verify(&scene, &archive, &[]));
@@ -209,7 +210,11 @@ fn an_export_holds_a_case_whole_and_nothing_of_another_and_no_byte_of_it_alters_
     assert!(refused.contains("is there already"), "{refused}");
     for out_of_reach in ["0", "100000"] {
         let refused = export(&scene, own.uuid, &scene.path("no.tar"), &["--until", out_of_reach]);
-        assert!(!refused.status.success() && words(&refused).contains("the case has records from"), "{}", words(&refused));
+        assert!(
+            !refused.status.success() && words(&refused).contains("the case has records from"),
+            "{}",
+            words(&refused)
+        );
     }
     assert!(!scene.path("no.tar").exists());
     assert_eq!(records(&scene, "case-export").iter().filter(|it| it["outcome"] == "refused").count(), 2);

@@ -117,7 +117,9 @@ impl Check<'_> {
                 ));
             }
             (None, _) => {
-                self.fault("MANIFEST.sig: is no signature of the probe's key over the MANIFEST: one of them was altered");
+                self.fault(
+                    "MANIFEST.sig: is no signature of the probe's key over the MANIFEST: one of them was altered",
+                );
             }
         }
     }
@@ -206,7 +208,10 @@ impl Check<'_> {
         } else if approved.is_empty() {
             self.hold(format!("no revision of the warrant was approved; it is {phase}"));
         } else if replay.faults.is_empty() {
-            self.hold(format!("the signatures were enough by the rosters: {}; the case is {phase}", approved.join(", ")));
+            self.hold(format!(
+                "the signatures were enough by the rosters: {}; the case is {phase}",
+                approved.join(", ")
+            ));
         }
         self.measured(case);
     }

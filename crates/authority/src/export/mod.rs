@@ -391,9 +391,8 @@ fn names_in(warrant: &Warrant) -> BTreeSet<String> {
 fn names_any(text: &str, names: &BTreeSet<String>) -> bool {
     let is_edge = |next: Option<char>| next.is_none_or(|next| !next.is_alphanumeric());
     let is_named = |name: &String| {
-        text.match_indices(name.as_str()).any(|(at, _)| {
-            is_edge(text[..at].chars().next_back()) && is_edge(text[at + name.len()..].chars().next())
-        })
+        text.match_indices(name.as_str())
+            .any(|(at, _)| is_edge(text[..at].chars().next_back()) && is_edge(text[at + name.len()..].chars().next()))
     };
     names.iter().any(is_named)
 }
@@ -404,9 +403,11 @@ fn clock(trail: &Trail) -> serde_json::Value {
         let is_doubt = record.act == Act::ClockDoubt.as_str();
         let of_clock = |(key, _): &(&String, &String)| is_doubt || key.starts_with("clock_");
         let details: BTreeMap<_, _> = record.details.iter().filter(of_clock).collect();
-        let line = || serde_json::json!({
-            "record": record.number, "time": record.time, "act": record.act, "measured": details,
-        });
+        let line = || {
+            serde_json::json!({
+                "record": record.number, "time": record.time, "act": record.act, "measured": details,
+            })
+        };
         (is_doubt || !details.is_empty()).then(line)
     });
     serde_json::Value::Array(said.collect())

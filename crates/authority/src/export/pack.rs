@@ -136,7 +136,9 @@ impl Unpacked {
                 None => faults.push(format!("{path}: is not in the MANIFEST: it was added")),
             }
         }
-        faults.extend(listed.into_keys().map(|path| format!("{path}: is in the MANIFEST and not here: it was taken out")));
+        faults.extend(
+            listed.into_keys().map(|path| format!("{path}: is in the MANIFEST and not here: it was taken out")),
+        );
         faults
     }
 

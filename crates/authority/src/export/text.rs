@@ -48,7 +48,8 @@ impl<'a> Circumstances<'a> {
     pub(super) fn readme(&self) -> String {
         let head = self.trail.head();
         let shown = self.trail.records().count();
-        let own = self.trail.records().find(|record| record.subject.as_ref().is_some_and(|it| it.uuid == Some(self.uuid)));
+        let own =
+            self.trail.records().find(|record| record.subject.as_ref().is_some_and(|it| it.uuid == Some(self.uuid)));
         let example = own.map_or(1, |record| record.number);
         let mut text = format!(
             "EXPORT OF THE CASE {uuid}\n\
@@ -195,8 +196,10 @@ impl<'a> Circumstances<'a> {
             None => text.push_str("       none yet\n"),
         }
         let digests = match (self.has("digests/"), self.has("countersigned/")) {
-            (true, true) => "The probe kept digests of what it delivered (digests/), and the agency countersigned its own\n   \
-                             (countersigned/). I have [compared them, with this result].",
+            (true, true) => {
+                "The probe kept digests of what it delivered (digests/), and the agency countersigned its own\n   \
+                             (countersigned/). I have [compared them, with this result]."
+            }
             (true, false) => "The probe kept digests of what it delivered (digests/). The agency's were not handed in.",
             (false, _) => "No digests of what was delivered were kept.",
         };

@@ -71,7 +71,8 @@ impl State {
             return Err(Objection::new(format!("there is no incident {uuid}; see `writ incident list`")));
         };
         for (field, text) in [("by", &telling.by), ("how", &telling.how)] {
-            document::check_value(text).map_err(|it| Objection::new(format!("{field}: {}; {}", it.problem, it.remedy)))?;
+            document::check_value(text)
+                .map_err(|it| Objection::new(format!("{field}: {}; {}", it.problem, it.remedy)))?;
         }
         if !reported.untold().any(|agency| agency == telling.agency) {
             let left: Vec<_> = reported.untold().collect();

@@ -94,9 +94,7 @@ impl State {
             Fact::Incident { incident, document } => {
                 Ok(Some(Change::Incident(Box::new(self.reported(*incident, *document, moment, papers)?))))
             }
-            Fact::Told { incident, told } => {
-                Ok(Some(Change::Incident(Box::new(self.told(*incident, told, moment)?))))
-            }
+            Fact::Told { incident, told } => Ok(Some(Change::Incident(Box::new(self.told(*incident, told, moment)?)))),
             Fact::Held { why, lost } => Ok(Some(Change::Held { why: why.clone(), lost: lost.clone() })),
         }
     }

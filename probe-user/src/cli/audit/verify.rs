@@ -96,51 +96,51 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Outcome, CommandError> {
 impl EvidenceArgs {
     /// The heads that were seen.
     pub(in crate::cli) fn evidence(&self) -> Result<Evidence, CommandError> {
-    let mut evidence = Evidence::new();
-    for text in &self.head {
-        let head: Digest = text.parse().map_err(|error| {
-            CommandError::Input(anyhow::anyhow!("--head: {error}; give the hash that `writ audit head` printed"))
-        })?;
-        evidence.add_head(head);
+        let mut evidence = Evidence::new();
+        for text in &self.head {
+            let head: Digest = text.parse().map_err(|error| {
+                CommandError::Input(anyhow::anyhow!("--head: {error}; give the hash that `writ audit head` printed"))
+            })?;
+            evidence.add_head(head);
+        }
+        let keys = self.keys().map_err(CommandError::Input)?;
+        if !self.checkpoints.is_empty() && keys.is_empty() {
+            return Err(CommandError::Input(anyhow::anyhow!(
+                "--checkpoints: nobody can say whose they are without the probe's public key; add --key or --roster"
+            )));
+        }
+        let input = |error: EvidenceError| CommandError::input(error);
+        for path in &self.checkpoints {
+            evidence.add_checkpoints(path, &keys).map_err(input)?;
+        }
+        for path in &self.documents {
+            evidence.add_documents(path).map_err(input)?;
+        }
+        Ok(evidence)
     }
-    let keys = self.keys().map_err(CommandError::Input)?;
-    if !self.checkpoints.is_empty() && keys.is_empty() {
-        return Err(CommandError::Input(anyhow::anyhow!(
-            "--checkpoints: nobody can say whose they are without the probe's public key; add --key or --roster"
-        )));
-    }
-    let input = |error: EvidenceError| CommandError::input(error);
-    for path in &self.checkpoints {
-        evidence.add_checkpoints(path, &keys).map_err(input)?;
-    }
-    for path in &self.documents {
-        evidence.add_documents(path).map_err(input)?;
-    }
-    Ok(evidence)
-}
 
     /// The probe's keys.
     pub(in crate::cli) fn keys(&self) -> anyhow::Result<Vec<CheckpointPublicKey>> {
-    let mut keys = Vec::new();
-    for text in &self.key {
-        keys.push(match text.parse() {
-            Ok(key) => key,
-            Err(error) if text.starts_with("ssh-") => return Err(error).context("--key"),
-            Err(_) => read(Path::new(text))?.parse().with_context(|| format!("--key {text}"))?,
-        });
-    }
-    for file in &self.roster {
-        let roster: RosterKeys = toml::from_str(&read(file)?).with_context(|| file.display().to_string())?;
-        let found: Vec<String> = roster.probe.into_iter().filter_map(|probe| probe.key).collect();
-        if found.is_empty() && self.key.is_empty() {
-            anyhow::bail!("{}: the roster has no [[probe]] with a key; give the key with --key", file.display());
+        let mut keys = Vec::new();
+        for text in &self.key {
+            keys.push(match text.parse() {
+                Ok(key) => key,
+                Err(error) if text.starts_with("ssh-") => return Err(error).context("--key"),
+                Err(_) => read(Path::new(text))?.parse().with_context(|| format!("--key {text}"))?,
+            });
         }
-        for key in found {
-            keys.push(key.parse().with_context(|| format!("{}: probe.key", file.display()))?);
+        for file in &self.roster {
+            let roster: RosterKeys = toml::from_str(&read(file)?).with_context(|| file.display().to_string())?;
+            let found: Vec<String> = roster.probe.into_iter().filter_map(|probe| probe.key).collect();
+            if found.is_empty() && self.key.is_empty() {
+                anyhow::bail!("{}: the roster has no [[probe]] with a key; give the key with --key", file.display());
+            }
+            for key in found {
+                keys.push(key.parse().with_context(|| format!("{}: probe.key", file.display()))?);
+            }
         }
+        Ok(keys)
     }
-    Ok(keys)
-}
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -31,7 +31,11 @@ impl Files {
     /// The files of a probe.
     pub fn of(config: &Config) -> Self {
         let state = &config.probe.state;
-        Self { audit: state.join(AUDIT_LOG), documents: state.join(DOCUMENTS), delivered: state.join("delivered.jsonl") }
+        Self {
+            audit: state.join(AUDIT_LOG),
+            documents: state.join(DOCUMENTS),
+            delivered: state.join("delivered.jsonl"),
+        }
     }
 }
 

@@ -218,7 +218,8 @@ mod tests {
     #[test]
     fn the_configuration_is_shown_without_what_is_others() {
         let example = include_str!("../../../../docs/examples/writ.toml");
-        let access = "[access]\nadmin = { users = [\"root\"] }\n[[access.li]]\nusers = [7]\ncompartments = [\"gangs\"]\n";
+        let access =
+            "[access]\nadmin = { users = [\"root\"] }\n[[access.li]]\nusers = [7]\ncompartments = [\"gangs\"]\n";
         let shown = shown(&format!("{example}\n{access}"), &["fbi-lab"].into()).unwrap();
         for kept in ["pop3-probe1", "fbi-lab", "ens5f1", "max_doubt_ms"] {
             assert!(shown.contains(kept), "{kept}: {shown}");
