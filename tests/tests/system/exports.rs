@@ -313,7 +313,8 @@ fn an_incident_alarms_until_every_agency_is_told_and_is_taken_while_the_probe_is
     // The log that was there before left a checkpoint: that it is another one now shows.
     let said = words(&verify(&scene, &archive, &[]));
     assert!(said.contains("audit/checkpoints.jsonl line ") && said.contains(": saw another record"), "{said}");
-    assert_eq!(said.lines().filter(|line| line.starts_with("writ: ")).count(), 1, "and nothing else: {said}");
+    let mut complaints = said.lines().filter(|line| line.starts_with("writ: "));
+    assert!(complaints.all(|line| line.contains("saw another record")), "and nothing else: {said}");
     scene.stop();
     scene.assert_log_names_nobody();
 }
