@@ -114,6 +114,12 @@ impl<'a> Writer<'a> {
         Ok(Self { room: buffer.first_chunk_mut().ok_or(NoRoom)?, written: 0 })
     }
 
+    /// Octets that were written.
+    #[inline(always)]
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
     /// Octets that were encoded before.
     #[inline(always)]
     pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {
