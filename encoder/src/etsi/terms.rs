@@ -4,9 +4,10 @@
 use rasn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// An ENUMERATED of the modules, with the names that JSON shows.
+/// An ENUMERATED of the modules, with the names that JSON shows.  The numbers have to reach the derive as bare tokens: of a
+/// `literal` it sees none, and counts.
 macro_rules! enumerated {
-    ($(#[$doc:meta])* $name:ident { $($value:ident = $number:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($value:ident = $number:tt,)* }) => {
         $(#[$doc])*
         #[derive(AsnType, Encode, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[rasn(enumerated)]
