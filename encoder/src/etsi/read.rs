@@ -92,7 +92,8 @@ impl DecodeError {
         self.path.iter().rev().copied().collect::<Vec<_>>().join(".")
     }
 
-    fn within(mut self, name: &'static str) -> Self {
+    /// As a fault of a member around it, which bears this name.
+    pub(super) fn within(mut self, name: &'static str) -> Self {
         self.path.push(name);
         self
     }

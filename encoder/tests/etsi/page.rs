@@ -12,7 +12,7 @@ fn the_pages_pdu_is_a_real_one() {
     // Hexadecimal pairs, then two spaces or more and what they mean.
     let written: String = dump.lines().filter_map(|line| line.trim_start().split("  ").next()).collect();
     let written = octets(&written.replace(' ', ""));
-    let expected = content(&intercept(), 7, &octets("4500001c00010000401166cdc0000201c633640200350035000872b8"));
+    let expected = content(&intercept(), 7, &octets("4500001c0001000040118e99c0000201c6336402003500350008133d"));
     assert!(written == expected, "the page's PDU should be\n{}", Octets(expected));
     decode(&written).unwrap();
 }

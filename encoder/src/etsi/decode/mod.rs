@@ -219,14 +219,19 @@ fn domain(value: Value<'_>) -> Result<u32> {
 
 /// An alternative of Payload, also that of EncryptedPayload.
 pub(super) fn payload(value: Value<'_>) -> Result<Payload> {
-    Ok(match value.alternative()? {
-        0 => Payload::Iri(value.each(iri)?),
-        1 => Payload::Cc(value.each(cc)?),
-        2 => tri(value.choice()?)?,
-        3 => hi1(value.choice()?)?,
-        4 => Payload::Encrypted(container(value)?),
-        _ => Payload::Unsupported(unsupported("Payload", value)),
-    })
+    match value.alternative()? {
+        0 => named("iRIPayloadSequence", value.each(iri).map(Payload::Iri)),
+        1 => named("cCPayloadSequence", value.each(cc).map(Payload::Cc)),
+        2 => named("tRIPayload", value.choice().and_then(tri)),
+        3 => named("hI1-Operation", value.choice().and_then(hi1)),
+        4 => named("encryptionContainer", container(value).map(Payload::Encrypted)),
+        _ => Ok(Payload::Unsupported(unsupported("Payload", value))),
+    }
+}
+
+/// What an alternative of a CHOICE gave, its faults with its name.
+fn named<T>(alternative: &'static str, read: Result<T>) -> Result<T> {
+    read.map_err(|error| error.within(alternative))
 }
 
 fn unsupported(choice: &'static str, value: Value<'_>) -> Unsupported {
@@ -240,8 +245,8 @@ fn iri(value: Value<'_>) -> Result<Iri> {
     let contents = members.required(2, "iRIContents", |value| {
         let value = value.choice()?;
         match value.alternative()? {
-            2 => ip_access::event(value),
-            20 => ip_access::report(value),
+            2 => named("iPIRI", ip_access::event(value)),
+            20 => named("iPIRIPacketReport", ip_access::report(value)),
             _ => Ok(IriContents::Unsupported(unsupported("IRIContents", value))),
         }
     })?;
@@ -260,7 +265,7 @@ fn cc(value: Value<'_>) -> Result<Cc> {
     let contents = members.required(2, "cCContents", |value| {
         let value = value.choice()?;
         match value.alternative()? {
-            2 => ip_access::content(value),
+            2 => named("iPCC", ip_access::content(value)),
             _ => Ok(CcContents::Unsupported(unsupported("CCContents", value))),
         }
     })?;
