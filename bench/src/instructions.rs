@@ -10,11 +10,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use writ_encoder::Stamper;
+use writ_encoder::etsi;
 use writ_encoder::t1_ias::Direction;
 use writ_lab::run;
 
 use crate::report::{Row, Section, Target};
-use crate::steps::{BATCH, Rig, Scope, Way, encoder, flow, time};
+use crate::steps::{BATCH, Rig, Scope, Way, encoder, etsi_encoder, flow, time};
 
 /// This part of the bench.
 pub const PART: &str = "instructions";
@@ -41,6 +42,14 @@ pub enum Case {
     CopyReport,
     /// Making it.
     Report,
+    /// Copying a content PDU of ETSI TS 102 232 of 64 octets of packet.
+    CopyEtsi64,
+    /// Making it.
+    Etsi64,
+    /// Copying one of 1400 octets of packet.
+    CopyEtsi1400,
+    /// Making it.
+    Etsi1400,
     /// A worker, content, 60-byte frames.
     WorkerContent60,
     /// The same, looking for packets that the mirror shows twice.
@@ -55,9 +64,13 @@ pub enum Case {
 
 impl Case {
     fn is_worker(self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Self::Copy64 | Self::Content64 | Self::Copy1400 | Self::Content1400 | Self::CopyReport | Self::Report
+            Self::WorkerContent60
+                | Self::WorkerTwice60
+                | Self::WorkerContent1514
+                | Self::WorkerTwice1514
+                | Self::WorkerReport60
         )
     }
 }
@@ -82,6 +95,10 @@ pub fn take_steps(order: &Order) -> Result<()> {
         Case::Content1400 => content(1400, false, steps),
         Case::CopyReport => report(true, steps),
         Case::Report => report(false, steps),
+        Case::CopyEtsi64 => etsi_content(64, true, steps),
+        Case::Etsi64 => etsi_content(64, false, steps),
+        Case::CopyEtsi1400 => etsi_content(1400, true, steps),
+        Case::Etsi1400 => etsi_content(1400, false, steps),
         Case::WorkerContent60 => worker(rig(60, Scope::Content)?, steps),
         Case::WorkerTwice60 => worker(rig(60, Scope::Content)?.recognising_duplicates(), steps),
         Case::WorkerContent1514 => worker(rig(1514, Scope::Content)?, steps),
@@ -102,6 +119,23 @@ fn content(length: usize, copies: bool, steps: u64) -> Result<()> {
             }
             let time = stamper.stamp(time(number));
             intercept.content(target, time, Direction::ToSubject, number, &source[..length]).unwrap_or(0)
+        });
+    }
+    Ok(())
+}
+
+fn etsi_content(length: usize, copies: bool, steps: u64) -> Result<()> {
+    let (intercept, mut way) = (etsi_encoder()?, Way::new(SOURCE));
+    let room = intercept.content_bound(length);
+    let packet = vec![0; length];
+    let direction = etsi::Direction::ToTarget;
+    let octets = intercept.content(&mut vec![0; room], time(0), direction, 1 << 20, packet[..].into())?;
+    for _ in 0..steps {
+        way.step(length, room, |source, target, number| {
+            if copies {
+                return copy(source, target, octets);
+            }
+            intercept.content(target, time(number), direction, number as u32, source[..length].into()).unwrap_or(0)
         });
     }
     Ok(())
@@ -148,6 +182,8 @@ pub fn measure(directory: &Path, doing: &mut dyn FnMut(&str)) -> Result<Section>
         ("encoding content, 64 octets", Case::Content64, Case::Copy64, most),
         ("encoding content, 1400 octets", Case::Content1400, Case::Copy1400, most),
         ("encoding a header report", Case::Report, Case::CopyReport, most),
+        ("encoding ETSI content, 64 octets", Case::Etsi64, Case::CopyEtsi64, most),
+        ("encoding ETSI content, 1400 octets", Case::Etsi1400, Case::CopyEtsi1400, most),
         ("worker, content, 60 octets", Case::WorkerContent60, Case::Copy64, None),
         ("worker, content, 60 octets, duplicates looked for", Case::WorkerTwice60, Case::Copy64, None),
         ("worker, content, 1514 octets", Case::WorkerContent1514, Case::Copy1400, None),

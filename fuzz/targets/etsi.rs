@@ -1,5 +1,5 @@
-//! Any octets through the reader of ETSI PDUs: nothing panics, what is read is no longer than what was given, and what we
-//! write of what we read says the same again.
+//! Any octets through the reader of ETSI PDUs: nothing panics, what is read is no longer than what was given, and what
+//! we write of what we read says the same again.
 #![no_main]
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,10 @@
 //! The encryption container: a payload that only the key of the case opens (TS 102 232-1, annex G).
 //!
-//! A PDU is written as ever and then [sealed](Sealer::seal): its header stays, its payload goes into an EncryptedPayload
-//! behind a counter of octets, is filled with zeros to whole blocks and encrypted with AES in CBC mode. The initialization
-//! vector is the PDU's sequence number, four times: no two PDUs of a series share one, and the counter, which stands in the
-//! first block, is never the same either. So a key is for one series: content and IRI have a sealer each.
+//! A PDU is written as ever and then [sealed](Sealer::seal): its header stays, its payload goes into an
+//! EncryptedPayload behind a counter of octets, is filled with zeros to whole blocks and encrypted with AES in CBC
+//! mode. The initialization vector is the PDU's sequence number, four times: no two PDUs of a series share one, and the
+//! counter, which stands in the first block, is never the same either. So a key is for one series: content and IRI have
+//! a sealer each.
 
 use aes::cipher::block_padding::NoPadding;
 use aes::cipher::{BlockDecryptMut as _, BlockEncryptMut as _, InnerIvInit as _, KeyInit as _};
@@ -68,8 +69,8 @@ impl CaseKey {
         .map_err(|_| NoRoom)
     }
 
-    /// What is in the container of the PDU with this sequence number, and the counter of octets that came with it. With the
-    /// wrong key there is no such value in it, and a fault is given.
+    /// What is in the container of the PDU with this sequence number, and the counter of octets that came with it. With
+    /// the wrong key there is no such value in it, and a fault is given.
     pub fn open(&self, sequence: u32, container: &Container) -> Result<(u64, Payload)> {
         let mut blocks = container.octets.0.clone();
         let wrong = |fault| DecodeError::new(0, fault);
@@ -122,13 +123,14 @@ impl Sealer {
         crate::ber::ROOM + length
     }
 
-    /// Writes `pdu`, a PDU of an [`Intercept`](super::Intercept) with this sequence number, to the front of `out` with its
-    /// payload sealed, and says how long it is then. The buffer has to have [`bound`](Self::bound) octets.
+    /// Writes `pdu`, a PDU of an [`Intercept`](super::Intercept) with this sequence number, to the front of `out` with
+    /// its payload sealed, and says how long it is then. The buffer has to have [`bound`](Self::bound) octets.
     ///
     /// Octets that are no such PDU are a fault.
     pub fn seal(&mut self, out: &mut [u8], sequence: u32, pdu: &[u8]) -> std::result::Result<usize, SealError> {
         let (header, payload) = parts(pdu)?;
-        // EncryptedPayload { byteCounter [0], payload [1] }; the payload [2] of the PDU keeps its length under the new tag.
+        // EncryptedPayload { byteCounter [0], payload [1] }; the payload [2] of the PDU keeps its length under the new
+        // tag.
         let counter = Unsigned::new(self.counter);
         let plain = Header::new(0x30, counter.whole() + payload.len());
         let blocks = plain.whole().next_multiple_of(BLOCK);

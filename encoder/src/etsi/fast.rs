@@ -3,6 +3,7 @@
 //! All lengths are known before the first octet is written, so each octet is written once, in its place. The types
 //! of [`asn1`](super::asn1) define what it has to look like; property tests hold the two equal octet for octet.
 
+use super::front::Front;
 use super::intercept::{Intercept, Member, Packet};
 use super::names::Edition;
 use super::terms::{Direction, TimeQualifier};
@@ -52,11 +53,7 @@ impl Templates {
     /// The header of a PDU.
     #[inline(always)]
     fn header(&self, time: UtcMicros, qualifier: TimeQualifier, sequence: u32) -> PsHeader<'_> {
-        PsHeader {
-            templates: self,
-            sequence: Unsigned::new(sequence.into()),
-            stamp: Stamped::new(time, qualifier, 7),
-        }
+        PsHeader { templates: self, sequence: Unsigned::new(sequence.into()), stamp: Stamped::new(time, qualifier, 7) }
     }
 }
 
@@ -185,8 +182,8 @@ impl CcPayload {
 impl Intercept {
     /// Writes a packet of content (CCPayload of IPCC) to the front of `out` and says how long the PDU is.
     ///
-    /// The buffer has to have [`content_bound`](Self::content_bound) octets, of which those behind the PDU are of no use
-    /// afterwards.
+    /// The buffer has to have [`content_bound`](Self::content_bound) octets, of which those behind the PDU are of no
+    /// use afterwards.
     pub fn content(
         &self,
         out: &mut [u8],
@@ -203,8 +200,8 @@ impl Intercept {
         }
     }
 
-    /// [`content`](Self::content) of a whole packet that does not lie in one piece: `copy` writes its `length` octets to
-    /// the slice that it is given, which is as long.
+    /// [`content`](Self::content) of a whole packet that does not lie in one piece: `copy` writes its `length` octets
+    /// to the slice that it is given, which is as long.
     #[inline]
     pub fn content_from(
         &self,
@@ -215,12 +212,35 @@ impl Intercept {
         length: usize,
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
-        let cc = CcPayload::new(length, None, 0);
         let header = self.templates.header(time, TimeQualifier::Interception, sequence);
-        let (mut writer, total) = begin(out, header, constructed(1), cc.payload.whole())?;
-        cc.write(&mut writer, &self.templates, direction)?;
+        let total = match Front::new(length, direction, self.templates.content_object) {
+            Some(front) => {
+                let pdu = Header::new(SEQUENCE, header.header().whole() + front.octets + length);
+                let mut writer = Writer::new(out)?;
+                writer.header(pdu)?;
+                header.write(&mut writer)?;
+                writer.words(front.words, front.octets)?;
+                pdu.whole()
+            }
+            None => self.front_by_header(out, header, direction, length)?,
+        };
         // Last: what was too much of the words in front is written over.
         copy(out.get_mut(total - length..total).ok_or(NoRoom)?);
+        Ok(total)
+    }
+
+    /// All up to the octets of a packet, where its lengths are not all of one width. Octets of the PDU whole.
+    #[cold]
+    fn front_by_header(
+        &self,
+        out: &mut [u8],
+        header: PsHeader<'_>,
+        direction: Direction,
+        length: usize,
+    ) -> Result<usize, NoRoom> {
+        let cc = CcPayload::new(length, None, 0);
+        let (mut writer, total) = begin(out, header, constructed(1), cc.payload.whole())?;
+        cc.write(&mut writer, &self.templates, direction)?;
         Ok(total)
     }
 
@@ -248,11 +268,11 @@ impl Intercept {
         ROOM + length
     }
 
-    /// Writes several packets of content as one PDU (clause 6.2.3 of TS 102 232-1) to the front of `out` and says how long
-    /// it is. `time` is that of the aggregation; each packet keeps its own.
+    /// Writes several packets of content as one PDU (clause 6.2.3 of TS 102 232-1) to the front of `out` and says how
+    /// long it is. `time` is that of the aggregation; each packet keeps its own.
     ///
-    /// The buffer has to have [`contents_bound`](Self::contents_bound) octets, of which those behind the PDU are of no use
-    /// afterwards.
+    /// The buffer has to have [`contents_bound`](Self::contents_bound) octets, of which those behind the PDU are of no
+    /// use afterwards.
     pub fn contents(
         &self,
         out: &mut [u8],
@@ -285,11 +305,11 @@ impl Intercept {
         members.iter().map(|member| 64 + member.packet.octets.len()).sum::<usize>() + ROOM
     }
 
-    /// Writes a report of one packet's headers (iPIRIPacketReport, header form) to the front of `out` and says how long the
-    /// PDU is. `header` is the IP header and that of the transport.
+    /// Writes a report of one packet's headers (iPIRIPacketReport, header form) to the front of `out` and says how long
+    /// the PDU is. `header` is the IP header and that of the transport.
     ///
-    /// The buffer has to have [`header_report_bound`](Self::header_report_bound) octets, of which those behind the PDU are of
-    /// no use afterwards.
+    /// The buffer has to have [`header_report_bound`](Self::header_report_bound) octets, of which those behind the PDU
+    /// are of no use afterwards.
     #[inline]
     pub fn header_report(
         &self,

@@ -1,12 +1,12 @@
 //! Integrity checks (TS 102 232-1, annex J): hashes over the PDUs of a series, signatures over the hashes.
 //!
-//! On the probe's side an [`Integrity`] is told of every PDU of one series, which is the content or the IRI of one intercept
-//! and one communication identity number, and says when a hash or a signature is due. On the agency's side a [`Verifier`] is
-//! told of every PDU that arrives and says what each check is worth.
+//! On the probe's side an [`Integrity`] is told of every PDU of one series, which is the content or the IRI of one
+//! intercept and one communication identity number, and says when a hash or a signature is due. On the agency's side a
+//! [`Verifier`] is told of every PDU that arrives and says what each check is worth.
 //!
-//! A hash is SHA-256 over the PDUs whole, one behind the other. A signature is over the values of the hashes, one behind the
-//! other, so nobody can put other hashes under it. Hash PDUs are numbered for themselves, and signature PDUs too: those
-//! numbers are what a signature lists.
+//! A hash is SHA-256 over the PDUs whole, one behind the other. A signature is over the values of the hashes, one
+//! behind the other, so nobody can put other hashes under it. Hash PDUs are numbered for themselves, and signature PDUs
+//! too: those numbers are what a signature lists.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -287,8 +287,8 @@ struct Kept {
     hashes: BTreeMap<u32, Octets>,
 }
 
-/// Says of each integrity check that arrives what it is worth. One for each connection: content and IRI count alike, and
-/// of what is encrypted nobody can say which of them it is.
+/// Says of each integrity check that arrives what it is worth. One for each connection: content and IRI count alike,
+/// and of what is encrypted nobody can say which of them it is.
 #[derive(Debug)]
 pub struct Verifier {
     key: Option<PublicKey>,
@@ -307,7 +307,8 @@ impl Verifier {
         Self { key, most_octets, series: HashMap::new() }
     }
 
-    /// Takes a PDU that arrived, `bytes`, with what it says. Of an integrity check the verdict, unless it was there before.
+    /// Takes a PDU that arrived, `bytes`, with what it says. Of an integrity check the verdict, unless it was there
+    /// before.
     pub fn arrived(&mut self, bytes: &[u8], pdu: &Pdu) -> Option<Verdict> {
         let of = |data: DataType| Series { liid: pdu.header.liid.clone(), cin: pdu.header.cin, data: data as u8 };
         match &pdu.payload {

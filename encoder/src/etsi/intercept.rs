@@ -1,7 +1,7 @@
 //! The template of one intercept and one session of its target: who and what every PDU names, encoded once.
 //!
-//! Events, messages about the delivery and HI1 notifications are rare and go through the types of [`asn1`]; what is written
-//! for every packet is in `fast`.
+//! Events, messages about the delivery and HI1 notifications are rare and go through the types of [`asn1`]; what is
+//! written for every packet is in `fast`.
 
 use super::asn1::{self, hi1, ip_access};
 use super::fast::Templates;
@@ -68,13 +68,16 @@ pub struct Intercept {
 }
 
 impl Intercept {
-    /// The template for one session of the target, which `cin` numbers (communicationIdentityNumber). Its times are those
-    /// of interception.
+    /// The template for one session of the target, which `cin` numbers (communicationIdentityNumber). Its times are
+    /// those of interception.
     pub fn new(identity: &Identity, cin: u32) -> Self {
         let header = asn1::PsHeader {
             li_ps_domain_id: asn1::octets(&identity.edition.domain()),
             lawful_interception_identifier: asn1::octets(identity.liid.as_str().as_bytes()),
-            authorization_country_code: identity.authorization_country.as_ref().map(|code| asn1::printable(code.as_str())),
+            authorization_country_code: identity
+                .authorization_country
+                .as_ref()
+                .map(|code| asn1::printable(code.as_str())),
             communication_identifier: asn1::CommunicationIdentifier {
                 network_identifier: asn1::NetworkIdentifier {
                     operator_identifier: asn1::octets(identity.operator.as_str().as_bytes()),
@@ -105,7 +108,10 @@ impl Intercept {
     /// An event of the target's access, as an IRI of the type that the event has. Says which text is too long or empty.
     pub fn access(&self, time: UtcMicros, sequence: u32, report: &AccessReport) -> Result<Vec<u8>, NameError> {
         if let Some(field) = report.unfit() {
-            return Err(NameError { field, wanted: "a text that is not empty and not longer than the standard allows" });
+            return Err(NameError {
+                field,
+                wanted: "a text that is not empty and not longer than the standard allows",
+            });
         }
         let contents = asn1::IriContents::Ip(Box::new(ip_access::IpIri {
             ip_iri_obj_id: asn1::octets(&self.edition.object(1)),
@@ -181,7 +187,13 @@ impl Intercept {
     }
 
     /// What [`header_report`](Self::header_report) writes, as the type of the standard.
-    pub fn header_report_pdu(&self, time: UtcMicros, direction: Direction, sequence: u32, header: &[u8]) -> asn1::PsPdu {
+    pub fn header_report_pdu(
+        &self,
+        time: UtcMicros,
+        direction: Direction,
+        sequence: u32,
+        header: &[u8],
+    ) -> asn1::PsPdu {
         let header = ip_access::PacketReportHeader { header: asn1::octets(header) };
         let payload = asn1::IriPayload {
             iri_type: Some(IriType::Report),

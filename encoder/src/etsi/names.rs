@@ -135,8 +135,8 @@ impl Serialize for Octets {
     }
 }
 
-/// The versions of the modules that the object identifiers name. They say which fields a reader has to expect; an agency
-/// may insist on those that its equipment was tested with.
+/// The versions of the modules that the object identifiers name. They say which fields a reader has to expect; an
+/// agency may insist on those that its equipment was tested with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Edition {
     header: u8,

@@ -287,8 +287,8 @@ pub enum DeliveryOption {
 /// IntegrityCheck.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IntegrityCheck {
-    /// Sequence numbers of the PDUs that it is over, in the order in which they were worked on. Those of a signature are
-    /// the numbers of the hash PDUs.
+    /// Sequence numbers of the PDUs that it is over, in the order in which they were worked on. Those of a signature
+    /// are the numbers of the hash PDUs.
     pub included: Vec<u32>,
     /// What `value` is.
     pub check: CheckType,

@@ -4,8 +4,8 @@
 use rasn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// An ENUMERATED of the modules, with the names that JSON shows.  The numbers have to reach the derive as bare tokens: of a
-/// `literal` it sees none, and counts.
+/// An ENUMERATED of the modules, with the names that JSON shows. The numbers have to reach the derive as bare tokens:
+/// of a `literal` it sees none, and counts.
 macro_rules! enumerated {
     ($(#[$doc:meta])* $name:ident { $($value:ident = $number:tt,)* }) => {
         $(#[$doc])*

@@ -1,7 +1,7 @@
 //! What the encoder writes, read by others: asn1tools with ETSI's own modules, and openssl.
 //!
-//! The modules stand beside the project, `cargo xtask setup` makes the Python environment. Where one is missing the test says
-//! so and passes; where only asn1tools is, and `WRIT_REQUIRE_TOOLS=1` is set, it fails.
+//! The modules stand beside the project, `cargo xtask setup` makes the Python environment. Where one is missing the
+//! test says so and passes; where only asn1tools is, and `WRIT_REQUIRE_TOOLS=1` is set, it fails.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -156,9 +156,7 @@ fn openssl_verifies_the_signatures() {
         // SubjectPublicKeyInfo: what stands before the key's own octets is fixed (RFC 8410, RFC 5480).
         let (name, before, point) = match key.public() {
             PublicKey::Ed25519(point) => ("ed25519", "302a300506032b6570032100", point),
-            PublicKey::EcdsaP256(point) => {
-                ("p256", "3059301306072a8648ce3d020106082a8648ce3d030107034200", point)
-            }
+            PublicKey::EcdsaP256(point) => ("p256", "3059301306072a8648ce3d020106082a8648ce3d030107034200", point),
         };
         let key = file(&format!("{name}.der"), &[octets(before), point].concat());
         let [value, signature] = [("value", &hash.value), ("signature", &signature.value)]

@@ -163,7 +163,8 @@ pub(crate) fn any_access() -> impl Strategy<Value = AccessReport> {
         AccessEvent::EndOfInterceptionWithoutNetworkSession,
         AccessEvent::SessionExpired,
     ]);
-    let access_type = select(vec![AccessType::Undefined, AccessType::Xdsl, AccessType::Fttx, AccessType::WirelessOther]);
+    let access_type =
+        select(vec![AccessType::Undefined, AccessType::Xdsl, AccessType::Fttx, AccessType::WirelessOther]);
     let ip_version = select(vec![IpVersion::V4, IpVersion::V6, IpVersion::Both]);
     let text = |most: usize| option::of(proptest::string::string_regex(&format!("[a-zé0-9:]{{1,{most}}}")).unwrap());
     let pop = prop_oneof![

@@ -1,5 +1,5 @@
-//! PDUs as an enemy makes them, and as a later edition may: nothing here may panic, faults name their place, and what is
-//! not known costs nothing else.
+//! PDUs as an enemy makes them, and as a later edition may: nothing here may panic, faults name their place, and what
+//! is not known costs nothing else.
 
 use std::path::Path;
 
@@ -62,16 +62,25 @@ fn pdus() -> Vec<Vec<u8>> {
 fn the_vectors_are_refused_with_the_place_named() {
     let Some(folder) = shared("vectors/etsi-bad") else { return };
     for (name, said) in [
-        ("bad_enum", "payload.cCPayloadSequence.payloadDirection, octet 82: a value that the enumeration does not have"),
+        (
+            "bad_enum",
+            "payload.cCPayloadSequence.payloadDirection, octet 82: a value that the enumeration does not have",
+        ),
         ("bad_mand", "pSHeader.communicationIdentifier, octet 33: missing"),
         ("bad_print", "pSHeader.authorizationCountryCode, octet 29: a character that its type does not allow"),
         ("bad_tag", "pSHeader.communicationIdentifier, octet 29: missing"),
         ("bad_trunc", "octet 0: the value is cut off"),
         ("bad_usec", "pSHeader.microSecondTimeStamp.microSeconds, octet 68: a number out of range"),
         ("hostile-1", "pSHeader, octet 3: missing"),
-        ("hostile-2", "payload.iRIPayloadSequence.iRIContents.iPIRI.iPIRIContents.additionalIPAddress.iP-value, octet 161: missing"),
+        (
+            "hostile-2",
+            "payload.iRIPayloadSequence.iRIContents.iPIRI.iPIRIContents.additionalIPAddress.iP-value, octet 161: missing",
+        ),
         ("hostile-3", "payload.cCPayloadSequence.cCContents.iPCC.iPCCContents, octet 95: missing"),
-        ("hostile-4", "payload.iRIPayloadSequence.iRIContents.iPIRI.iPIRIContents.additionalIPAddress.iP-value, octet 171: missing"),
+        (
+            "hostile-4",
+            "payload.iRIPayloadSequence.iRIContents.iPIRI.iPIRIContents.additionalIPAddress.iP-value, octet 171: missing",
+        ),
         ("hostile-5", "payload.iRIPayloadSequence.iRIContents.iPIRI.iPIRIContents, octet 97: missing"),
         ("hostile-6", "pSHeader, octet 3: missing"),
         ("hostile-7", "pSHeader.communicationIdentifier.networkIdentifier, octet 35: missing"),

@@ -67,8 +67,7 @@ fn questions_have_answers() {
     assert_eq!(Tri::KeepAliveResponse.answer(&supported), None);
     let requested = vec![DeliveryOption::PduAcknowledgement, DeliveryOption::Unknown(9)];
     let answer = Tri::OptionRequest { requested }.answer(&supported).unwrap();
-    let expected =
-        Tri::OptionResponse { accepted: supported.to_vec(), declined: vec![DeliveryOption::Unknown(9)] };
+    let expected = Tri::OptionResponse { accepted: supported.to_vec(), declined: vec![DeliveryOption::Unknown(9)] };
     assert_eq!(answer, expected);
     // An option of a later edition is declined under its own number.
     assert_eq!(payload(&intercept().tri(time(TIME), 0, &answer).unwrap()), Payload::Tri(expected));

@@ -43,7 +43,10 @@ fn only_the_key_opens() {
     assert!(key(32).open(6, &sealed).is_err(), "another sequence number");
     sealed.octets.0.pop();
     assert!(key(32).open(5, &sealed).is_err(), "no whole blocks");
-    assert_eq!(CaseKey::new(&[0; 16]).unwrap_err().to_string(), "the key has 16 octets: give 24 for AES-192 or 32 for AES-256");
+    assert_eq!(
+        CaseKey::new(&[0; 16]).unwrap_err().to_string(),
+        "the key has 16 octets: give 24 for AES-192 or 32 for AES-256"
+    );
     assert!(!format!("{:?}", key(32)).contains("31"), "a key is not printed");
     let mut out = [0; 1024];
     let error = Sealer::new(key(24), time(TIME)).seal(&mut out, 0, &[0x30, 0]).unwrap_err();

@@ -8,9 +8,7 @@ use rasn::types::OctetString;
 
 use super::{ObjectId, octets};
 use crate::etsi::records;
-use crate::etsi::terms::{
-    AccessEvent, AccessType, Assignment, Authentication, EndReason, IpVersion, SummaryTrigger,
-};
+use crate::etsi::terms::{AccessEvent, AccessType, Assignment, Authentication, EndReason, IpVersion, SummaryTrigger};
 use crate::t1_ias::asn1::generalized;
 
 #[derive(AsnType, Encode, Clone, Debug, PartialEq)]

@@ -1,5 +1,5 @@
-//! The ASN.1 modules of the standard as rasn types, as far as Writ writes them: the reference that the fast path is held
-//! to, and the way of what is written rarely.
+//! The ASN.1 modules of the standard as rasn types, as far as Writ writes them: the reference that the fast path is
+//! held to, and the way of what is written rarely.
 //!
 //! Tags are IMPLICIT, except that a member whose type is a CHOICE is tagged EXPLICIT. Here LI-PS-PDU (TS 102 232-1), in
 //! [`ip_access`] IPAccessPDU (TS 102 232-3), in [`hi1`] HI1NotificationOperations. What is read goes another way

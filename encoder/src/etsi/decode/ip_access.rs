@@ -6,8 +6,8 @@ use super::{CcContents, IriContents, unsupported};
 use crate::etsi::read::{Fault, Result, Value};
 use crate::etsi::records::{AccessReport, Address, Indications, PopIdentifier, Summary};
 
-/// A RELATIVE-OID of li-ps(5) iPAccess(3), of any version, and of this part of it. Some write it as an OBJECT IDENTIFIER,
-/// with all arcs.
+/// A RELATIVE-OID of li-ps(5) iPAccess(3), of any version, and of this part of it. Some write it as an OBJECT
+/// IDENTIFIER, with all arcs.
 fn object(value: Value<'_>, part: u8) -> Result<()> {
     let octets = value.octets(1..=usize::MAX)?;
     let relative = octets.strip_prefix(&[4, 0, 2, 2]).unwrap_or(octets);

@@ -1,7 +1,7 @@
 //! PDUs read back: what the collector gets from the bytes that arrived, as plain values that print well as JSON.
 //!
-//! A payload that is not read here is a value too, named by its number, with its octets; members that a later edition may
-//! add are passed over or kept as they came. A fault names its member and its octet.
+//! A payload that is not read here is a value too, named by its number, with its octets; members that a later edition
+//! may add are passed over or kept as they came. A fault names its member and its octet.
 
 mod ip_access;
 
