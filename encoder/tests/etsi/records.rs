@@ -40,7 +40,7 @@ fn the_vectors_begin_is_written_again() {
     let again = intercept().access(pdu.header.time.unwrap(), pdu.header.sequence, report).unwrap();
     assert_eq!(again, vectors[..length]);
     assert_eq!(
-        serde_json::to_value(&report.address).unwrap(),
+        serde_json::to_value(report.address).unwrap(),
         json!({ "address": "192.0.2.1", "prefix_length": 32, "assignment": "dynamic", "translated": null })
     );
 }
