@@ -47,8 +47,8 @@ pub fn section(directory: &Path) -> Result<Section> {
 /// What encoding is to cost at most, in copies.
 fn target(group: &str, name: &str) -> Option<Target> {
     match (group, name) {
-        ("content 1400", "fast") => Some(Target::AtMost(1.3)),
-        ("content 64", "fast") => Some(Target::AtMost(2.0)),
+        ("content 1400" | "ETSI content 1400", "fast") => Some(Target::AtMost(1.3)),
+        ("content 64" | "ETSI content 64", "fast") => Some(Target::AtMost(2.0)),
         _ => None,
     }
 }

@@ -9,12 +9,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
+use writ_encoder::etsi;
 use writ_encoder::t1_ias::{Direction, Flow, HeaderSets, Intercept};
 use writ_encoder::{NoRoom, Stamp, Stamper};
 use writ_lab::run;
 
 use crate::report::{Row, Section, Target};
-use crate::steps::{BATCH, Rig, Scope, Way, encoder, flow, time};
+use crate::steps::{BATCH, Rig, Scope, Way, encoder, etsi_encoder, flow, time};
 
 /// This part of the bench.
 pub const PART: &str = "instructions";
@@ -43,6 +44,14 @@ pub enum Case {
     Report,
     /// Making the first of a flow.
     ReportAnew,
+    /// Copying a content PDU of ETSI TS 102 232 of 64 octets of packet.
+    CopyEtsi64,
+    /// Making it.
+    Etsi64,
+    /// Copying one of 1400 octets of packet.
+    CopyEtsi1400,
+    /// Making it.
+    Etsi1400,
     /// A worker, content, 60-byte frames.
     WorkerContent60,
     /// The same, looking for packets that the mirror shows twice.
@@ -57,15 +66,13 @@ pub enum Case {
 
 impl Case {
     fn is_worker(self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Self::Copy64
-                | Self::Content64
-                | Self::Copy1400
-                | Self::Content1400
-                | Self::CopyReport
-                | Self::Report
-                | Self::ReportAnew
+            Self::WorkerContent60
+                | Self::WorkerTwice60
+                | Self::WorkerContent1514
+                | Self::WorkerTwice1514
+                | Self::WorkerReport60
         )
     }
 }
@@ -94,6 +101,10 @@ pub fn take_steps(order: &Order) -> Result<()> {
             report(steps, |intercept, out, time, flow| intercept.header_report_from(out, time, header_sets.of(flow)?))
         }
         Case::ReportAnew => report(steps, |intercept, out, time, flow| intercept.header_report(out, time, flow)),
+        Case::CopyEtsi64 => etsi_content(64, true, steps),
+        Case::Etsi64 => etsi_content(64, false, steps),
+        Case::CopyEtsi1400 => etsi_content(1400, true, steps),
+        Case::Etsi1400 => etsi_content(1400, false, steps),
         Case::WorkerContent60 => worker(rig(60, Scope::Content)?, steps),
         Case::WorkerTwice60 => worker(rig(60, Scope::Content)?.recognising_duplicates(), steps),
         Case::WorkerContent1514 => worker(rig(1514, Scope::Content)?, steps),
@@ -114,6 +125,23 @@ fn content(length: usize, copies: bool, steps: u64) -> Result<()> {
             }
             let time = stamper.stamp(time(number));
             intercept.content(target, time, Direction::ToSubject, number, &source[..length]).unwrap_or(0)
+        });
+    }
+    Ok(())
+}
+
+fn etsi_content(length: usize, copies: bool, steps: u64) -> Result<()> {
+    let (intercept, mut way) = (etsi_encoder()?, Way::new(SOURCE));
+    let room = intercept.content_bound(length);
+    let packet = vec![0; length];
+    let direction = etsi::Direction::ToTarget;
+    let octets = intercept.content(&mut vec![0; room], time(0), direction, 1 << 20, packet[..].into())?;
+    for _ in 0..steps {
+        way.step(length, room, |source, target, number| {
+            if copies {
+                return copy(source, target, octets);
+            }
+            intercept.content(target, time(number), direction, number as u32, source[..length].into()).unwrap_or(0)
         });
     }
     Ok(())
@@ -169,6 +197,8 @@ pub fn measure(directory: &Path, doing: &mut dyn FnMut(&str)) -> Result<Section>
         ("encoding content, 1400 octets", Case::Content1400, Case::Copy1400, most),
         ("encoding a header report", Case::Report, Case::CopyReport, most),
         ("encoding the first header report of a flow", Case::ReportAnew, Case::CopyReport, None),
+        ("encoding ETSI content, 64 octets", Case::Etsi64, Case::CopyEtsi64, most),
+        ("encoding ETSI content, 1400 octets", Case::Etsi1400, Case::CopyEtsi1400, most),
         ("worker, content, 60 octets", Case::WorkerContent60, Case::Copy64, None),
         ("worker, content, 60 octets, duplicates looked for", Case::WorkerTwice60, Case::Copy64, None),
         ("worker, content, 1514 octets", Case::WorkerContent1514, Case::Copy1400, None),

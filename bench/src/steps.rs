@@ -11,6 +11,7 @@ use uuid::Uuid;
 use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, SLOTS_PER_ADDRESS, SlotRef};
 use writ_capture::{ClockOffset, MemorySource, PortSettings, Source as _};
 use writ_encoder::UtcMicros;
+use writ_encoder::etsi;
 use writ_encoder::t1_ias::{self, CaseId, ContentIdentifier, CorrelationId, Flow, IapSystemId, SubscriberIdentity};
 use writ_probe::ipc::{ArmedDelivery, ArmedIntercept};
 use writ_probe::pipeline::{Duplicates, Intercept, Intercepts, Outlets, Worker};
@@ -38,6 +39,21 @@ pub fn encoder() -> Result<t1_ias::Intercept> {
         &ContentIdentifier::Correlation(CorrelationId::new(42_u64.to_be_bytes())?),
         &SubscriberIdentity::new("line 42")?,
     ))
+}
+
+/// The same for ETSI TS 102 232.
+pub fn etsi_encoder() -> Result<etsi::Intercept> {
+    let country = Some(etsi::CountryCode::new("US")?);
+    let identity = etsi::Identity {
+        liid: etsi::Liid::new("CASE-2026-0042")?,
+        authorization_country: country.clone(),
+        operator: etsi::OperatorId::new("OPER1")?,
+        network_element: Some(etsi::NetworkElementId::new("pop3-probe1")?),
+        delivery_country: country,
+        interception_point: None,
+        edition: etsi::Edition::default(),
+    };
+    Ok(etsi::Intercept::new(&identity, 42))
 }
 
 /// A packet's flow, for its header report.

@@ -122,6 +122,12 @@ impl<'a, const OCTETS: usize> Writer<'a, OCTETS> {
         Self { room, written: 0 }
     }
 
+    /// Octets that were written.
+    #[inline(always)]
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
     /// Octets that were encoded before.
     #[inline(always)]
     pub(crate) fn prepared(&mut self, octets: &Prepared) -> Result<(), NoRoom> {

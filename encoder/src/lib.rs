@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod ber;
+pub mod etsi;
 pub mod stream;
 pub mod t1_ias;
 mod time;

@@ -19,15 +19,18 @@ enum Target {
     Program,
     /// A worker, and what it makes of any hand-over.
     Worker,
+    /// The reader of ETSI PDUs, and what it makes of any octets.
+    Etsi,
 }
 
 impl Target {
-    const ALL: [Self; 2] = [Self::Program, Self::Worker];
+    const ALL: [Self; 3] = [Self::Program, Self::Worker, Self::Etsi];
 
     fn name(self) -> &'static str {
         match self {
             Self::Program => "program",
             Self::Worker => "worker",
+            Self::Etsi => "etsi",
         }
     }
 }
@@ -119,7 +122,7 @@ fn build() -> Result<PathBuf> {
     Ok(target.join(platform).join("debug"))
 }
 
-/// The packet table as a first corpus of each target, in a folder of its name.
+/// A first corpus of each target, in a folder of its name: the packet table, and the encoder's PDUs.
 fn write_seeds(folder: &Path) -> Result<()> {
     for target in Target::ALL {
         let folder = folder.join(target.name());
@@ -128,5 +131,8 @@ fn write_seeds(folder: &Path) -> Result<()> {
     let mut test = workspace::cargo()?;
     test.args(["test", "--quiet", "--package", "writ-tests", "--test", "kernel_table", "--", "the_table_is_a_corpus"]);
     workspace::run_tests_as_root(&mut test);
+    workspace::run(test.env("WRIT_SEEDS", folder))?;
+    let mut test = workspace::cargo()?;
+    test.args(["test", "--quiet", "--package", "writ-encoder", "--test", "etsi", "--", "the_pdus_are_a_corpus"]);
     workspace::run(test.env("WRIT_SEEDS", folder))
 }

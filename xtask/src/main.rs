@@ -35,7 +35,7 @@ enum Command {
     Test(test::Arguments),
     /// The tests of the kernel half, and the demo, on Debian's own kernel in a virtual machine.
     VmTest(vm_test::Arguments),
-    /// Inputs that a fuzzer makes up, through the XDP program and through a worker.
+    /// Inputs that a fuzzer makes up, through the XDP program, through a worker and through a decoder.
     Fuzz(fuzz::Arguments),
     /// Millions of frames, of which the program and the reference model must say the same, and hours of fuzzing.
     Soak(soak::Arguments),
