@@ -21,8 +21,16 @@ const fn room(package: &'static str, uses: &'static [&'static str]) -> Room {
 }
 
 /// Every library between the two probes.
-const LIBRARIES: &[&str] =
-    &["writ-abi", "writ-capture", "writ-encoder", "writ-authority", "writ-identity", "writ-spool", "writ-delivery"];
+const LIBRARIES: &[&str] = &[
+    "writ-abi",
+    "writ-capture",
+    "writ-encoder",
+    "writ-authority",
+    "writ-identity",
+    "writ-spool",
+    "writ-delivery",
+    "writ-flows",
+];
 
 /// Everything; for what tries the whole from outside.
 const ALL: &[&str] = &[
@@ -33,6 +41,7 @@ const ALL: &[&str] = &[
     "writ-identity",
     "writ-spool",
     "writ-delivery",
+    "writ-flows",
     "writ-collector",
     "writ-lab",
     "writ-probe",
@@ -48,6 +57,7 @@ const ROOMS: &[Room] = &[
     Room { package: "writ-capture", uses: &["writ-abi", "writ-ebpf-toolchain"], unsafe_code: true },
     room("writ-ebpf-toolchain", &[]),
     room("writ-encoder", &[]),
+    room("writ-flows", &[]),
     room("writ-authority", &[]),
     room("writ-officer", &["writ-authority"]),
     room("writ-identity", &["writ-authority", "writ-abi"]),

@@ -10,9 +10,10 @@ use rasn::types::{Any, NumericString, OctetString};
 use super::{Allocation, Assignment, ContentIdentifier as GivenContentIdentifier};
 use crate::UtcMicros;
 
-/// A message: the three members that each begins with, its own, and what a later edition may add.
+/// A message: the three members that each begins with, its own, and what a later edition may add. The members go through
+/// as tokens: rasn has to see an `Option` as such.
 macro_rules! message {
-    ($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $member:ident: $type:ty,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($members:tt)* }) => {
         $(#[$doc])*
         #[derive(AsnType, Encode, Decode, Clone, Debug, PartialEq, Eq)]
         pub struct $name {
@@ -22,7 +23,7 @@ macro_rules! message {
             pub iap_system_id: VisibleString,
             #[rasn(tag(2))]
             pub timestamp: GeneralizedTime,
-            $($(#[$attribute])* pub $member: $type,)*
+            $($members)*
             pub unknown: Unknown,
         }
     };
@@ -161,63 +162,63 @@ message! {
     /// Session-Start and Session-Already-Established.
     SessionStart {
         #[rasn(tag(explicit(3)))]
-        subscriber_identity: Value,
+        pub subscriber_identity: Value,
         #[rasn(tag(explicit(4)))]
-        access_session_id: Option<Value>,
+        pub access_session_id: Option<Value>,
         #[rasn(tag(explicit(5)))]
-        packet_data_session_id: Value,
+        pub packet_data_session_id: Value,
         #[rasn(tag(6))]
-        ip_address: IpAddress,
+        pub ip_address: IpAddress,
         #[rasn(tag(explicit(7)))]
-        access_session_characteristics: Option<Value>,
+        pub access_session_characteristics: Option<Value>,
         #[rasn(tag(8))]
-        location: Option<Location>,
+        pub location: Option<Location>,
         #[rasn(tag(9))]
-        delivery_information: Option<LeaCmcDelivery>,
+        pub delivery_information: Option<LeaCmcDelivery>,
     }
 }
 
 message! {
     SessionFailed {
         #[rasn(tag(explicit(3)))]
-        subscriber_identity: Value,
+        pub subscriber_identity: Value,
         #[rasn(tag(explicit(4)))]
-        access_session_id: Option<Value>,
+        pub access_session_id: Option<Value>,
         #[rasn(tag(explicit(5)))]
-        reason_for_termination: Option<Value>,
+        pub reason_for_termination: Option<Value>,
     }
 }
 
 message! {
     SessionEnd {
         #[rasn(tag(explicit(3)))]
-        subscriber_identity: Value,
+        pub subscriber_identity: Value,
         #[rasn(tag(explicit(4)))]
-        access_session_id: Option<Value>,
+        pub access_session_id: Option<Value>,
         #[rasn(tag(explicit(5)))]
-        packet_data_session_id: Value,
+        pub packet_data_session_id: Value,
         #[rasn(tag(6))]
-        ip_address: IpAddress,
+        pub ip_address: IpAddress,
         #[rasn(tag(explicit(7)))]
-        reason_for_termination: Option<Value>,
+        pub reason_for_termination: Option<Value>,
     }
 }
 
 message! {
     PacketDataHeaderReport {
         #[rasn(tag(explicit(3)))]
-        content_identifier: ContentIdentifier,
+        pub content_identifier: ContentIdentifier,
         #[rasn(tag(4))]
-        header_set: HeaderSet,
+        pub header_set: HeaderSet,
     }
 }
 
 message! {
     PacketDataSummaryReport {
         #[rasn(tag(explicit(3)))]
-        content_identifier: ContentIdentifier,
+        pub content_identifier: ContentIdentifier,
         #[rasn(tag(4))]
-        stream_set: StreamSet,
+        pub stream_set: StreamSet,
     }
 }
 

@@ -7,34 +7,34 @@ use super::{IpAddress, Location, Unknown, Value};
 message! {
     AccessAttempt {
         #[rasn(tag(explicit(3)))]
-        subscriber_identity: Value,
+        pub subscriber_identity: Value,
         #[rasn(tag(4))]
-        access_method: Option<AccessMethod>,
+        pub access_method: Option<AccessMethod>,
         #[rasn(tag(explicit(5)))]
-        network_access_node_identity: Option<Value>,
+        pub network_access_node_identity: Option<Value>,
         #[rasn(tag(6))]
-        protocol_signal: Option<ProtocolSignal>,
+        pub protocol_signal: Option<ProtocolSignal>,
     }
 }
 
 message! {
     AccessAccepted {
         #[rasn(tag(explicit(3)))]
-        subscriber_identity: Value,
+        pub subscriber_identity: Value,
         #[rasn(tag(4))]
-        access_method: Option<AccessMethod>,
+        pub access_method: Option<AccessMethod>,
         #[rasn(tag(explicit(5)))]
-        network_access_node_identity: Option<Value>,
+        pub network_access_node_identity: Option<Value>,
         #[rasn(tag(6))]
-        ip_address: Option<IpAddress>,
+        pub ip_address: Option<IpAddress>,
         #[rasn(tag(explicit(7)))]
-        access_session_id: Value,
+        pub access_session_id: Value,
         #[rasn(tag(explicit(8)))]
-        access_session_characteristics: Option<Value>,
+        pub access_session_characteristics: Option<Value>,
         #[rasn(tag(9))]
-        location: Option<Location>,
+        pub location: Option<Location>,
         #[rasn(tag(10))]
-        protocol_signal: Option<ProtocolSignal>,
+        pub protocol_signal: Option<ProtocolSignal>,
     }
 }
 
@@ -42,38 +42,38 @@ message! {
     /// Access-Failed and Access-Rejected.
     AccessFailed {
         #[rasn(tag(explicit(3)))]
-        subscriber_identity: Value,
+        pub subscriber_identity: Value,
         #[rasn(tag(4))]
-        ip_address: Option<IpAddress>,
+        pub ip_address: Option<IpAddress>,
         #[rasn(tag(explicit(5)))]
-        reason_for_termination: Option<Value>,
+        pub reason_for_termination: Option<Value>,
         #[rasn(tag(6))]
-        protocol_signal: Option<ProtocolSignal>,
+        pub protocol_signal: Option<ProtocolSignal>,
     }
 }
 
 message! {
     AccessSessionEnd {
         #[rasn(tag(explicit(3)))]
-        subscriber_identity: Value,
+        pub subscriber_identity: Value,
         #[rasn(tag(4))]
-        ip_address: Option<IpAddress>,
+        pub ip_address: Option<IpAddress>,
         #[rasn(tag(explicit(5)))]
-        access_session_id: Value,
+        pub access_session_id: Value,
         #[rasn(tag(explicit(6)))]
-        reason_for_termination: Option<Value>,
+        pub reason_for_termination: Option<Value>,
         #[rasn(tag(7))]
-        protocol_signal: Option<ProtocolSignal>,
+        pub protocol_signal: Option<ProtocolSignal>,
     }
 }
 
 message! {
     AccessSignalingMessageReport {
         #[rasn(tag(explicit(3)))]
-        access_session_id: Option<Value>,
+        pub access_session_id: Option<Value>,
         /// A SET OF: under an IMPLICIT tag it is written as a SEQUENCE OF, but for the order that DER wants.
         #[rasn(tag(4))]
-        signaling_msg: SequenceOf<SignalingMessage>,
+        pub signaling_msg: SequenceOf<SignalingMessage>,
     }
 }
 

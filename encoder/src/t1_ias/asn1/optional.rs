@@ -40,6 +40,6 @@ message! {
 message! {
     SurveillanceStatus {
         #[rasn(tag(3))]
-        surveillance_status: Utf8String,
+        pub surveillance_status: Utf8String,
     }
 }

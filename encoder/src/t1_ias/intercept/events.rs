@@ -233,7 +233,7 @@ pub enum CcFormat {
 
 /// A message with the intercept's head.
 macro_rules! message {
-    ($intercept:ident, $time:ident, $name:ident { $($member:ident: $value:expr,)* }) => {
+    ($intercept:ident, $time:ident, $name:ident { $($member:ident: $value:expr),* $(,)? }) => {
         asn1::$name {
             case_id: $intercept.case_id.clone(),
             iap_system_id: $intercept.iap_system_id.clone(),
