@@ -207,7 +207,7 @@ pub struct Location {
 pub enum Value {
     /// VisibleString or UTF8String.
     Text(String),
-    /// INTEGER, in decimal digits: it can have any length.
+    /// INTEGER, in decimal digits; one of more than 128 bits in hexadecimal ones, behind `0x`.
     Integer(String),
     /// OCTET STRING.
     Octets(#[serde(serialize_with = "hexadecimal")] Vec<u8>),
@@ -469,7 +469,11 @@ impl From<asn1::Value> for Value {
         match value {
             asn1::Value::Visible(text) => Self::Text(visible(&text)),
             asn1::Value::Utf8(text) => Self::Text(text),
-            asn1::Value::Integer(number) => Self::Integer(number.to_string()),
+            // The decimal digits of a long number take a time that grows with the square of its length.
+            asn1::Value::Integer(number) => Self::Integer(match i128::try_from(number) {
+                Ok(number) => number.to_string(),
+                Err(error) => format!("{:#x}", error.into_original()),
+            }),
             asn1::Value::Octets(octets) => Self::Octets(octets.to_vec()),
             asn1::Value::Numeric(digits) => Self::Numeric(digits.as_bytes().iter().copied().map(char::from).collect()),
         }

@@ -7,6 +7,7 @@ mod datagrams;
 mod events;
 mod given;
 mod hostile;
+mod pages;
 mod t1_ias;
 mod tshark;
 mod x2x3;
