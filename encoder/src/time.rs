@@ -133,7 +133,7 @@ impl From<Ntp> for UtcMicros {
     fn from(Ntp(number): Ntp) -> Self {
         let era = if number >> 63 == 0 { 1 << 32 } else { 0 };
         let seconds = (era + (number >> 32)).saturating_sub(Ntp::EPOCH);
-        let micros = (number & 0xffff_ffff) * MICROS_PER_SECOND >> 32;
+        let micros = ((number & 0xffff_ffff) * MICROS_PER_SECOND) >> 32;
         #[expect(clippy::cast_possible_wrap, reason = "fewer than 2^33 seconds")]
         Self((seconds * MICROS_PER_SECOND + micros) as i64)
     }

@@ -303,3 +303,28 @@ fn hash<K: Hash>((seed, shared): &(u64, SharedSeed), key: &K) -> u64 {
     key.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flows come and go a thousand times over, and nothing grows.
+    #[test]
+    fn nothing_is_allocated_once_it_is_made() {
+        let settings = Settings { most_flows: NonZeroU32::new(100).unwrap(), ..Settings::default() };
+        let mut flows = Flows::new(&settings);
+        let rooms = |flows: &Flows<u64>| {
+            let queues = [&flows.by_silence, &flows.by_report].map(Queue::capacity);
+            (flows.table.capacity(), flows.entries.capacity(), flows.free.capacity(), queues)
+        };
+        let at_first = rooms(&flows);
+        for key in 0..100_000 {
+            flows.packet(key, 60, key, Sign::None, |_| {});
+            if key % 1000 == 0 {
+                flows.close(|other| other % 3 == 0, |_| {});
+            }
+        }
+        assert!(flows.len() <= 100);
+        assert_eq!(rooms(&flows), at_first);
+    }
+}

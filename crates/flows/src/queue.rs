@@ -22,6 +22,12 @@ impl Queue {
         Self { links: Vec::with_capacity(capacity), front: None, back: None }
     }
 
+    /// Places that there is room for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.links.capacity()
+    }
+
     pub(crate) fn front(&self) -> Option<u32> {
         self.front
     }
