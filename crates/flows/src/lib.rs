@@ -315,7 +315,7 @@ mod tests {
         let mut flows = Flows::new(&settings);
         let rooms = |flows: &Flows<u64>| {
             let queues = [&flows.by_silence, &flows.by_report].map(Queue::capacity);
-            (flows.table.capacity(), flows.entries.capacity(), flows.free.capacity(), queues)
+            (flows.table.num_buckets(), flows.entries.capacity(), flows.free.capacity(), queues)
         };
         let at_first = rooms(&flows);
         for key in 0..100_000 {
