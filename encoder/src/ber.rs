@@ -81,6 +81,10 @@ impl Prepared {
     pub(crate) fn len(&self) -> usize {
         self.whole.len()
     }
+
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.whole
+    }
 }
 
 impl From<Vec<u8>> for Prepared {

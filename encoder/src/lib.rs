@@ -6,11 +6,20 @@
 //! reference, and as a writer that emits the same bytes straight into the caller's buffer. Tests hold the two equal.
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod ber;
+pub mod ccc;
 pub mod etsi;
+mod hexadecimal;
+pub mod jmirror;
+mod layout;
+pub mod opencalea;
 pub mod stream;
 pub mod t1_ias;
 mod time;
+pub mod tzsp;
+pub mod x2x3;
 
 pub use ber::NoRoom;
+pub use layout::Malformed;
 pub use time::{Stamp, Stamper, TimeOutOfRange, UtcMicros};

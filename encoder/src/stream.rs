@@ -3,6 +3,8 @@
 //! T1.IAS sends its PDUs one behind the other with nothing between them, so one wrong length loses the rest of the
 //! connection. The decoder says at which octet of the stream that was.
 
+use crate::backlog::Backlog;
+
 /// Where a stream stops being a row of PDUs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
@@ -58,19 +60,15 @@ pub struct Pdu<'a> {
 #[derive(Debug)]
 pub struct StreamDecoder {
     limit: usize,
-    buffer: Vec<u8>,
-    /// Octets of the stream before `buffer`.
-    offset: u64,
-    /// Where in `buffer` the PDU begins that is given out next.
-    start: usize,
+    backlog: Backlog,
     scan: Scan,
     failed: Option<StreamError>,
 }
 
-/// How far the PDU at `start` has been looked at, so that a piece that arrives does not make the work begin again.
+/// How far the PDU at the front has been looked at, so that a piece that arrives does not make the work begin again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scan {
-    /// Octets behind `start` that belong to the PDU for certain.
+    /// Octets that belong to the PDU for certain.
     seen: usize,
     /// Values of indefinite length that wait for their end.
     open: usize,
@@ -102,22 +100,19 @@ impl StreamDecoder {
     /// A decoder that refuses PDUs of more than `limit` octets.
     pub const fn new(limit: usize) -> Self {
         let scan = Scan { seen: 0, open: 0 };
-        Self { limit, buffer: Vec::new(), offset: 0, start: 0, scan, failed: None }
+        Self { limit, backlog: Backlog::new(), scan, failed: None }
     }
 
     /// Takes the next octets of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.failed.is_none() {
-            self.buffer.drain(..self.start);
-            self.offset += self.start as u64;
-            self.start = 0;
-            self.buffer.extend_from_slice(bytes);
+            self.backlog.push(bytes);
         }
     }
 
     /// Octets that were pushed and do not make a whole PDU yet. Not zero at the end of a stream: it was cut off.
     pub fn pending(&self) -> usize {
-        self.buffer.len() - self.start
+        self.backlog.rest().len()
     }
 
     /// The next whole PDU, or none until more is pushed.
@@ -128,11 +123,9 @@ impl StreamDecoder {
         match self.measure() {
             Ok(None) => Ok(None),
             Ok(Some(length)) => {
-                let offset = self.offset + self.start as u64;
-                let bytes = self.buffer.get(self.start..self.start + length).unwrap_or_default();
-                self.start += length;
                 self.scan = Scan::default();
-                Ok(Some(Pdu { offset, bytes }))
+                let offset = self.backlog.offset();
+                Ok(Some(Pdu { offset, bytes: self.backlog.give(length) }))
             }
             Err(error) => {
                 self.failed = Some(error.clone());
@@ -141,11 +134,11 @@ impl StreamDecoder {
         }
     }
 
-    /// Length of the PDU at `start`, or none if it is not all there. A value of definite length is one step, whatever
+    /// Length of the PDU at the front, or none if it is not all there. A value of definite length is one step, whatever
     /// is in it; one of indefinite length is a step for each value in it.
     fn measure(&mut self) -> Result<Option<usize>, StreamError> {
-        let pdu = self.buffer.get(self.start..).unwrap_or_default();
-        let offset = self.offset + self.start as u64;
+        let pdu = self.backlog.rest();
+        let offset = self.backlog.offset();
         let too_long = StreamError::TooLong { offset, limit: self.limit };
         loop {
             let here = offset + self.scan.seen as u64;

@@ -65,6 +65,32 @@ impl UtcMicros {
         }
     }
 
+    /// `YYYY-MM-DDThh:mm:ss.mmm`, cut to the millisecond.
+    pub(crate) const fn iso_milliseconds(self) -> [u8; 23] {
+        let Civil { year, month, day, second_of_day, micros } = self.civil();
+        let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        let [y0, y1, y2, y3, o0, o1, d0, d1] = digits(year * 10_000 + month * 100 + day);
+        let [_, _, h0, h1, m0, m1, s0, s1] = digits(hour * 10_000 + minute * 100 + second);
+        let [_, _, _, _, _, f0, f1, f2] = digits(micros / 1000);
+        [y0, y1, y2, y3, b'-', o0, o1, b'-', d0, d1, b'T', h0, h1, b':', m0, m1, b':', s0, s1, b'.', f0, f1, f2]
+    }
+
+    /// The other way round; none if it is another form, or no day of the calendar.
+    pub(crate) fn from_iso_milliseconds(text: &[u8; 23]) -> Option<Self> {
+        let number = |from, to| {
+            let digits = text.get(from..to)?;
+            digits.iter().try_fold(0, |number, digit| match digit {
+                b'0'..=b'9' => Some(number * 10 + u32::from(digit - b'0')),
+                _ => None,
+            })
+        };
+        let date = chrono::NaiveDate::from_ymd_opt(number(0, 4)?.try_into().ok()?, number(5, 7)?, number(8, 10)?)?;
+        let time = date.and_hms_milli_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?)?;
+        let time = Self::new(time.and_utc().timestamp_micros()).ok()?;
+        // What stands between the digits, and a leap second, which `time` has no room for.
+        (time.iso_milliseconds() == *text).then_some(time)
+    }
+
     /// The GeneralizedTime of DER (X.690, 11.7): to the second, a fraction only if it is not zero and without trailing
     /// zeros, then `Z`.
     #[cfg(test)]
@@ -79,6 +105,37 @@ impl UtcMicros {
         let date = u64::from_le_bytes(digits(year * 10_000 + month * 100 + day));
         let time = u64::from_le_bytes(digits(hour * 10_000 + minute * 100 + second));
         [date << 16, date >> 48 | time & !0xffff]
+    }
+}
+
+/// A moment as NTP has it (RFC 5905 section 6): seconds since 1900 above, 2^-32 of them below. Its seconds begin anew in
+/// 2036; a number without the top bit is of the time after that (RFC 4330 section 3), so that 1968 to 2104 can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ntp(pub(crate) u64);
+
+impl Ntp {
+    /// Seconds from 1900 to 1970.
+    const EPOCH: u64 = 2_208_988_800;
+}
+
+impl From<UtcMicros> for Ntp {
+    fn from(time: UtcMicros) -> Self {
+        let micros = time.0 as u64; // never negative
+        let seconds = micros / MICROS_PER_SECOND + Self::EPOCH;
+        // Rounded up, so that the reader, who rounds down, comes back to the microsecond.
+        let fraction = ((micros % MICROS_PER_SECOND) << 32).div_ceil(MICROS_PER_SECOND);
+        Self(seconds << 32 | fraction)
+    }
+}
+
+impl From<Ntp> for UtcMicros {
+    /// A time before 1970, which no probe sends, is told as 1970.
+    fn from(Ntp(number): Ntp) -> Self {
+        let era = if number >> 63 == 0 { 1 << 32 } else { 0 };
+        let seconds = (era + (number >> 32)).saturating_sub(Ntp::EPOCH);
+        let micros = ((number & 0xffff_ffff) * MICROS_PER_SECOND) >> 32;
+        #[expect(clippy::cast_possible_wrap, reason = "fewer than 2^33 seconds")]
+        Self((seconds * MICROS_PER_SECOND + micros) as i64)
     }
 }
 
@@ -105,6 +162,14 @@ impl Stamp {
         let fraction = (digits << 8 | u64::from(b'.')) & ((1 << (8 * kept)) - 1) | u64::from(b'Z') << (8 * kept);
         let octets = 17 + kept as usize;
         Self { words: [year | (octets as u64 - 2) << 8, time, fraction], octets }
+    }
+}
+
+impl Stamp {
+    /// The characters alone, written to the front of `room`.
+    pub(crate) fn text(self, room: &mut [u8; 24]) -> &[u8] {
+        room.copy_from_slice(self.words.map(u64::to_le_bytes).as_flattened());
+        room.get(2..self.octets).unwrap_or_default()
     }
 }
 
@@ -285,6 +350,39 @@ mod tests {
         assert_eq!(micros - 1, LAST);
         for number in (0..1_000_000).chain(99_990_000..100_000_000).chain((0..100_000_000).step_by(997)) {
             assert_eq!(digits(number), format!("{number:08}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn iso_there_and_back() {
+        let text = UtcMicros::new(1_177_003_588_406_999).unwrap().iso_milliseconds();
+        assert_eq!(&text, b"2007-04-19T17:26:28.406");
+        assert_eq!(UtcMicros::from_iso_milliseconds(&text), UtcMicros::new(1_177_003_588_406_000).ok());
+        for text in [
+            b"2007-02-29T17:26:28.406",
+            b"2007-04-19 17:26:28.406",
+            b"2007-04-19T24:00:00.000",
+            b"1969-12-31T23:59:59.999",
+            b"2007-04-19T17:26:60.000",
+            b"2007-04-19T17:26:2x.000",
+        ] {
+            assert_eq!(UtcMicros::from_iso_milliseconds(text), None);
+        }
+    }
+
+    #[test]
+    fn ntp_there_and_back() {
+        // RFC 4330: 2036-02-07T06:28:16Z is where the seconds begin anew.
+        for micros in
+            [0, 1, 999_999, 1_177_003_588_406_123, 2_085_978_495_999_999, 2_085_978_496_000_000, 4_294_967_296]
+        {
+            let time = UtcMicros::new(micros).unwrap();
+            assert_eq!(UtcMicros::from(Ntp::from(time)), time);
+        }
+        assert_eq!(Ntp::from(UtcMicros::new(2_085_978_496_000_000).unwrap()), Ntp(0));
+        assert_eq!(Ntp::from(UtcMicros::new(500_000).unwrap()), Ntp(0x83aa_7e80_8000_0000));
+        for number in [0x8000_0000_0000_0000, u64::MAX, 0x7fff_ffff_ffff_ffff] {
+            assert!(UtcMicros::from(Ntp(number)).0 <= LAST);
         }
     }
 

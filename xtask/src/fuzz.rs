@@ -21,16 +21,52 @@ enum Target {
     Worker,
     /// The reader of ETSI PDUs, and what it makes of any octets.
     Etsi,
+    /// The decoder of T1.IAS.
+    T1Ias,
+    /// The decoder of OpenCALEA's datagrams.
+    Opencalea,
+    /// The decoder of call content connections.
+    Ccc,
+    /// The decoder of Juniper's mirror header.
+    Jmirror,
+    /// The decoder of TZSP.
+    Tzsp,
+    /// The decoder of X2/X3.
+    X2x3,
 }
 
 impl Target {
-    const ALL: [Self; 3] = [Self::Program, Self::Worker, Self::Etsi];
+    const ALL: [Self; 9] = [
+        Self::Program,
+        Self::Worker,
+        Self::Etsi,
+        Self::T1Ias,
+        Self::Opencalea,
+        Self::Ccc,
+        Self::Jmirror,
+        Self::Tzsp,
+        Self::X2x3,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Program => "program",
             Self::Worker => "worker",
             Self::Etsi => "etsi",
+            Self::T1Ias => "t1_ias",
+            Self::Opencalea => "opencalea",
+            Self::Ccc => "ccc",
+            Self::Jmirror => "jmirror",
+            Self::Tzsp => "tzsp",
+            Self::X2x3 => "x2x3",
+        }
+    }
+
+    /// How long it runs with all tests, in seconds. A decoder does in one what takes the others ten: no system call.
+    fn moment(self) -> u64 {
+        match self {
+            Self::Program | Self::Worker => 12,
+            Self::Etsi | Self::T1Ias | Self::Opencalea | Self::Ccc | Self::Jmirror | Self::Tzsp | Self::X2x3 => 3,
         }
     }
 }
@@ -52,22 +88,27 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     setup::ensure()?;
     match (arguments.target, &arguments.replay) {
         (Some(target), Some(finding)) => replay(target, finding),
-        (Some(target), None) => run(&[target], arguments.seconds),
+        (Some(target), None) => run(&[target], |_| arguments.seconds),
         (None, _) => run_all(arguments.seconds),
     }
 }
 
 /// Every target for so many seconds.
 pub(crate) fn run_all(seconds: u64) -> Result<bool> {
-    run(&Target::ALL, seconds)
+    run(&Target::ALL, |_| seconds)
 }
 
-fn run(targets: &[Target], seconds: u64) -> Result<bool> {
+/// Every target for a moment.
+pub(crate) fn smoke() -> Result<bool> {
+    run(&Target::ALL, Target::moment)
+}
+
+fn run(targets: &[Target], seconds: impl Fn(Target) -> u64) -> Result<bool> {
     let programs = build()?;
     let work = workspace::target()?.join("fuzz");
     write_seeds(&work.join("seeds"))?;
     for target in targets {
-        let name = target.name();
+        let (name, seconds) = (target.name(), seconds(*target));
         let (corpus, seeds) = (work.join("corpus").join(name), work.join("seeds").join(name));
         let findings = workspace::root()?.join("fuzz/findings").join(name);
         for folder in [&corpus, &findings] {
@@ -122,17 +163,21 @@ fn build() -> Result<PathBuf> {
     Ok(target.join(platform).join("debug"))
 }
 
-/// A first corpus of each target, in a folder of its name: the packet table, and the encoder's PDUs.
+/// A first corpus of each target, in a folder of its name: the packet table, and the PDUs of the encoder's tests.
 fn write_seeds(folder: &Path) -> Result<()> {
     for target in Target::ALL {
         let folder = folder.join(target.name());
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    let mut test = workspace::cargo()?;
-    test.args(["test", "--quiet", "--package", "writ-tests", "--test", "kernel_table", "--", "the_table_is_a_corpus"]);
-    workspace::run_tests_as_root(&mut test);
-    workspace::run(test.env("WRIT_SEEDS", folder))?;
-    let mut test = workspace::cargo()?;
-    test.args(["test", "--quiet", "--package", "writ-encoder", "--test", "etsi", "--", "the_pdus_are_a_corpus"]);
-    workspace::run(test.env("WRIT_SEEDS", folder))
+    for (package, tests, name) in [
+        ("writ-tests", "kernel_table", "the_table_is_a_corpus"),
+        ("writ-encoder", "etsi", "the_pdus_are_a_corpus"),
+        ("writ-encoder", "encoder", "corpus::the_pdus_are_a_corpus"),
+    ] {
+        let mut test = workspace::cargo()?;
+        test.args(["test", "--quiet", "--package", package, "--test", tests, "--", name]);
+        workspace::run_tests_as_root(&mut test);
+        workspace::run(test.env("WRIT_SEEDS", folder))?;
+    }
+    Ok(())
 }

@@ -30,6 +30,7 @@ const LIBRARIES: &[&str] = &[
     "writ-spool",
     "writ-digests",
     "writ-delivery",
+    "writ-flows",
 ];
 
 /// Everything; for what tries the whole from outside.
@@ -42,6 +43,7 @@ const ALL: &[&str] = &[
     "writ-spool",
     "writ-digests",
     "writ-delivery",
+    "writ-flows",
     "writ-collector",
     "writ-lab",
     "writ-probe",
@@ -57,6 +59,7 @@ const ROOMS: &[Room] = &[
     Room { package: "writ-capture", uses: &["writ-abi", "writ-ebpf-toolchain"], unsafe_code: true },
     room("writ-ebpf-toolchain", &[]),
     room("writ-encoder", &[]),
+    room("writ-flows", &[]),
     room("writ-authority", &[]),
     room("writ-officer", &["writ-authority"]),
     room("writ-identity", &["writ-authority", "writ-abi"]),

@@ -6,9 +6,6 @@ use anyhow::Result;
 
 use crate::{fuzz, layers, output, setup, workspace};
 
-/// How long each fuzz target runs, in seconds, when all tests do.
-const FUZZ_SECONDS: u64 = 12;
-
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Passed on to `cargo test`, such as a filter, or `--package writ-lab`.
@@ -24,7 +21,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<bool> {
     // Tests from outside use the two programs, which `cargo test` alone would not build for them.
     workspace::run(workspace::cargo()?.args(["build", "--workspace", "--bins"]))?;
     // A part of the tests is not all of them: then nothing is fuzzed. First, so that the tests' own summaries come last.
-    let fuzzed = !arguments.rest.is_empty() || fuzz::run_all(FUZZ_SECONDS)?;
+    let fuzzed = !arguments.rest.is_empty() || fuzz::smoke()?;
     let mut test = workspace::cargo()?;
     test.args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest).env("WRIT_REQUIRE_TOOLS", "1");
     if !workspace::is_root() {

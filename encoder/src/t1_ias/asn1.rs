@@ -1,7 +1,7 @@
 //! The ASN.1 module of T1.IAS as rasn types: the reference that the fast path is held to, and what the decoder reads.
 //!
-//! Tags are IMPLICIT, except that a member whose type is a CHOICE is tagged EXPLICIT. Only messages that Writ sends are
-//! here; the decoder names the others by number. The module itself, as text: `encoder/asn1/T1-IAS.asn1`.
+//! Tags are IMPLICIT, except that a member whose type is a CHOICE is tagged EXPLICIT. The module itself, as text:
+//! `encoder/asn1/T1-IAS.asn1`.
 #![expect(missing_docs, reason = "types and members bear the names that the standard gives them")]
 
 use rasn::prelude::*;
@@ -9,6 +9,36 @@ use rasn::types::{Any, NumericString, OctetString};
 
 use super::{Allocation, Assignment, ContentIdentifier as GivenContentIdentifier};
 use crate::UtcMicros;
+
+/// A message: the three members that each begins with, its own, and what a later edition may add. The members go through
+/// as tokens: rasn has to see an `Option` as such.
+macro_rules! message {
+    ($(#[$doc:meta])* $name:ident { $($members:tt)* }) => {
+        $(#[$doc])*
+        #[derive(AsnType, Encode, Decode, Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            #[rasn(tag(0))]
+            pub case_id: VisibleString,
+            #[rasn(tag(1))]
+            pub iap_system_id: VisibleString,
+            #[rasn(tag(2))]
+            pub timestamp: GeneralizedTime,
+            $($members)*
+            pub unknown: Unknown,
+        }
+    };
+}
+
+mod access;
+mod delivery;
+mod optional;
+
+pub use access::{
+    AccessAccepted, AccessAttempt, AccessFailed, AccessMethod, AccessSessionEnd, AccessSignalingMessageReport,
+    AccessType, MessageType, Protocol, ProtocolSignal, SignalingMessage,
+};
+pub use delivery::{CcAddress, CcDeliveryFormat, CccIdentity, CccPair, DeliveryIdentifier, LeaCmcDelivery};
+pub use optional::{IasOptionalMessage, IasOptionalProtocol, ServiceEvent, SurveillanceStatus};
 
 /// protocolIdentifier of CmII: 1.2.840.113737.2.1.1.0.0.
 pub const CMII_PROTOCOL: &[u32] = &[1, 2, 840, 113_737, 2, 1, 1, 0, 0];
@@ -95,81 +125,117 @@ pub(crate) struct Head {
 #[derive(AsnType, Encode, Decode, Clone, Debug, PartialEq, Eq)]
 #[rasn(choice)]
 pub enum IasMessage {
+    #[rasn(tag(0))]
+    AccessAttempt(AccessAttempt),
+    #[rasn(tag(1))]
+    AccessAccepted(AccessAccepted),
+    #[rasn(tag(2))]
+    AccessFailed(AccessFailed),
+    #[rasn(tag(3))]
+    AccessSessionEnd(AccessSessionEnd),
+    #[rasn(tag(4))]
+    AccessRejected(AccessFailed),
+    #[rasn(tag(5))]
+    AccessSignalingMessageReport(AccessSignalingMessageReport),
     #[rasn(tag(6))]
     SessionStart(SessionStart),
+    #[rasn(tag(7))]
+    SessionFailed(SessionFailed),
     #[rasn(tag(8))]
     SessionEnd(SessionEnd),
     #[rasn(tag(9))]
     SessionAlreadyEstablished(SessionStart),
     #[rasn(tag(10))]
     DataHeaderReport(PacketDataHeaderReport),
+    #[rasn(tag(11))]
+    DataSummaryReport(PacketDataSummaryReport),
 }
 
 impl IasMessage {
     /// Whether the alternative with this tag number can be read.
     pub(crate) const fn is_known(number: u32) -> bool {
-        matches!(number, 6 | 8 | 9 | 10)
+        number <= 11
     }
 }
 
-/// Session-Start and Session-Already-Established. deliveryInformation \[9\] is left in `unknown`: the type of a part of it
-/// (CCCIdentity) is not public.
-#[derive(AsnType, Encode, Decode, Clone, Debug, PartialEq, Eq)]
-pub struct SessionStart {
-    #[rasn(tag(0))]
-    pub case_id: VisibleString,
-    #[rasn(tag(1))]
-    pub iap_system_id: VisibleString,
-    #[rasn(tag(2))]
-    pub timestamp: GeneralizedTime,
-    #[rasn(tag(explicit(3)))]
-    pub subscriber_identity: Value,
-    #[rasn(tag(explicit(4)))]
-    pub access_session_id: Option<Value>,
-    #[rasn(tag(explicit(5)))]
-    pub packet_data_session_id: Value,
-    #[rasn(tag(6))]
-    pub ip_address: IpAddress,
-    #[rasn(tag(explicit(7)))]
-    pub access_session_characteristics: Option<Value>,
-    #[rasn(tag(8))]
-    pub location: Option<Location>,
-    pub unknown: Unknown,
+message! {
+    /// Session-Start and Session-Already-Established.
+    SessionStart {
+        #[rasn(tag(explicit(3)))]
+        pub subscriber_identity: Value,
+        #[rasn(tag(explicit(4)))]
+        pub access_session_id: Option<Value>,
+        #[rasn(tag(explicit(5)))]
+        pub packet_data_session_id: Value,
+        #[rasn(tag(6))]
+        pub ip_address: IpAddress,
+        #[rasn(tag(explicit(7)))]
+        pub access_session_characteristics: Option<Value>,
+        #[rasn(tag(8))]
+        pub location: Option<Location>,
+        #[rasn(tag(9))]
+        pub delivery_information: Option<LeaCmcDelivery>,
+    }
+}
+
+message! {
+    SessionFailed {
+        #[rasn(tag(explicit(3)))]
+        pub subscriber_identity: Value,
+        #[rasn(tag(explicit(4)))]
+        pub access_session_id: Option<Value>,
+        #[rasn(tag(explicit(5)))]
+        pub reason_for_termination: Option<Value>,
+    }
+}
+
+message! {
+    SessionEnd {
+        #[rasn(tag(explicit(3)))]
+        pub subscriber_identity: Value,
+        #[rasn(tag(explicit(4)))]
+        pub access_session_id: Option<Value>,
+        #[rasn(tag(explicit(5)))]
+        pub packet_data_session_id: Value,
+        #[rasn(tag(6))]
+        pub ip_address: IpAddress,
+        #[rasn(tag(explicit(7)))]
+        pub reason_for_termination: Option<Value>,
+    }
+}
+
+message! {
+    PacketDataHeaderReport {
+        #[rasn(tag(explicit(3)))]
+        pub content_identifier: ContentIdentifier,
+        #[rasn(tag(4))]
+        pub header_set: HeaderSet,
+    }
+}
+
+message! {
+    PacketDataSummaryReport {
+        #[rasn(tag(explicit(3)))]
+        pub content_identifier: ContentIdentifier,
+        #[rasn(tag(4))]
+        pub stream_set: StreamSet,
+    }
 }
 
 #[derive(AsnType, Encode, Decode, Clone, Debug, PartialEq, Eq)]
-pub struct SessionEnd {
-    #[rasn(tag(0))]
-    pub case_id: VisibleString,
+pub struct StreamSet {
+    #[rasn(tag(explicit(0)))]
+    pub stream_id: Value,
     #[rasn(tag(1))]
-    pub iap_system_id: VisibleString,
+    pub source_ip_address: IpAddress,
     #[rasn(tag(2))]
-    pub timestamp: GeneralizedTime,
-    #[rasn(tag(explicit(3)))]
-    pub subscriber_identity: Value,
-    #[rasn(tag(explicit(4)))]
-    pub access_session_id: Option<Value>,
-    #[rasn(tag(explicit(5)))]
-    pub packet_data_session_id: Value,
-    #[rasn(tag(6))]
-    pub ip_address: IpAddress,
-    #[rasn(tag(explicit(7)))]
-    pub reason_for_termination: Option<Value>,
-    pub unknown: Unknown,
-}
-
-#[derive(AsnType, Encode, Decode, Clone, Debug, PartialEq, Eq)]
-pub struct PacketDataHeaderReport {
-    #[rasn(tag(0))]
-    pub case_id: VisibleString,
-    #[rasn(tag(1))]
-    pub iap_system_id: VisibleString,
-    #[rasn(tag(2))]
-    pub timestamp: GeneralizedTime,
-    #[rasn(tag(explicit(3)))]
-    pub content_identifier: ContentIdentifier,
+    pub destination_ip_address: IpAddress,
+    #[rasn(tag(3))]
+    pub packet_count: Integer,
     #[rasn(tag(4))]
-    pub header_set: HeaderSet,
+    pub source_port_number: Option<Utf8String>,
+    #[rasn(tag(5))]
+    pub destination_port_number: Option<Utf8String>,
     pub unknown: Unknown,
 }
 
@@ -326,10 +392,7 @@ impl IpAddress {
 
     pub(crate) fn new(address: std::net::IpAddr, allocation: Allocation) -> Self {
         Self {
-            address: match address {
-                std::net::IpAddr::V4(v4) => BareAddress::V4(v4.octets().to_vec().into()),
-                std::net::IpAddr::V6(v6) => BareAddress::V6(v6.octets().to_vec().into()),
-            },
+            address: address.into(),
             allocation_method: match allocation {
                 Allocation::Static => AllocationMethod::Static(()),
                 Allocation::Dynamic => AllocationMethod::Dynamic(()),
@@ -341,6 +404,22 @@ impl IpAddress {
             unknown: Unknown::default(),
         }
     }
+}
+
+impl From<std::net::IpAddr> for BareAddress {
+    fn from(address: std::net::IpAddr) -> Self {
+        match address {
+            std::net::IpAddr::V4(v4) => Self::V4(v4.octets().to_vec().into()),
+            std::net::IpAddr::V6(v6) => Self::V6(v6.octets().to_vec().into()),
+        }
+    }
+}
+
+/// The members of a SET OF in the order that DER wants (X.690, 11.6).
+pub(crate) fn in_der_order<T: Encode>(members: impl Iterator<Item = T>) -> Vec<T> {
+    let mut members: Vec<T> = members.collect();
+    members.sort_by_cached_key(encode);
+    members
 }
 
 impl From<&GivenContentIdentifier> for ContentIdentifier {

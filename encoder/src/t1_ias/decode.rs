@@ -3,12 +3,19 @@
 //! Plain values that print well as JSON. A message that is not known yet is a value too ([`Message::Unsupported`]), and
 //! members that a later edition may add are passed over, so that neither costs the rest of the stream.
 
+pub mod access;
+pub mod delivery;
+mod optional;
+
+pub use optional::{OptionalCmii, OptionalMessage, decode_optional};
+
 use std::net::IpAddr;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{Allocation, Direction, asn1};
 use crate::UtcMicros;
+use crate::hexadecimal::hexadecimal;
 use crate::time::TimeOutOfRange;
 
 /// Octets that are not the PDU that was asked for. May quote them: for the agency's side, whose case it is.
@@ -25,6 +32,9 @@ pub enum DecodeError {
     /// The protocolIdentifier is not that of CmII.
     #[error("the message bears the protocol identifier of something else than T1.IAS CmII")]
     NotCmii,
+    /// The protocolIdentifier is not that of the optional module that was asked for.
+    #[error("the message bears the protocol identifier of something else than the optional module")]
+    OtherModule,
     /// A member that is there, but makes no sense.
     #[error("{member}: {fault}")]
     Member {
@@ -56,14 +66,30 @@ pub struct Cmii {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "message", rename_all = "kebab-case")]
 pub enum Message {
+    /// Access-Attempt.
+    AccessAttempt(access::AccessAttempt),
+    /// Access-Accepted.
+    AccessAccepted(access::AccessAccepted),
+    /// Access-Failed.
+    AccessFailed(access::AccessFailed),
+    /// Access-Session-End.
+    AccessSessionEnd(access::AccessSessionEnd),
+    /// Access-Rejected.
+    AccessRejected(access::AccessFailed),
+    /// Access-Signaling-Message-Report.
+    AccessSignaling(access::AccessSignaling),
     /// Session-Start.
     SessionStart(SessionStart),
+    /// Session-Failed.
+    SessionFailed(SessionFailed),
     /// Session-Already-Established.
     SessionAlreadyEstablished(SessionStart),
     /// Session-End.
     SessionEnd(SessionEnd),
     /// Packet-Data-Header-Report.
     HeaderReport(HeaderReport),
+    /// Packet-Data-Summary-Report.
+    SummaryReport(SummaryReport),
     /// A message of T1.IAS that is not read here, by its number in IasMessage.
     Unsupported {
         /// Tag number in the CHOICE IasMessage.
@@ -86,6 +112,20 @@ pub struct SessionStart {
     pub characteristics: Option<Value>,
     /// Where the subject is.
     pub location: Option<Location>,
+    /// How the session's content comes to the agency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<delivery::Delivery>,
+}
+
+/// A session of the subject that could not begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionFailed {
+    /// The subject.
+    pub subscriber_identity: Value,
+    /// The session of the access network.
+    pub access_session_id: Option<Value>,
+    /// Why.
+    pub reason: Option<Value>,
 }
 
 /// A session of the subject that ended.
@@ -120,6 +160,25 @@ pub struct HeaderReport {
     pub destination_port: Option<u16>,
 }
 
+/// How many packets a flow had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SummaryReport {
+    /// Ties the report to the content.
+    pub content_identifier: Content,
+    /// The flow.
+    pub stream_id: Value,
+    /// Sender.
+    pub source: Address,
+    /// Receiver.
+    pub destination: Address,
+    /// Packets since the last report of the flow.
+    pub packet_count: u64,
+    /// Sender's port.
+    pub source_port: Option<u16>,
+    /// Receiver's port.
+    pub destination_port: Option<u16>,
+}
+
 /// An address and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Address {
@@ -148,7 +207,7 @@ pub struct Location {
 pub enum Value {
     /// VisibleString or UTF8String.
     Text(String),
-    /// INTEGER, in decimal digits: it can have any length.
+    /// INTEGER, in decimal digits; one of more than 128 bits in hexadecimal ones, behind `0x`.
     Integer(String),
     /// OCTET STRING.
     Octets(#[serde(serialize_with = "hexadecimal")] Vec<u8>),
@@ -195,16 +254,6 @@ pub struct Cmcc {
     pub payload: Vec<u8>,
 }
 
-fn hexadecimal<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    struct Hexadecimal<'a>(&'a [u8]);
-    impl std::fmt::Display for Hexadecimal<'_> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
-        }
-    }
-    serializer.collect_str(&Hexadecimal(octets))
-}
-
 /// Reads the message of CmII at the front of `bytes`, and says how many octets it has.
 pub fn decode_cmii(bytes: &[u8]) -> Result<(Cmii, usize), DecodeError> {
     let (envelope, length) = front::<asn1::Envelope>("IasProtocol", bytes)?;
@@ -240,13 +289,7 @@ pub fn decode_cmcc(bytes: &[u8]) -> Result<(Cmcc, usize), DecodeError> {
             asn1::PacketDirection::FromSubject => Direction::FromSubject,
             asn1::PacketDirection::ToSubject => Direction::ToSubject,
         }),
-        sequence: header
-            .sequence_number
-            .map(|number| {
-                u64::try_from(number)
-                    .map_err(|_| DecodeError::Member { member: "sequenceNumber", fault: "not from 0 to 2^64 - 1" })
-            })
-            .transpose()?,
+        sequence: header.sequence_number.map(|number| unsigned("sequenceNumber", number)).transpose()?,
         payload,
     };
     Ok((content, length))
@@ -257,6 +300,18 @@ fn front<T: rasn::Decode>(what: &'static str, bytes: &[u8]) -> Result<(T, usize)
     let (value, rest) = rasn::ber::decode_with_remainder::<T>(bytes)
         .map_err(|error| DecodeError::Malformed { what, cause: error.to_string() })?;
     Ok((value, bytes.len() - rest.len()))
+}
+
+/// A message with the three members that each begins with.
+macro_rules! told {
+    ($given:ident, $message:expr) => {
+        Cmii {
+            case_id: visible(&$given.case_id),
+            iap_system_id: visible(&$given.iap_system_id),
+            timestamp: time(&$given.timestamp)?,
+            message: $message,
+        }
+    };
 }
 
 /// An alternative of IasMessage, whole.
@@ -277,53 +332,74 @@ fn message(bytes: &[u8]) -> Result<Cmii, DecodeError> {
         });
     }
     let (message, _) = front::<asn1::IasMessage>("IasMessage", bytes)?;
+    use asn1::IasMessage as Given;
     Ok(match message {
-        asn1::IasMessage::SessionStart(start) => session(start, Message::SessionStart)?,
-        asn1::IasMessage::SessionAlreadyEstablished(start) => session(start, Message::SessionAlreadyEstablished)?,
-        asn1::IasMessage::SessionEnd(end) => Cmii {
-            case_id: visible(&end.case_id),
-            iap_system_id: visible(&end.iap_system_id),
-            timestamp: time(&end.timestamp)?,
-            message: Message::SessionEnd(SessionEnd {
+        Given::AccessAttempt(attempt) => told!(attempt, Message::AccessAttempt(attempt.into())),
+        Given::AccessAccepted(accepted) => told!(accepted, Message::AccessAccepted(accepted.try_into()?)),
+        Given::AccessFailed(failed) => told!(failed, Message::AccessFailed(failed.try_into()?)),
+        Given::AccessSessionEnd(end) => told!(end, Message::AccessSessionEnd(end.try_into()?)),
+        Given::AccessRejected(failed) => told!(failed, Message::AccessRejected(failed.try_into()?)),
+        Given::AccessSignalingMessageReport(report) => told!(report, Message::AccessSignaling(report.into())),
+        Given::SessionStart(start) => told!(start, Message::SessionStart(start.try_into()?)),
+        Given::SessionFailed(failed) => told!(
+            failed,
+            Message::SessionFailed(SessionFailed {
+                subscriber_identity: failed.subscriber_identity.into(),
+                access_session_id: failed.access_session_id.map(Value::from),
+                reason: failed.reason_for_termination.map(Value::from),
+            })
+        ),
+        Given::SessionAlreadyEstablished(start) => told!(start, Message::SessionAlreadyEstablished(start.try_into()?)),
+        Given::SessionEnd(end) => told!(
+            end,
+            Message::SessionEnd(SessionEnd {
                 subscriber_identity: end.subscriber_identity.into(),
                 access_session_id: end.access_session_id.map(Value::from),
                 session_id: end.packet_data_session_id.into(),
                 address: Address::try_from(end.ip_address)?,
                 reason: end.reason_for_termination.map(Value::from),
-            }),
-        },
-        asn1::IasMessage::DataHeaderReport(report) => Cmii {
-            case_id: visible(&report.case_id),
-            iap_system_id: visible(&report.iap_system_id),
-            timestamp: time(&report.timestamp)?,
-            message: Message::HeaderReport(HeaderReport {
+            })
+        ),
+        Given::DataHeaderReport(report) => told!(
+            report,
+            Message::HeaderReport(HeaderReport {
                 content_identifier: report.content_identifier.into(),
                 stream_id: report.header_set.stream_id.into(),
                 source: Address::try_from(report.header_set.source_ip_address)?,
                 destination: Address::try_from(report.header_set.destination_ip_address)?,
-                source_port: port("sourcePortNumber", report.header_set.source_port_number)?,
-                destination_port: port("destinationPortNumber", report.header_set.destination_port_number)?,
-            }),
-        },
+                source_port: source_port(report.header_set.source_port_number)?,
+                destination_port: destination_port(report.header_set.destination_port_number)?,
+            })
+        ),
+        Given::DataSummaryReport(report) => told!(
+            report,
+            Message::SummaryReport(SummaryReport {
+                content_identifier: report.content_identifier.into(),
+                stream_id: report.stream_set.stream_id.into(),
+                source: Address::try_from(report.stream_set.source_ip_address)?,
+                destination: Address::try_from(report.stream_set.destination_ip_address)?,
+                packet_count: unsigned("packetCount", report.stream_set.packet_count)?,
+                source_port: source_port(report.stream_set.source_port_number)?,
+                destination_port: destination_port(report.stream_set.destination_port_number)?,
+            })
+        ),
     })
 }
 
-fn session(start: asn1::SessionStart, message: fn(SessionStart) -> Message) -> Result<Cmii, DecodeError> {
-    Ok(Cmii {
-        case_id: visible(&start.case_id),
-        iap_system_id: visible(&start.iap_system_id),
-        timestamp: time(&start.timestamp)?,
-        message: message(SessionStart {
+impl TryFrom<asn1::SessionStart> for SessionStart {
+    type Error = DecodeError;
+
+    fn try_from(start: asn1::SessionStart) -> Result<Self, DecodeError> {
+        Ok(Self {
             subscriber_identity: start.subscriber_identity.into(),
             access_session_id: start.access_session_id.map(Value::from),
             session_id: start.packet_data_session_id.into(),
             address: Address::try_from(start.ip_address)?,
             characteristics: start.access_session_characteristics.map(Value::from),
-            location: start
-                .location
-                .map(|location| Location { kind: location.location_type, location: location.location }),
-        }),
-    })
+            location: start.location.map(Location::from),
+            delivery: start.delivery_information.map(delivery::Delivery::try_from).transpose()?,
+        })
+    }
 }
 
 fn visible(text: &rasn::types::VisibleString) -> String {
@@ -334,22 +410,36 @@ fn time(time: &rasn::types::GeneralizedTime) -> Result<UtcMicros, DecodeError> {
     Ok(UtcMicros::new(time.timestamp_micros())?)
 }
 
-fn port(member: &'static str, text: Option<String>) -> Result<Option<u16>, DecodeError> {
-    let number = |text: String| text.parse().map_err(|_| DecodeError::Member { member, fault: "no port number" });
-    text.map(number).transpose()
+fn port(member: &'static str, text: &str) -> Result<u16, DecodeError> {
+    text.parse().map_err(|_| DecodeError::Member { member, fault: "no port number" })
+}
+
+fn source_port(text: Option<String>) -> Result<Option<u16>, DecodeError> {
+    text.map(|text| port("sourcePortNumber", &text)).transpose()
+}
+
+fn destination_port(text: Option<String>) -> Result<Option<u16>, DecodeError> {
+    text.map(|text| port("destinationPortNumber", &text)).transpose()
+}
+
+fn unsigned(member: &'static str, number: rasn::types::Integer) -> Result<u64, DecodeError> {
+    u64::try_from(number).map_err(|_| DecodeError::Member { member, fault: "not from 0 to 2^64 - 1" })
+}
+
+fn bare_address(member: &'static str, address: &asn1::BareAddress) -> Result<IpAddr, DecodeError> {
+    let address = match address {
+        asn1::BareAddress::V4(octets) => <[u8; 4]>::try_from(octets.as_ref()).map(IpAddr::from),
+        asn1::BareAddress::V6(octets) => <[u8; 16]>::try_from(octets.as_ref()).map(IpAddr::from),
+    };
+    address.map_err(|_| DecodeError::Member { member, fault: "not the octets of its family" })
 }
 
 impl TryFrom<asn1::IpAddress> for Address {
     type Error = DecodeError;
 
     fn try_from(address: asn1::IpAddress) -> Result<Self, DecodeError> {
-        let bare = match &address.address {
-            asn1::BareAddress::V4(octets) => <[u8; 4]>::try_from(octets.as_ref()).map(IpAddr::from),
-            asn1::BareAddress::V6(octets) => <[u8; 16]>::try_from(octets.as_ref()).map(IpAddr::from),
-        };
         Ok(Self {
-            address: bare
-                .map_err(|_| DecodeError::Member { member: "address", fault: "not the octets of its family" })?,
+            address: bare_address("address", &address.address)?,
             allocation: match address.allocation_method {
                 asn1::AllocationMethod::Static(()) => Allocation::Static,
                 asn1::AllocationMethod::Dynamic(()) => Allocation::Dynamic,
@@ -368,12 +458,22 @@ impl TryFrom<asn1::IpAddress> for Address {
     }
 }
 
+impl From<asn1::Location> for Location {
+    fn from(location: asn1::Location) -> Self {
+        Self { kind: location.location_type, location: location.location }
+    }
+}
+
 impl From<asn1::Value> for Value {
     fn from(value: asn1::Value) -> Self {
         match value {
             asn1::Value::Visible(text) => Self::Text(visible(&text)),
             asn1::Value::Utf8(text) => Self::Text(text),
-            asn1::Value::Integer(number) => Self::Integer(number.to_string()),
+            // The decimal digits of a long number take a time that grows with the square of its length.
+            asn1::Value::Integer(number) => Self::Integer(match i128::try_from(number) {
+                Ok(number) => number.to_string(),
+                Err(error) => format!("{:#x}", error.into_original()),
+            }),
             asn1::Value::Octets(octets) => Self::Octets(octets.to_vec()),
             asn1::Value::Numeric(digits) => Self::Numeric(digits.as_bytes().iter().copied().map(char::from).collect()),
         }

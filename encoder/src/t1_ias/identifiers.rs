@@ -119,6 +119,36 @@ checked_text! {
     Reason, "reasonForTermination", longest = 256, visible_only = false
 }
 checked_text! {
+    /// The name of one session of the access network (accessSessionID), such as RADIUS' Acct-Session-Id. The standard sets
+    /// no bound; 256 octets is ours.
+    AccessSessionId, "accessSessionID", longest = 256, visible_only = false
+}
+checked_text! {
+    /// The node that lets subscribers in (networkAccessNodeIdentity), such as RADIUS' NAS-Identifier. The standard sets no
+    /// bound; 256 octets is ours.
+    NodeIdentity, "networkAccessNodeIdentity", longest = 256, visible_only = false
+}
+checked_text! {
+    /// Bandwidth and the like of a session (accessSessionCharacteristics). The standard sets no bound; 256 octets is ours.
+    Characteristics, "accessSessionCharacteristics", longest = 256, visible_only = false
+}
+checked_text! {
+    /// What the subject's line ends in (accessEquipmentID). The standard sets no bound; 256 octets is ours.
+    EquipmentId, "accessEquipmentID", longest = 256, visible_only = false
+}
+checked_text! {
+    /// A place, or in what terms it is told (location, locationType). The standard sets no bound; 256 octets is ours.
+    LocationText, "location", longest = 256, visible_only = false
+}
+checked_text! {
+    /// A call content connection of both directions (combCCC): 1 to 20 characters of printable ASCII.
+    CccName, "combCCC", longest = 20, visible_only = true
+}
+checked_text! {
+    /// What became of a surveillance (surveillanceStatus). The standard sets no bound; 256 octets is ours.
+    Status, "surveillanceStatus", longest = 256, visible_only = false
+}
+checked_text! {
     /// A part of a call identity (callID). The standard sets no bound; 64 octets is ours.
     CallId, "callID", longest = 64, visible_only = false
 }

@@ -3,6 +3,17 @@
 //! The control role makes one when a warrant comes into force, from names that were checked with the order. Session
 //! events are rare and go through the types of [`asn1`](super::asn1); what is written for every packet is in `fast`.
 
+mod events;
+mod optional;
+mod summary;
+
+pub use events::{
+    AccessMethod, AccessPoint, AccessType, CcFormat, Delivery, DeliveryIdentifier, Event, Place, Protocol,
+    ProtocolSignal, Session, SignalingKind, SignalingMessage,
+};
+pub use optional::{OptionalModule, OptionalModuleError, Surveillance};
+pub use summary::Summary;
+
 use rasn::prelude::VisibleString;
 use rasn::types::ObjectIdentifier;
 
@@ -154,6 +165,7 @@ impl Intercept {
             ip_address: asn1::IpAddress::of(assignment),
             access_session_characteristics: None,
             location: None,
+            delivery_information: None,
             unknown: Unknown::default(),
         }
     }

@@ -14,16 +14,22 @@ mod identifiers;
 mod intercept;
 
 pub use decode::{
-    Address, Call, Cmcc, Cmii, Content, DecodeError, HeaderReport, Location, Message, SessionEnd, SessionStart, Value,
-    decode_cmcc, decode_cmii,
+    Address, Call, Cmcc, Cmii, Content, DecodeError, HeaderReport, Location, Message, OptionalCmii, OptionalMessage,
+    SessionEnd, SessionFailed, SessionStart, SummaryReport, Value, access, decode_cmcc, decode_cmii, decode_optional,
+    delivery,
 };
 pub use flow::{Flow, FlowLabel};
 pub use header_set::{HeaderSet, HeaderSets};
 pub use identifiers::{
-    CallId, CaseId, ContentIdentifier, CorrelationId, IapSystemId, IdentifierError, Reason, SessionId,
-    SubscriberIdentity, TEST_CASE_PREFIX, file_name,
+    AccessSessionId, CallId, CaseId, CccName, Characteristics, ContentIdentifier, CorrelationId, EquipmentId,
+    IapSystemId, IdentifierError, LocationText, NodeIdentity, Reason, SessionId, Status, SubscriberIdentity,
+    TEST_CASE_PREFIX, file_name,
 };
-pub use intercept::Intercept;
+pub use intercept::{
+    AccessMethod, AccessPoint, AccessType, CcFormat, Delivery, DeliveryIdentifier, Event, Intercept, OptionalModule,
+    OptionalModuleError, Place, Protocol, ProtocolSignal, Session, SignalingKind, SignalingMessage, Summary,
+    Surveillance,
+};
 
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv6Addr};

@@ -23,14 +23,16 @@ fn python() -> Option<OsString> {
 }
 
 /// asn1tools' reading of `stream`, a value for each PDU, or none where there is no asn1tools.
-fn read(type_name: &str, stream: &[u8]) -> Option<Vec<Value>> {
+pub(crate) fn read(type_name: &str, stream: &[u8]) -> Option<Vec<Value>> {
     let Some(python) = python() else {
         assert_ne!(std::env::var("WRIT_REQUIRE_TOOLS").as_deref(), Ok("1"), "no asn1tools: run `cargo xtask setup`");
         eprintln!("skipped: no asn1tools, run `cargo xtask setup`");
         return None;
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file: PathBuf = [env!("CARGO_TARGET_TMPDIR"), type_name].iter().collect();
+    // A file of its own for each test that reads: they run at once.
+    let name = format!("{type_name}-{:?}", std::thread::current().id());
+    let file: PathBuf = [env!("CARGO_TARGET_TMPDIR"), &name].iter().collect();
     std::fs::write(&file, stream).unwrap();
     let output = Command::new(python)
         .arg(folder.join("tests/encoder/asn1tools_check.py"))

@@ -18,6 +18,8 @@ def plain(value):
         return value.hex()
     if isinstance(value, tuple):
         return {value[0]: plain(value[1])}
+    if isinstance(value, list):
+        return [plain(member) for member in value]
     if isinstance(value, dict):
         return {name: plain(member) for name, member in value.items()}
     if hasattr(value, "isoformat"):

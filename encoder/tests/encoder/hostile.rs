@@ -7,7 +7,7 @@ use writ_encoder::stream::{StreamDecoder, StreamError};
 use writ_encoder::t1_ias::{Allocation, Assignment, Direction, Reason, SessionId, decode_cmcc, decode_cmii};
 
 /// One PDU of each kind.
-fn pdus() -> Vec<Vec<u8>> {
+pub(crate) fn pdus() -> Vec<Vec<u8>> {
     let intercept = intercept("CASE-1", &correlation(b"x"));
     let session = SessionId::new("fixed-1").unwrap();
     let address = "192.0.2.7".parse().unwrap();

@@ -1,7 +1,13 @@
-//! The encoder as its users meet it: both paths held equal, everything read back, by us and by asn1tools, and streams
-//! that are not what they should be.
+//! The encoder as its users meet it: both paths held equal, everything read back, by us, by asn1tools and by tshark, and
+//! streams that are not what they should be.
 
 mod asn1tools;
+mod corpus;
+mod datagrams;
+mod events;
 mod given;
 mod hostile;
+mod pages;
 mod t1_ias;
+mod tshark;
+mod x2x3;
