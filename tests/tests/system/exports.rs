@@ -97,7 +97,8 @@ fn an_export_holds_a_case_whole_and_nothing_of_another_and_no_byte_of_it_alters_
     assert!(scene.probe().revoke(&own, &scene.officers[0]).unwrap().accepted);
     until("the final figures", PATIENCE, || {
         let stops = records(&scene, "intercept-stop");
-        Ok(stops.iter().any(|it| it["subject"]["uuid"] == own.uuid).then_some(()))
+        let is_stopped = stops.iter().any(|it| it["subject"]["uuid"] == own.uuid);
+        Ok((is_stopped && scene.probe().slot(&own)?.is_none()).then_some(()))
     })
     .unwrap();
 

@@ -219,15 +219,13 @@ fn burst(scene: &Scene, sender: &mut FrameSender, known: &mut [Known], first: us
         let active = lines.iter().filter(|line| line["phase"] == "active").count();
         Ok(active == known.iter().filter(|it| it.state == State::InForce).count())
     };
-    let mut found = None;
-    until("what is in force to be in the kernel", PATIENCE, || {
+    let (found, before) = until("what is in force to be in the kernel", PATIENCE, || {
         settle(scene, known, what);
-        found = slots(known)?;
-        Ok((found.is_some() && active(known)?).then_some(()))
+        let Some(found) = slots(known)?.filter(|_| active(known).unwrap_or(false)) else { return Ok(None) };
+        // Where capture was killed, control may not know yet, and there is no program.
+        Ok(kernel_counts(scene).ok().map(|counts| (found, counts)))
     })
     .unwrap_or_else(|error| panic!("{what:?}: {error}: {:?}", scene.probe().status()));
-    let found = found.unwrap_or_default();
-    let before = kernel_counts(scene).unwrap();
     let begun_ns = now_ns();
     for number in first..first + BURST {
         for it in known.iter() {

@@ -91,7 +91,12 @@ impl fmt::Display for Hold {
 impl Register {
     /// Why nothing is in force but what the quorum approved since, if so.
     pub fn held(&self) -> Option<&Hold> {
-        self.state.hold()
+        self.holds().next()
+    }
+
+    /// All of that, the last first. Each has to end for itself.
+    pub fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.state.holds()
     }
 
     /// Holds the log against an end of it that was seen once, by the probe's mark or in a checkpoint, and holds everything

@@ -370,7 +370,7 @@ impl State {
                 self.floor()
             )));
         }
-        let Some(hold) = self.hold() else { return Ok(()) };
+        let Some(hold) = self.holds().next() else { return Ok(()) };
         let quorum = matches!(standing, Standing::Approved(it) if it.approval().basis == Basis::Quorum);
         if case.is_held() && quorum {
             return Ok(());

@@ -152,9 +152,9 @@ impl State {
         &self.rosters
     }
 
-    /// The last hold that the quorum has not looked at.
-    pub(super) fn hold(&self) -> Option<&Hold> {
-        self.holds.values().rev().find(|hold| !hold.is_known)
+    /// The holds that the quorum has not looked at, the last one first.
+    pub(super) fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values().rev().filter(|hold| !hold.is_known)
     }
 
     /// No paper counts that was drafted before this record: the log was found to have forgotten, and what such a paper

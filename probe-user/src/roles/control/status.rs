@@ -128,7 +128,7 @@ impl Control {
 
     /// Why nothing new is put in force: the clock, or what the log has forgotten.
     fn held(&self) -> Vec<Held> {
-        let log = self.authority.register().held();
+        let log = self.authority.register().holds();
         let log = log.map(|it| Held::Log { record: it.record, why: it.why.clone(), remedy: it.remedy() });
         self.clock.held().into_iter().chain(log).collect()
     }
