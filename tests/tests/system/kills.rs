@@ -203,6 +203,21 @@ fn settle(scene: &Scene, known: &mut [Known], what: &dyn Debug) {
     assert!(phases.keys().all(|uuid| ours.contains(uuid.as_str())), "{what:?}: nobody asked for one of {phases:?}");
 }
 
+/// Waits until the agency has these packets of an order; gives all that it has.
+fn arrived(scene: &Scene, order: &Order, wanted: &BTreeSet<usize>) -> Result<BTreeSet<usize>, LabError> {
+    let agency = scene.agency(order);
+    until("the agency's file", PATIENCE, || match agency.packets(order.case_id) {
+        Err(LabError::Malformed { .. }) => Ok(None),
+        packets => {
+            let numbers = of_packets(&packets?).into_iter().map(|(number, _)| number).collect::<BTreeSet<_>>();
+            Ok(numbers.is_superset(wanted).then_some(numbers))
+        }
+    })
+}
+
+/// The number of a packet that only shows whether packets are taken.
+const TRIAL: usize = 49_999;
+
 /// Waits until all that is in force is in the kernel, and sends a burst of everybody's packets.
 fn burst(scene: &Scene, sender: &mut FrameSender, known: &mut [Known], first: usize, what: &dyn Debug) {
     let slots = |known: &[Known]| -> Result<Option<BTreeMap<usize, u64>>, LabError> {
@@ -219,11 +234,22 @@ fn burst(scene: &Scene, sender: &mut FrameSender, known: &mut [Known], first: us
         let active = lines.iter().filter(|line| line["phase"] == "active").count();
         Ok(active == known.iter().filter(|it| it.state == State::InForce).count())
     };
+    // What control says can be older than the death of capture: that packets are taken, packets show.
     let (found, before) = until("what is in force to be in the kernel", PATIENCE, || {
         settle(scene, known, what);
         let Some(found) = slots(known)?.filter(|_| active(known).unwrap_or(false)) else { return Ok(None) };
-        // Where capture was killed, control may not know yet, and there is no program.
-        Ok(kernel_counts(scene).ok().map(|counts| (found, counts)))
+        let Ok(before) = kernel_counts(scene) else { return Ok(None) };
+        for it in known.iter() {
+            sender.send(&frame(party(&it.order), TRIAL))?;
+        }
+        sleep(Duration::from_millis(20));
+        let Ok(counts) = kernel_counts(scene) else { return Ok(None) };
+        let count = |counts: &BTreeMap<u64, u64>, slot| counts.get(slot).copied().unwrap_or_default();
+        let all = found.iter().all(|(at, slot)| {
+            let is_over = ns(known[*at].order.stop) < now_ns() + 500_000_000;
+            is_over || count(&counts, slot) > count(&before, slot)
+        });
+        Ok(all.then_some((found, counts)))
     })
     .unwrap_or_else(|error| panic!("{what:?}: {error}: {:?}", scene.probe().status()));
     let begun_ns = now_ns();
@@ -242,6 +268,10 @@ fn burst(scene: &Scene, sender: &mut FrameSender, known: &mut [Known], first: us
             Ok((now - before.get(slot).copied().unwrap_or_default() >= BURST as u64).then_some(()))
         })
         .unwrap_or_else(|error| panic!("{what:?}: {}: {error}", known[*at].order.case_id));
+        // What waits in memory when the supervisor is killed is lost by design; what the agency has is not.
+        let wanted: BTreeSet<usize> = (first..first + BURST).collect();
+        arrived(scene, &known[*at].order, &wanted)
+            .unwrap_or_else(|error| panic!("{what:?}: {}: {error}", known[*at].order.case_id));
         known[*at].bursts.push(first);
     }
     for it in known.iter_mut() {
@@ -278,7 +308,8 @@ fn whoever_is_killed_while_warrants_change_nothing_acknowledged_is_lost_and_noth
                 while stopped.try_recv().is_err() {
                     let act = plan(known_here, dice_here);
                     match carry_out(here, known_here, act, dice_here) {
-                        Ok(true) => {}
+                        // So that the agency has no more cases than a collector holds open.
+                        Ok(true) => sleep(Duration::from_millis(40)),
                         Ok(false) | Err(_) => return true,
                     }
                 }
@@ -301,16 +332,8 @@ fn whoever_is_killed_while_warrants_change_nothing_acknowledged_is_lost_and_noth
     // What the agency has: every burst that passed under a warrant in force, and no packet of any other.
     for it in &known {
         let wanted: BTreeSet<usize> = it.bursts.iter().flat_map(|first| *first..*first + BURST).collect();
-        let agency = scene.agency(&it.order);
         assert_eq!(it.order.agency, FIRST.name);
-        let there = until("the agency's file", PATIENCE, || match agency.packets(it.order.case_id) {
-            Err(LabError::Malformed { .. }) => Ok(None),
-            packets => {
-                let numbers = of_packets(&packets?).into_iter().map(|(number, _)| number).collect::<BTreeSet<_>>();
-                Ok(numbers.is_superset(&wanted).then_some(numbers))
-            }
-        })
-        .unwrap_or_else(|error| panic!("{}: {error}", it.order.case_id));
+        let there = arrived(&scene, &it.order, &wanted).unwrap_or_else(|error| panic!("{}: {error}", it.order.case_id));
         let forbidden = it.not.iter().flat_map(|first| *first..*first + BURST).find(|number| there.contains(number));
         assert_eq!(forbidden, None, "{} took a packet while it was not in force", it.order.case_id);
     }

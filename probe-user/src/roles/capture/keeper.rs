@@ -61,7 +61,8 @@ pub(super) struct Armed {
     phase: Phase,
     /// Its order was changed, and not all of that is done.
     amendment: Option<Amendment>,
-    begun_told: bool,
+    /// When its interception began by UTC, as control was told.
+    begun_utc_ns: Option<u64>,
     /// Nothing of its was refused.
     whole: bool,
     /// Where the slot's counters stood before.
@@ -217,7 +218,8 @@ impl Keeper {
         });
     }
 
-    /// Says what is in force, in as many parts as it takes, and hands over the counters with the first.
+    /// Says what is in force, in as many parts as it takes, and hands over the counters with the first; then what of it has
+    /// begun, once more: whoever asks may have heard it and died before it was on record.
     fn inventory(&mut self) {
         let slots: Vec<_> = self
             .armed
@@ -233,6 +235,11 @@ impl Keeper {
         let bound = bound.map(|(selector, claims)| BoundSelector { selector: *selector, claims: claims.clone() });
         for part in inventory_parts(self.parts.life, slots, bound) {
             self.tell(FromCapture::Hello(part));
+        }
+        let begun = |armed: &Armed| Some((armed.order.slot, armed.begun_utc_ns?));
+        let begun: Vec<_> = self.armed.values().filter_map(begun).collect();
+        for (slot, at_utc_ns) in begun {
+            self.tell(FromCapture::Begun { slot, at_utc_ns });
         }
     }
 
@@ -402,7 +409,7 @@ impl Keeper {
             policy,
             phase,
             amendment,
-            begun_told: false,
+            begun_utc_ns: None,
             whole: true,
             baseline,
         };
@@ -479,10 +486,10 @@ impl Keeper {
         for armed in self.armed.values_mut().filter(|armed| matches!(armed.phase, Phase::Armed)) {
             if now >= armed.policy.stop_ns {
                 expired.push(armed.order.slot);
-            } else if now >= armed.policy.start_ns && !armed.begun_told {
+            } else if now >= armed.policy.start_ns && armed.begun_utc_ns.is_none() {
                 let at_utc_ns = clock.utc_ns(now);
                 armed.intercept.begin(&self.parts.outlets, &self.parts.ledger, at_utc_ns);
-                armed.begun_told = true;
+                armed.begun_utc_ns = Some(at_utc_ns);
                 begun.push(FromCapture::Begun { slot: armed.order.slot, at_utc_ns });
             }
         }

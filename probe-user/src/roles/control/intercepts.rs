@@ -395,8 +395,11 @@ impl Intercepts {
             if let Some(tenancy) = tenancy.filter(|it| it.recalled && it.order.slot == found.slot) {
                 let (slot, former, seen) = (found.slot.slot, account.former(), account.seen());
                 tenancy.kernel = KernelCount::resume(slot, found.baseline, former, self.view.as_ref(), seen);
-                tenancy.progress = tenancy.progress.max(Progress::Armed);
-                tenancy.confirmed = Some(found.revision);
+                // What is not on record is news when capture confirms it: this role died before it could write it down.
+                let case = register.case(found.warrant);
+                let has_begun = case.and_then(Case::begun).is_some();
+                tenancy.progress = tenancy.progress.max(if has_begun { Progress::Begun } else { Progress::Armed });
+                tenancy.confirmed = case.and_then(Case::enabled).map(|_| found.revision);
             }
         }
         self.met = part.last;
