@@ -8,6 +8,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use writ_bench::steps::{COLD, Way, etsi_encoder, time};
 use writ_encoder::etsi::{CaseKey, Direction, Sealer, asn1};
 
+/// Writes the PDU of a packet, the front of the first octets, and says how long it is. The last is the packet's number.
+type Write<'a> = &'a mut dyn FnMut(&[u8], &mut [u8], u64) -> usize;
+
 fn content(criterion: &mut Criterion, length: usize) -> anyhow::Result<()> {
     let intercept = etsi_encoder()?;
     let mut way = Way::new(COLD);
@@ -19,7 +22,7 @@ fn content(criterion: &mut Criterion, length: usize) -> anyhow::Result<()> {
 
     let mut group = criterion.benchmark_group(format!("ETSI content {length}"));
     group.throughput(Throughput::Bytes(octets as u64));
-    let mut row = |name: &str, write: &mut dyn FnMut(&[u8], &mut [u8], u64) -> usize| {
+    let mut row = |name: &str, write: Write<'_>| {
         group.bench_function(name, |bencher| bencher.iter(|| way.step(length, room, &mut *write)));
     };
     row("memcpy", &mut |source, target, _| {
