@@ -45,12 +45,13 @@ pub(crate) struct Layout {
     pub(crate) agencies: usize,
     /// IPv4 addresses that the probe's tables have room for; none: as it comes.
     pub(crate) addresses: Option<u32>,
-    /// Whether delivery is over TLS; else over plain TCP.
-    pub(crate) tls: bool,
+    /// Whether delivery is as a probe does it unless it is told otherwise: over TLS, with digests of what was delivered. Else
+    /// over plain TCP alone.
+    pub(crate) secured: bool,
 }
 
 impl Layout {
-    pub(crate) const PLAIN: Self = Self { queues: 1, agencies: 1, addresses: None, tls: false };
+    pub(crate) const PLAIN: Self = Self { queues: 1, agencies: 1, addresses: None, secured: false };
 }
 
 /// Everything that is sent there is dropped, in the driver.
@@ -141,7 +142,7 @@ impl Bed {
             receiver.enter(|| program.attach(link.to, XdpMode::Driver))??;
         }
         let certificates =
-            layout.tls.then(|| Certificates::issue(&directory.join("tls"), &["127.0.0.1"])).transpose()?;
+            layout.secured.then(|| Certificates::issue(&directory.join("tls"), &["127.0.0.1"])).transpose()?;
         let start = |_| Sink::start(&receiver, certificates.as_ref());
         let sinks = (0..layout.agencies).map(start).collect::<Result<Vec<_>>>()?;
         let configuration = directory.join("writ.toml");
@@ -420,7 +421,7 @@ fn configuration_text(
     let batch = subject.batch.map(|frames| format!("batch = {frames}"));
     let ring: Vec<String> = places.into_iter().chain(batch).collect();
     text.push_str(&format!("ring = {{ {} }}\n", ring.join(", ")));
-    let protection = certificates.map_or("plain = {}".to_owned(), |certificates| {
+    let protection = certificates.map_or("plain = {}\ndigests = false".to_owned(), |certificates| {
         let Certificates { authority, probe, .. } = certificates;
         format!("tls = {{ ca = {authority:?}, cert = {:?}, key = {:?} }}", probe.certificate, probe.key)
     });

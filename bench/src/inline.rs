@@ -28,7 +28,7 @@ enum Receiver {
     Tcpdump { hosts: u32, hits: u32 },
     TcpdumpToFile,
     PacketSocket,
-    Writ { hits: u32, tls: bool },
+    Writ { hits: u32, secured: bool },
 }
 
 const OVER_PLAIN_TCP: &[Receiver] = &[
@@ -38,19 +38,19 @@ const OVER_PLAIN_TCP: &[Receiver] = &[
     Receiver::PacketSocket,
     Receiver::Tcpdump { hosts: 1, hits: 1000 },
     Receiver::TcpdumpToFile,
-    Receiver::Writ { hits: 0, tls: false },
-    Receiver::Writ { hits: 1, tls: false },
-    Receiver::Writ { hits: 10, tls: false },
-    Receiver::Writ { hits: 100, tls: false },
-    Receiver::Writ { hits: 1000, tls: false },
+    Receiver::Writ { hits: 0, secured: false },
+    Receiver::Writ { hits: 1, secured: false },
+    Receiver::Writ { hits: 10, secured: false },
+    Receiver::Writ { hits: 100, secured: false },
+    Receiver::Writ { hits: 1000, secured: false },
 ];
 
-const OVER_TLS: &[Receiver] = &[
+const SECURED: &[Receiver] = &[
     Receiver::Drop,
     Receiver::TcpdumpToFile,
-    Receiver::Writ { hits: 10, tls: true },
-    Receiver::Writ { hits: 100, tls: true },
-    Receiver::Writ { hits: 1000, tls: true },
+    Receiver::Writ { hits: 10, secured: true },
+    Receiver::Writ { hits: 100, secured: true },
+    Receiver::Writ { hits: 1000, secured: true },
 ];
 
 impl Receiver {
@@ -61,8 +61,8 @@ impl Receiver {
             Self::Tcpdump { hosts, hits } => format!("tcpdump, {hosts} hosts, {} hits, to /dev/null", percent(hits)),
             Self::TcpdumpToFile => "tcpdump, 1 host, 100 % hits, to a file".into(),
             Self::PacketSocket => "AF_PACKET v3, no filter, 1 % hits, counted".into(),
-            Self::Writ { hits, tls } => {
-                let way = if tls { "TLS" } else { "plain TCP" };
+            Self::Writ { hits, secured } => {
+                let way = if secured { "TLS, digests kept," } else { "plain TCP" };
                 format!("Writ, {} hits, {way} to an agency", percent(hits))
             }
         }
@@ -134,8 +134,8 @@ pub fn measure(
 ) -> Result<Vec<Section>> {
     crate::keep_user_space_off(1)?;
     let mut sections = Vec::new();
-    for (way, tls, receivers) in [("plain TCP", false, OVER_PLAIN_TCP), ("TLS", true, OVER_TLS)] {
-        let mut bed = Bed::build(subject, &directory.join(way), Layout { tls, ..Layout::PLAIN })?;
+    for (way, secured, receivers) in [("plain TCP", false, OVER_PLAIN_TCP), ("TLS with digests", true, SECURED)] {
+        let mut bed = Bed::build(subject, &directory.join(way), Layout { secured, ..Layout::PLAIN })?;
         bed.order(vec![IpAddr::from(TARGET).into()], 1)?;
         bed.in_force()?;
         for length in LENGTHS {
@@ -210,14 +210,14 @@ fn section(title: String, length: Length, receivers: &[Receiver], runs: &[Vec<Re
         };
         section.rows.push(match receiver {
             Receiver::Drop => row,
-            Receiver::Writ { hits: 1000, tls } => {
-                let is_aim = length != Length::Imix && !tls;
+            Receiver::Writ { hits: 1000, secured } => {
+                let is_aim = length != Length::Imix && !secured;
                 let target = is_aim.then_some(Target::AtLeast(1.0));
                 let ratio = ratio(&|run, file| run.passage.arrived / file.passage.arrived);
                 row.beside("packets/s that tcpdump writes to a file", ratio, target)
             }
             _ => {
-                let is_aim = receiver == (Receiver::Writ { hits: 10, tls: false }) && length == Length::Bytes(60);
+                let is_aim = receiver == (Receiver::Writ { hits: 10, secured: false }) && length == Length::Bytes(60);
                 let ratio = ratio(&|run, _| run.of_drop());
                 row.beside("frames/s of XDP_DROP", ratio, is_aim.then_some(Target::AtLeast(0.8)))
             }

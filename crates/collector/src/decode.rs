@@ -46,7 +46,7 @@ pub enum DecodeFault {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Decoded {
-    Cmii(Cmii),
+    Cmii(Box<Cmii>),
     Cmc(Cmcc),
 }
 
@@ -106,7 +106,7 @@ pub fn decode(mut input: impl BufRead, mut stream: Option<Stream>, mut out: impl
 }
 
 fn read(bytes: &[u8], offset: u64, stream: Option<Stream>) -> Result<Decoded, DecodeFault> {
-    let cmii = || decode_cmii(bytes).map(|(message, _)| Decoded::Cmii(message));
+    let cmii = || decode_cmii(bytes).map(|(message, _)| Decoded::Cmii(Box::new(message)));
     let cmc = || decode_cmcc(bytes).map(|(content, _)| Decoded::Cmc(content));
     let fault = |error| DecodeFault::Pdu { offset, error };
     match stream {
