@@ -88,7 +88,7 @@ pub use policy::{LongerWindow, OnCall, Policy, RevokedKey, Rule, WidePrefix, Wid
 pub use quorum::{Quorum, Roles};
 pub use register::{
     AUDIT_LOG, Activation, Agreed, Application, ApplicationsDue, Case, Certified, DOCUMENTS, Doubt, Enabled, Ending,
-    Finding, Force, HandedIn, Hold, Phase, Proposal, Register, RegisterError, Reported, Revision, Revoked,
+    Finding, Force, HandedIn, Hold, Phase, Proposal, Rank, Register, RegisterError, Reported, Revision, Revoked,
     RosterChange, Stop, Submission, releasable,
 };
 pub use retention::{Keep, RecordSettings};

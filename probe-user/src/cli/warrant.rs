@@ -11,7 +11,7 @@ mod revocation;
 mod case;
 
 use super::{CommandError, Outcome, SocketArgs, output, reply};
-use crate::ipc::{NamedSignature, Reply, Request, WarrantLine, ask};
+use crate::ipc::{NamedSignature, Reply, Request, RevisionLine, WarrantLine, ask};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -126,6 +126,9 @@ fn say(reply: Reply) {
         Reply::Warrant(detail) => {
             print_list(std::slice::from_ref(&detail.line));
             output::line(&format!("\nsha256 {}\napproved by {}", detail.sha256, detail.approved_by.join(", ")));
+            for RevisionLine { revision, sha256, approved, rank } in &detail.revisions {
+                output::line(&format!("revision {revision}, {sha256}, approved {approved}: {rank}"));
+            }
             let more = [
                 ("waits for", &detail.waits_for),
                 ("ended", &detail.ending),

@@ -24,8 +24,8 @@ pub use outbox::Outbox;
 pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth, WitnessHealth};
 pub use request::{
     CaseArchive, CountersignedDigests, DeliveredLines, DeliveryCounts, InterceptCounts, InterceptStatus, LINE_LIMIT,
-    NamedSignature, Reply, Request, RequestError, SessionStatus, StatusReport, TrialReport, WarrantDetail, WarrantLine,
-    ask,
+    NamedSignature, Reply, Request, RequestError, RevisionLine, SessionStatus, StatusReport, TrialReport,
+    WarrantDetail, WarrantLine, ask,
 };
 #[cfg(test)]
 pub(crate) use target::tests::longest as longest_target;

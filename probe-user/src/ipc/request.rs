@@ -399,6 +399,9 @@ pub struct WarrantDetail {
     pub sha256: String,
     /// Names of those who signed.
     pub approved_by: Vec<String>,
+    /// All revisions that were approved, the first one first.
+    #[serde(default)]
+    pub revisions: Vec<RevisionLine>,
     /// What a revision that was handed in still lacks.
     pub waits_for: Option<String>,
     /// How it ended, in words.
@@ -410,6 +413,19 @@ pub struct WarrantDetail {
     pub application: Option<String>,
     /// Its counters, while it has a slot, or as they stood at its end.
     pub counts: Option<InterceptCounts>,
+}
+
+/// A revision of a warrant that was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionLine {
+    /// Its number.
+    pub revision: u32,
+    /// SHA-256 of its document, hexadecimal.
+    pub sha256: String,
+    /// When it had the signatures that it needs.
+    pub approved: String,
+    /// `stands`, `superseded` by a later one, or `begins later`.
+    pub rank: String,
 }
 
 /// The ledger of one intercept, in packets: for each delivery, `matched = in_flight + delivered + waiting + lost`, where

@@ -136,6 +136,11 @@ fn an_extension_of_other_terms_begins_where_the_former_ends_and_what_both_allow_
     let targets = [ALICE, BYSTANDER].map(net).to_vec();
     let second = Order { targets, start: change, stop: seconds_ahead(3600), ..first.clone() };
     revise(&scene, 2, &second);
+    let ranks = |scene: &Scene| -> Vec<String> {
+        let revisions = scene.show(&first)["revisions"].as_array().cloned().unwrap();
+        revisions.iter().map(|it| it["rank"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ranks(&scene), ["stands", "begins later"]);
     let change_ns = ns(change);
     assert!(now_ns() < change_ns - 1_500_000_000, "the test is too slow to prove anything");
     while now_ns() < change_ns + 3_000_000_000 {
@@ -143,6 +148,7 @@ fn an_extension_of_other_terms_begins_where_the_former_ends_and_what_both_allow_
     }
     let ended_ns = now_ns();
     let sent = traffic.stop();
+    assert_eq!(ranks(&scene), ["superseded", "stands"]);
     let counts = scene.probe().settled(&first).unwrap();
     assert_eq!((counts.lost, counts.received, counts.delivered), (0, counts.matched, counts.matched));
     until("all of it at the agency", PATIENCE, || {

@@ -13,6 +13,7 @@ use crate::target::Target;
 use crate::warrant::Warrant;
 use crate::window::Window;
 use jiff::{SignedDuration, Timestamp};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -163,6 +164,28 @@ pub struct Enabled {
     pub configuration: Digest,
     /// How far the clock may have been off then, in milliseconds, where that was known.
     pub clock_doubt_ms: Option<u32>,
+}
+
+/// What a revision is to the other revisions of its warrant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// A later one stands in its place.
+    Superseded,
+    /// What the case rests on.
+    Standing,
+    /// It takes that one's place at its start.
+    Next,
+}
+
+impl Rank {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::Standing => "stands",
+            Self::Next => "begins later",
+        }
+    }
 }
 
 /// A certification that was handed in.
@@ -340,6 +363,17 @@ impl Case {
     /// The last revision that was approved.
     pub fn latest(&self) -> Option<&Revision> {
         self.revisions.last()
+    }
+
+    /// What a revision is to the others: an earlier one is superseded by the one that stands, a later one waits for its start.
+    pub fn rank(&self, revision: &Revision, now: Timestamp) -> Rank {
+        let standing = self.force(now).map(|force| force.warrant().revision());
+        let standing = standing.or_else(|| self.latest().map(|latest| latest.warrant.warrant().revision()));
+        match Some(revision.warrant.warrant().revision()).cmp(&standing) {
+            Ordering::Less => Rank::Superseded,
+            Ordering::Equal => Rank::Standing,
+            Ordering::Greater => Rank::Next,
+        }
     }
 
     /// The warrant that the case rests on: the last revision that was approved, or else what was handed in. None if

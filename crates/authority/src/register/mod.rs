@@ -21,7 +21,7 @@ mod state;
 
 pub use acts::{Activation, Revoked, Stop};
 pub use application::{Application, ApplicationsDue};
-pub use case::{Agreed, Case, Certified, Enabled, Ending, Force, Phase, Revision, Submission};
+pub use case::{Agreed, Case, Certified, Enabled, Ending, Force, Phase, Rank, Revision, Submission};
 pub use hold::{Doubt, Hold, releasable};
 pub use incidents::Reported;
 pub(crate) use named::named_papers;

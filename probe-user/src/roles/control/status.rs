@@ -3,8 +3,8 @@
 use super::access::{Asker, Whose};
 use super::{Control, cases};
 use crate::ipc::{
-    CaptureReport, Held, InterceptCounts, InterceptStatus, Reply, SessionStatus, StatusReport, WarrantDetail,
-    WarrantLine,
+    CaptureReport, Held, InterceptCounts, InterceptStatus, Reply, RevisionLine, SessionStatus, StatusReport,
+    WarrantDetail, WarrantLine,
 };
 use hashbrown::HashMap;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use uuid::Uuid;
 use writ_abi::ProbeCounter;
-use writ_authority::{Actor, Case, Warrant};
+use writ_authority::{Actor, Case, Revision, Warrant};
 use writ_capture::utc_now_ns;
 use writ_delivery::FailureKind;
 use writ_spool::SessionState;
@@ -195,6 +195,7 @@ impl Control {
             None => self.observed.ended.get(&uuid).cloned(),
         };
         let approval = case.latest().map(|latest| latest.warrant.approval());
+        let now = self.authority.register().clock(Timestamp::now());
         Reply::Warrant(Box::new(WarrantDetail {
             line: self.line(case),
             document: case.warrant().map_or_else(
@@ -203,12 +204,11 @@ impl Control {
             ),
             sha256: case.warrant().map(|warrant| warrant.digest().to_string()).unwrap_or_default(),
             approved_by: approval.map(|approval| approval.officers.clone()).unwrap_or_default(),
+            revisions: case.revisions().iter().map(|revision| revision_line(case, revision, now)).collect(),
             waits_for: case.waiting().filter(|_| case.ending().is_none()).map(|waiting| waiting.missing.clone()),
             ending: case.ending().map(cases::ending),
             certified: case.certified().map(|certified| format!("by {} at {}", certified.by, certified.at)),
-            application: case
-                .application()
-                .map(|it| cases::application(it, self.authority.register().clock(Timestamp::now()))),
+            application: case.application().map(|it| cases::application(it, now)),
             counts,
         }))
     }
@@ -227,6 +227,16 @@ impl Control {
             destinations: deliveries.iter().map(|delivery| delivery.destination.clone()).collect(),
             slot: self.intercepts.of_warrant(case.uuid()).map(|tenancy| tenancy.order.slot),
         }
+    }
+}
+
+fn revision_line(case: &Case, revision: &Revision, now: Timestamp) -> RevisionLine {
+    let warrant = revision.warrant.warrant();
+    RevisionLine {
+        revision: warrant.revision(),
+        sha256: warrant.digest().to_string(),
+        approved: revision.approved.to_string(),
+        rank: case.rank(revision, now).as_str().to_owned(),
     }
 }
 
