@@ -138,16 +138,7 @@ impl Child {
         let authority = if is_emergency { Authority::Emergency2518 } else { Authority::TitleIii };
         let minutes = self.chance.below(200) as i64 + 5;
         let begin = self.now();
-        Paper {
-            number,
-            revision: 1,
-            previous: None,
-            authority,
-            docket: 1,
-            start: begin,
-            stop: begin + SignedDuration::from_mins(minutes),
-            scan: Digest::of(SCAN),
-        }
+        Paper::first(number, authority, begin, SignedDuration::from_mins(minutes), SCAN)
     }
 
     fn submit(&mut self, paper: &Paper, signers: &[usize]) -> Result<(), RegisterError> {

@@ -33,16 +33,7 @@ impl Probe {
     }
 
     fn paper(&self, number: u32, authority: Authority, hours: i64) -> Paper {
-        Paper {
-            number,
-            revision: 1,
-            previous: None,
-            authority,
-            docket: 1,
-            start: minute(0),
-            stop: minute(0) + SignedDuration::from_hours(hours),
-            scan: Digest::of(b"scan"),
-        }
+        Paper::first(number, authority, minute(0), SignedDuration::from_hours(hours), b"scan")
     }
 
     fn submit(

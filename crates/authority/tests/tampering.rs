@@ -4,8 +4,10 @@
 //!
 //! The table that the test prints says how many ways of which kind were tried and how they were found.
 
+mod chain;
 mod office;
 
+use chain::rechained;
 use jiff::{SignedDuration, Timestamp};
 use office::{Office, Paper, actor, identity, minute, revocation};
 use ssh_key::SshSig;
@@ -17,7 +19,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use writ_authority::{
     AMEND, APPROVE, AUDIT_LOG, Activation, Authority, CERTIFY, Case, CheckpointKey, CheckpointPublicKey, Checkpoints,
-    DOCUMENTS, Digest, Evidence, HandedIn, Namespace, Original, POLICY, REVOKE, Record, Register, RegisterError,
+    DOCUMENTS, Digest, Evidence, HandedIn, Namespace, Original, POLICY, REVOKE, Register, RegisterError,
     hash_of_record, read_records,
 };
 
@@ -111,16 +113,7 @@ fn scan(number: u32) -> Vec<u8> {
 }
 
 fn paper(number: u32, authority: Authority, hours: i64) -> Paper {
-    Paper {
-        number,
-        revision: 1,
-        previous: None,
-        authority,
-        docket: 1,
-        start: minute(0),
-        stop: minute(0) + SignedDuration::from_hours(hours),
-        scan: Digest::of(&scan(number)),
-    }
+    Paper::first(number, authority, minute(0), SignedDuration::from_hours(hours), &scan(number))
 }
 
 /// A folder in memory, where there is one: what is tried ten thousand times need not wait for a disk.
@@ -355,20 +348,6 @@ fn at_a_place(bytes: &[u8], place: usize) -> Vec<(&'static str, Vec<u8>)> {
     }
     ways.push(("cut off", bytes[..place].to_vec()));
     ways
-}
-
-/// Records as one who knows the format writes them: numbers and hashes are right.
-fn rechained(records: &[Record]) -> Vec<u8> {
-    let mut log = Vec::new();
-    let mut previous = Digest::ZERO;
-    for (number, record) in (1..).zip(records) {
-        let record = Record { number, previous, ..record.clone() };
-        let mut line = serde_json::to_string(&record).unwrap();
-        line.pop();
-        previous = Digest::of(line.as_bytes());
-        log.extend_from_slice(format!("{line},\"hash\":\"{previous}\"}}\n").as_bytes());
-    }
-    log
 }
 
 fn ways_with_the_log(scene: &Scene) -> Vec<Way> {

@@ -6,6 +6,7 @@ use super::fact::Fact;
 use super::{NOTICES, Register, RegisterError};
 use crate::durable;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -51,18 +52,24 @@ impl Register {
             }
         }
         let folder = self.folder.join(NOTICES);
-        let failed = |source| RegisterError::Notice { file: folder.clone(), source };
-        for notice in &self.state.discarded_notices {
-            remove(&folder.join(notice)).map_err(failed)?;
-        }
-        Ok(())
+        remove_listed(&folder, &self.state.discarded_notices)
+            .map_err(|source| RegisterError::Notice { file: folder, source })
     }
 }
 
-fn remove(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => durable::sync_folder(file.parent().unwrap_or(Path::new("."))),
+/// Removes those files of a folder. One look at it, however many were removed long ago.
+fn remove_listed(folder: &Path, names: &BTreeSet<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut removed = false;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| names.contains(name)) {
+            fs::remove_file(entry.path())?;
+            removed = true;
+        }
     }
+    if removed { durable::sync_folder(folder) } else { Ok(()) }
 }

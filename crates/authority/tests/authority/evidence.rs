@@ -1,6 +1,7 @@
 //! Witnesses: whatever is done to the log, it is found as far as somebody outside has seen it, and it is said how far
 //! that is.
 
+use crate::chain::rechained;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -94,20 +95,6 @@ impl Scene {
 fn hold(evidence: &Evidence, copy: &Path, log: &[u8]) -> Findings {
     std::fs::write(copy, log).unwrap();
     evidence.hold_against(copy).unwrap()
-}
-
-/// Writes records as one who knows the format would: numbers and hashes are right.
-fn rechained(records: &[Record]) -> Vec<u8> {
-    let mut log = Vec::new();
-    let mut previous = Digest::ZERO;
-    for (number, record) in (1..).zip(records) {
-        let record = Record { number, previous, ..record.clone() };
-        let mut line = serde_json::to_string(&record).unwrap();
-        line.pop();
-        previous = Digest::of(line.as_bytes());
-        log.extend_from_slice(format!("{line},\"hash\":\"{previous}\"}}\n").as_bytes());
-    }
-    log
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod approval;
 mod audit;
+#[path = "../chain/mod.rs"]
+mod chain;
 mod change;
 mod evidence;
 mod officers;

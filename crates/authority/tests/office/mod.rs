@@ -84,6 +84,18 @@ pub(crate) struct Paper {
 }
 
 impl Paper {
+    /// The first revision of a warrant, under the court's first order.
+    pub(crate) fn first(
+        number: u32,
+        authority: Authority,
+        start: Timestamp,
+        lasts: SignedDuration,
+        scan: &[u8],
+    ) -> Self {
+        let (revision, previous, docket, scan) = (1, None, 1, Digest::of(scan));
+        Self { number, revision, previous, authority, docket, start, stop: start + lasts, scan }
+    }
+
     pub(crate) fn uuid(&self) -> Uuid {
         Uuid::from_u128(0x5b0f_8c7e_3a49_4b7c_9f1d_0000_0000_0000 + u128::from(self.number))
     }
