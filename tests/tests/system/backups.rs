@@ -6,6 +6,7 @@ use crate::scene::{ALICE, BOB, PATIENCE, SECOND, Scene, order, words};
 use crate::traffic::Traffic;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::Duration;
@@ -42,15 +43,21 @@ impl Scene {
     }
 }
 
-#[test]
-fn a_restored_probe_takes_nothing_until_it_is_known_that_nothing_is_missing() {
-    let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
+/// A probe that runs, and the folder of its witness.
+fn witnessed() -> Option<(Scene, PathBuf)> {
+    let mut scene = Scene::build(&[("tap0", 1)])?;
     let witness = scene.path("witness");
     fs::create_dir(&witness).unwrap();
     let section = format!("\n[witness]\nevery_seconds = 1\nfolder = {witness:?}\n");
     fs::write(scene.path("writ.toml"), scene.configuration() + &section).unwrap();
-    let configuration = scene.path("writ.toml").display().to_string();
     scene.run();
+    Some((scene, witness))
+}
+
+#[test]
+fn a_restored_probe_takes_nothing_until_it_is_known_that_nothing_is_missing() {
+    let Some((mut scene, witness)) = witnessed() else { return };
+    let configuration = scene.path("writ.toml").display().to_string();
     let [kept, ended] = [order(0, ALICE, "CASE-KEPT"), Order { agency: SECOND.name, ..order(1, BOB, "CASE-ENDED") }];
     scene.arm(&kept);
     scene.arm(&ended);
@@ -117,13 +124,8 @@ fn a_restored_probe_takes_nothing_until_it_is_known_that_nothing_is_missing() {
 
 #[test]
 fn a_witness_that_saw_the_backups_record_last_releases_it() {
-    let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
-    let witness = scene.path("witness");
-    fs::create_dir(&witness).unwrap();
-    let section = format!("\n[witness]\nevery_seconds = 1\nfolder = {witness:?}\n");
-    fs::write(scene.path("writ.toml"), scene.configuration() + &section).unwrap();
+    let Some((mut scene, witness)) = witnessed() else { return };
     let configuration = scene.path("writ.toml").display().to_string();
-    scene.run();
     let kept = order(0, ALICE, "CASE-KEPT");
     scene.arm(&kept);
     // Once its beginning is on record, nothing more comes by itself.
