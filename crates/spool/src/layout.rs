@@ -12,7 +12,7 @@
 /// First word of stream memory: "WRITSTRM".
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"WRITSTRM");
 /// Raised with any change of this file.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 
 /// Offsets of the header's words. The producer's, the consumer's and the constant ones keep to cache lines of their own.
 pub(crate) const AT_MAGIC: usize = 0;

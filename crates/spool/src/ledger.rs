@@ -2,7 +2,7 @@
 //!
 //! `received = delivered + waiting + lost` holds for each delivery of each slot, where `waiting` is what was appended
 //! and is not delivered. It survives `kill -9` of either side, because neither figure is ever guessed: a record carries
-//! its ordinal in its account, so the consumer stores "ordinal + 1 delivered" rather than adding one (doing it twice
+//! what its account counts with it, so the consumer stores that as delivered rather than adding to it (doing it twice
 //! changes nothing), and [`Ledger::settle`] finds what was truly appended from the records that are there.
 
 mod files;
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stream::STREAM_WORDS;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"WRITLEDG");
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 const HEADER_BYTES: usize = 4096;
 const AT_MAGIC: usize = 0;
 const AT_VERSION: usize = 8;
@@ -133,7 +133,7 @@ impl Ledger {
         Some(StreamAccount { words: self.map.words(at)? })
     }
 
-    /// How many records were appended to the account of a record; none if its owner has left the slot.
+    /// What was appended to the account of a record; none if its owner has left the slot.
     #[inline]
     pub(crate) fn appended(&self, record: &Record) -> Option<&AtomicU64> {
         self.slot(record.slot)
@@ -149,7 +149,7 @@ impl Ledger {
             .filter(|slot| slot.is_owned_by(record.generation))
             .and_then(|slot| slot.delivery_word(record.delivery, DELIVERED + record.kind as usize))
         {
-            word.store(entry.ordinal + 1, Ordering::Relaxed);
+            word.store(entry.counted, Ordering::Relaxed);
         }
     }
 
@@ -165,14 +165,14 @@ impl Ledger {
         let mut appended = vec![[[0u64; KINDS]; MAX_DELIVERIES]; self.slots];
         for producer in producers {
             for entry in producer.stream.waiting_entries() {
-                let Entry { record, ordinal, .. } = entry?;
+                let Entry { record, counted, .. } = entry?;
                 let owned = self.slot(record.slot).is_some_and(|slot| slot.is_owned_by(record.generation));
                 let account = appended
                     .get_mut(usize::from(record.slot))
                     .and_then(|slot| slot.get_mut(usize::from(record.delivery)))
                     .map(|delivery| &mut delivery[record.kind as usize]);
                 if let Some(account) = account.filter(|_| owned) {
-                    *account = (*account).max(ordinal + 1);
+                    *account = (*account).max(counted);
                 }
             }
         }

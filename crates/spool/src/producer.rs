@@ -126,7 +126,19 @@ impl Producer {
         record: Record,
         write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, AppendError<E>> {
-        let ordinal = match self.run {
+        self.append_for(1, bound, record, write)
+    }
+
+    /// The same of a PDU that stands for so many packets: what the ledger counts it for.
+    #[inline]
+    pub fn append_for<E>(
+        &mut self,
+        packets: u64,
+        bound: usize,
+        record: Record,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, AppendError<E>> {
+        let before = match self.run {
             Some(run) if run.record.shares_account(&record) => run.appended,
             _ => {
                 self.enter_run();
@@ -158,9 +170,9 @@ impl Producer {
             let place = self.places.free.pop().ok_or(AppendError::Stream(OUTSIDE))?;
             self.seal(at.segment, place).map_err(AppendError::Stream)?;
         }
-        let entry = Entry { offset: used, length, record, ordinal };
+        let entry = Entry { offset: used, length, record, counted: before + packets };
         self.stream.store_entry(start, at.record, &entry).map_err(AppendError::Stream)?;
-        self.run = Some(Run { record, appended: ordinal + 1 });
+        self.run = Some(Run { record, appended: before + packets });
         self.next = Position { segment: at.segment, record: at.record + 1 };
         self.start = start;
         self.used = used + length;

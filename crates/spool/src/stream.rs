@@ -177,7 +177,7 @@ impl StreamMap {
     /// The same of the segment that starts at `start`.
     pub(crate) fn entry_at(&self, start: usize, record: u32) -> Result<Entry, StreamError> {
         let at = self.geometry.entry(start, record);
-        let [place, what, sequence, ordinal] =
+        let [place, what, sequence, counted] =
             self.entry_words(at)?.each_ref().map(|word| word.load(Ordering::Relaxed));
         let (offset, length) = (place as u32 as usize, (place >> 32) as usize);
         let room = self.geometry.room(record + 1);
@@ -190,7 +190,7 @@ impl StreamMap {
             .ok_or(StreamError::Corrupt("a record is of no known kind"))?;
         let record =
             Record { slot: what as u16, generation: (what >> 16) as u16, delivery: (what >> 40) as u8, kind, sequence };
-        Ok(Entry { offset, length, record, ordinal })
+        Ok(Entry { offset, length, record, counted })
     }
 
     /// Writes index entry `number` of the segment that starts at `start`.
@@ -202,7 +202,7 @@ impl StreamMap {
         let at = self.geometry.entry(start, number);
         let Record { sequence, .. } = entry.record;
         let place = entry.offset as u64 | (entry.length as u64) << 32;
-        for (word, value) in self.entry_words(at)?.iter().zip([place, entry.record.account(), sequence, entry.ordinal])
+        for (word, value) in self.entry_words(at)?.iter().zip([place, entry.record.account(), sequence, entry.counted])
         {
             word.store(value, Ordering::Relaxed);
         }
@@ -255,8 +255,8 @@ pub(crate) struct Entry {
     pub(crate) offset: usize,
     pub(crate) length: usize,
     pub(crate) record: Record,
-    /// How many records of its account (slot, delivery, kind) came before it.
-    pub(crate) ordinal: u64,
+    /// What its account (slot, delivery, kind) counts with it: packets, or events.
+    pub(crate) counted: u64,
 }
 
 /// What lies in a stream between capture and the agency's acknowledgement.

@@ -20,11 +20,12 @@ const OWNER: usize = 5;
 const STOP: usize = 7;
 /// From here on [`DELIVERY_WORDS`] for each delivery.
 const FIRST_DELIVERY: usize = 8;
-const DELIVERY_WORDS: usize = 27;
+const DELIVERY_WORDS: usize = 28;
 const NEXT_SEQUENCE: usize = 0;
 pub(super) const APPENDED: usize = 1;
 pub(super) const DELIVERED: usize = 4;
-const LOST: usize = 7;
+const NEXT_EVENT: usize = 7;
+const LOST: usize = 8;
 const FORMER: usize = FIRST_DELIVERY + MAX_DELIVERIES * DELIVERY_WORDS;
 /// How many figures of former capture roles are kept.
 pub const FORMER_FIGURES: usize = 11;
@@ -38,7 +39,7 @@ const ORDERED_STOP: usize = TOLD_REVISION + 1;
 const CURRENT: usize = ORDERED_STOP + 1;
 /// Not 0: the owner's memos are to be finished.
 const CLOSING: usize = CURRENT + FORMER_FIGURES;
-const FIRST_MEMO: usize = 144;
+const FIRST_MEMO: usize = 152;
 const _: () = assert!(CLOSING < FIRST_MEMO);
 const _: () = assert!(LOST + LossReason::ALL.len() <= DELIVERY_WORDS);
 
@@ -269,7 +270,7 @@ impl<'a> SlotAccount<'a> {
     /// These figures may be old: every number goes on so much further, and none was counted that was not received.
     pub(super) fn jump(self, numbers: u64) {
         for delivery in (0u8..).take(self.deliveries()) {
-            if let Some(next) = self.delivery_word(delivery, NEXT_SEQUENCE) {
+            for next in [NEXT_SEQUENCE, NEXT_EVENT].into_iter().filter_map(|word| self.delivery_word(delivery, word)) {
                 next.fetch_add(numbers, Ordering::Relaxed);
             }
             let accounted = self.delivery_snapshot(delivery).map_or(0, |snapshot| snapshot.accounted());
@@ -282,6 +283,12 @@ impl<'a> SlotAccount<'a> {
     #[inline]
     pub fn reserve_sequence(&self, delivery: u8, count: u64) -> Option<u64> {
         Some(self.delivery_word(delivery, NEXT_SEQUENCE)?.fetch_add(count, Ordering::Relaxed))
+    }
+
+    /// The same of the series that identifying information has where the handover numbers it: reports and events.
+    #[inline]
+    pub fn reserve_event(&self, delivery: u8, count: u64) -> Option<u64> {
+        Some(self.delivery_word(delivery, NEXT_EVENT)?.fetch_add(count, Ordering::Relaxed))
     }
 
     /// Counts packets of one delivery as lost.
