@@ -5,6 +5,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use writ_encoder::handover::{CccTerms, EtsiTerms, Format, OpencaleaTerms, T1IasTerms, Terms, X3Terms};
 
 /// A setting or a file that will not do. Says which, why and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -45,18 +46,21 @@ pub struct Destination {
     pub tls: Option<Tls>,
     /// Unprotected TCP. Either this or `tls`.
     pub plain: Option<Plain>,
+    /// What is agreed on where the format is `t1-ias`.
+    #[serde(rename = "t1-ias")]
+    pub t1_ias: Option<T1IasTerms>,
+    /// The same of `etsi`, which needs it.
+    pub etsi: Option<EtsiTerms>,
+    /// The same of `x3`.
+    pub x3: Option<X3Terms>,
+    /// The same of `ccc`.
+    pub ccc: Option<CccTerms>,
+    /// The same of `opencalea`.
+    pub opencalea: Option<OpencaleaTerms>,
 }
 
 fn yes() -> bool {
     true
-}
-
-/// Handover standards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Format {
-    /// ATIS-1000013.2007, broadband Internet access.
-    #[serde(rename = "t1-ias")]
-    T1Ias,
 }
 
 /// Files of a TLS session, all PEM.
@@ -192,6 +196,20 @@ impl Destination {
             return Err(("folder", "is no absolute path".to_owned(), "write the path from / on"));
         }
         Ok(())
+    }
+
+    /// The format with what is agreed on for it; none where something is missing, which [`Destination::check`] tells.
+    pub fn terms(&self) -> Option<Terms> {
+        Some(match self.format {
+            Format::T1Ias => Terms::T1Ias(self.t1_ias.unwrap_or_default()),
+            Format::Etsi => Terms::Etsi(self.etsi.clone()?),
+            Format::X3 => Terms::X3(self.x3.clone().unwrap_or_default()),
+            Format::Ccc => Terms::Ccc(self.ccc.unwrap_or_default()),
+            Format::Opencalea => Terms::Opencalea(self.opencalea.unwrap_or_default()),
+            Format::Jmirror => Terms::Jmirror,
+            Format::Tzsp => Terms::Tzsp,
+            Format::Files => Terms::Files,
+        })
     }
 
     /// Whether what goes there stays on this machine, in files. Test warrants may go nowhere else.

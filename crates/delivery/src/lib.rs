@@ -27,7 +27,7 @@ mod witness;
 
 pub use credentials::Transport;
 pub use delivered::DeliveredFile;
-pub use destination::{ConfigError, Destination, Endpoint, Format, Plain, Tls};
+pub use destination::{ConfigError, Destination, Endpoint, Plain, Tls};
 pub use digests::{DigestSheet, close_windows};
 pub use failure::FailureKind;
 pub use files::Predecessor;

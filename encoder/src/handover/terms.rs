@@ -1,0 +1,188 @@
+//! What a carrier and an agency agreed on: the format, and what is said in it that no warrant knows. The `[[destination]]`
+//! section of the configuration is read into this.
+
+use crate::{ccc, etsi, opencalea};
+use serde::Deserialize;
+use std::fmt;
+
+/// A handover format, as the configuration names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// ATIS-1000013, broadband Internet access.
+    T1Ias,
+    /// ETSI TS 102 232-1 and -3.
+    Etsi,
+    /// ETSI TS 103 221-2: X2 and X3.
+    X3,
+    /// PacketCable's call content connections over UDP.
+    Ccc,
+    /// OpenCALEA's datagrams of 2007.
+    Opencalea,
+    /// The mirror header of Juniper routers, over UDP.
+    Jmirror,
+    /// TaZmen Sniffer Protocol, over UDP.
+    Tzsp,
+    /// Files for the agency to fetch: pcapng and JSON lines.
+    Files,
+}
+
+impl Format {
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::T1Ias => "t1-ias",
+            Self::Etsi => "etsi",
+            Self::X3 => "x3",
+            Self::Ccc => "ccc",
+            Self::Opencalea => "opencalea",
+            Self::Jmirror => "jmirror",
+            Self::Tzsp => "tzsp",
+            Self::Files => "files",
+        }
+    }
+
+    /// Whether there is identifying information in it. The others have content alone.
+    pub const fn has_identifying_information(self) -> bool {
+        !matches!(self, Self::Ccc | Self::Jmirror | Self::Tzsp)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A format with all that is settled for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in Format")]
+pub enum Terms {
+    T1Ias(T1IasTerms),
+    Etsi(EtsiTerms),
+    X3(X3Terms),
+    Ccc(CccTerms),
+    Opencalea(OpencaleaTerms),
+    Jmirror,
+    Tzsp,
+    Files,
+}
+
+/// `t1-ias = { ... }`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct T1IasTerms {
+    /// How content goes.
+    #[serde(default)]
+    pub cc_format: CcFormat,
+}
+
+/// How the content of a T1.IAS delivery goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CcFormat {
+    /// As IAS-CC-APDUs over TCP.
+    #[default]
+    Apdu,
+    /// As call content connections of 20 octets of header over UDP (SCTE 24-13).
+    Ccc,
+}
+
+/// `etsi = { ... }`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtsiTerms {
+    /// The operator as the agency names it (operatorIdentifier).
+    pub operator: etsi::OperatorId,
+    /// The probe (networkElementIdentifier).
+    pub network_element: Option<etsi::NetworkElementId>,
+    /// The country whose law allows the intercepts (authorizationCountryCode).
+    pub country: Option<etsi::CountryCode>,
+    /// The country of the agency (deliveryCountryCode).
+    pub delivery_country: Option<etsi::CountryCode>,
+    /// Where in the network the traffic is taken (interceptionPointID).
+    pub interception_point: Option<etsi::InterceptionPoint>,
+    /// Over what subscribers are connected (internetAccessType).
+    #[serde(default = "undefined")]
+    pub access_type: etsi::AccessType,
+    /// The versions of LI-PS-PDU and of IPAccessPDU that PDUs name.
+    pub edition: Option<[u8; 2]>,
+    /// Packets of content in one PS-PDU at most.
+    #[serde(default = "one")]
+    pub packets_per_pdu: u16,
+    /// Whether the agency is told by HI1 notifications that an intercept begins, changes and ends.
+    #[serde(default)]
+    pub hi1: bool,
+}
+
+const fn undefined() -> etsi::AccessType {
+    etsi::AccessType::Undefined
+}
+
+const fn one() -> u16 {
+    1
+}
+
+/// `x3 = { ... }`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct X3Terms {
+    /// Domain id.
+    pub domain_id: Option<String>,
+    /// The network function.
+    pub network_function: Option<String>,
+    /// The point of interception in it.
+    pub interception_point: Option<String>,
+}
+
+/// `ccc = { ... }`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CccTerms {
+    /// Which header stands in front of each packet, by its octets.
+    pub header: CccHeader,
+}
+
+/// The header of call content connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "u8")]
+pub enum CccHeader {
+    /// 4 octets: the channel.
+    Channel,
+    /// 12: and the time.
+    Timed,
+    /// 20: and a case.
+    #[default]
+    Case,
+}
+
+impl TryFrom<u8> for CccHeader {
+    type Error = &'static str;
+
+    fn try_from(octets: u8) -> Result<Self, Self::Error> {
+        match octets {
+            4 => Ok(Self::Channel),
+            12 => Ok(Self::Timed),
+            20 => Ok(Self::Case),
+            _ => Err("no such header: give 4, 12 or 20 octets"),
+        }
+    }
+}
+
+impl From<CccHeader> for ccc::Layout {
+    fn from(header: CccHeader) -> Self {
+        match header {
+            CccHeader::Channel => Self::Channel,
+            CccHeader::Timed => Self::Timed,
+            CccHeader::Case => Self::Case,
+        }
+    }
+}
+
+/// `opencalea = { ... }`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpencaleaTerms {
+    /// How long a CmII datagram is.
+    pub cmii_octets: opencalea::Length,
+}
