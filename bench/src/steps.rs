@@ -12,9 +12,10 @@ use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, SLOTS_PER_ADDRESS, SlotRef}
 use writ_capture::{ClockOffset, MemorySource, PortSettings, Source as _};
 use writ_encoder::UtcMicros;
 use writ_encoder::etsi;
+use writ_encoder::handover::{T1IasTerms, Terms};
 use writ_encoder::t1_ias::{self, CaseId, ContentIdentifier, CorrelationId, Flow, IapSystemId, SubscriberIdentity};
 use writ_probe::ipc::{ArmedDelivery, ArmedIntercept};
-use writ_probe::pipeline::{Duplicates, Intercept, Intercepts, Outlets, Worker};
+use writ_probe::pipeline::{Duplicates, Intercept, Intercepts, Outlets, Recipient, Worker};
 use writ_spool::{Consumer, Ledger, Producer, Wake, create_stream};
 
 use crate::frame::udp_v4;
@@ -232,5 +233,5 @@ fn intercept(number: u16, scope: Scope) -> Result<Intercept> {
         subscriber_identity: "line 42".into(),
         targets: vec![IpAddr::from(SUBJECT).into()],
     };
-    Ok(Intercept::new(&order, "pop3-probe1")?)
+    Ok(Intercept::new(&order, "pop3-probe1", &[Recipient::new(Terms::T1Ias(T1IasTerms::default()))])?)
 }

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use writ_abi::{ABI_VERSION, FrameHeader, SlotRef};
 use writ_capture::{ClockOffset, MemorySource, Source as _};
+use writ_encoder::handover::{T1IasTerms, Terms};
 use writ_encoder::t1_ias::{Message, decode_cmcc, decode_cmii};
 use writ_probe::ipc::{ArmedDelivery, ArmedIntercept};
-use writ_probe::pipeline::{Intercept, Intercepts, Outlets, Worker};
+use writ_probe::pipeline::{Intercept, Intercepts, Outlets, Recipient, Worker};
 use writ_spool::{Consumer, Ledger, Producer, Wake, create_stream};
 use zerocopy::FromBytes as _;
 
@@ -76,7 +77,7 @@ impl Rig {
                 subscriber_identity: "line 42".into(),
                 targets: targets.map(Into::into).to_vec(),
             };
-            let intercept = Intercept::new(&order, "fuzz").expect("an order");
+            let intercept = Intercept::new(&order, "fuzz", &[Recipient::new(Terms::T1Ias(T1IasTerms::default()))]).expect("an order");
             intercept.begin(&outlets, &ledger, 1);
             intercepts.insert(Arc::new(intercept));
             intercepts.set_targets(slot, targets.map(Into::into));

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use writ_encoder::handover::{CccTerms, EtsiTerms, Format, OpencaleaTerms, T1IasTerms, Terms, X3Terms};
+use writ_encoder::handover::{CccTerms, EtsiTerms, Format, OpencaleaTerms, SummaryTerms, T1IasTerms, Terms, X3Terms};
 
 /// A setting or a file that will not do. Says which, why and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,8 @@ pub struct Destination {
     pub tls: Option<Tls>,
     /// Unprotected TCP. Either this or `tls`.
     pub plain: Option<Plain>,
+    /// Summaries of flows in place of a report of every packet.
+    pub summaries: Option<SummaryTerms>,
     /// What is agreed on where the format is `t1-ias`.
     #[serde(rename = "t1-ias")]
     pub t1_ias: Option<T1IasTerms>,

@@ -19,11 +19,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use writ_digests::Stream as StreamKind;
-use writ_encoder::UtcMicros;
+use writ_encoder::handover::{Handover, HandoverError, Information, Moment, Names, News, Scratch, Terms, WriteContent};
 use writ_encoder::t1_ias::{
-    Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, Direction, Flow, IapSystemId, IdentifierError,
-    Intercept, Reason, SessionId, SubscriberIdentity,
+    Allocation, Assignment, CaseId, Direction, Flow, IapSystemId, IdentifierError, Reason, SessionId,
 };
+use writ_encoder::{UtcMicros, handover};
 use writ_spool::{
     AppendError, Consumer, Ledger, MapError, Producer, Record, RecordKind, StreamError, Wake, create_stream,
 };
@@ -58,6 +58,8 @@ pub struct Trial {
     pub destination: String,
     /// The ways of its CmII and of its CmC stream.
     pub routes: [Route; 2],
+    /// What is agreed on with it.
+    pub terms: Terms,
     /// Begins with `TEST-`.
     pub case_id: CaseId,
     /// The probe.
@@ -121,6 +123,9 @@ pub enum TrialError {
     /// A name does not fit the handover.
     #[error(transparent)]
     Identifier(#[from] IdentifierError),
+    /// The same.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// A packet does not fit.
     #[error("a made-up packet cannot be put into a record: {0}")]
     Packet(String),
@@ -173,39 +178,74 @@ impl Trial {
         }
     }
 
-    /// The records of both streams.
+    /// The records of both streams. A format without identifying information has none in the first.
     fn records(&self) -> Result<[Records; 2], TrialError> {
-        let encoder = Intercept::new(
-            &self.case_id,
-            &self.iap,
-            &ContentIdentifier::Correlation(CorrelationId::new("TEST")?),
-            &SubscriberIdentity::new("TEST: nobody")?,
-        );
+        let names = Names {
+            case_id: self.case_id.as_str(),
+            content_identifier: if self.terms.name_content_by_number() { "0" } else { "TEST" },
+            probe: self.iap.as_str(),
+            subscriber: "TEST: nobody",
+            warrant: 0,
+        };
+        let handover = Handover::new(&self.terms, &names)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = UtcMicros::from_unix_nanos(u64::try_from(now.as_nanos()).unwrap_or_default());
-        let session = SessionId::new(self.case_id.as_str())?;
-        let assignment = Assignment::of(Party::V4.subject(), Allocation::NotApplicable);
-        let unfit = |error: &dyn std::error::Error| TrialError::Packet(error.to_string());
-
-        let mut cmii = vec![(RecordKind::Event, encoder.session_already_established(time, &session, assignment))];
+        let made: Vec<_> = (1..=self.packets.min(MOST_PACKETS))
+            .map(|number| MadeUp::new(number, self.packets))
+            .collect::<Result<_, _>>()?;
+        let mut scratch = Scratch::default();
+        let cmii = match handover.information() {
+            Some(information) => self.told(information, &mut scratch, time, &made)?,
+            None => Vec::new(),
+        };
         let mut cmc = Vec::new();
-        for number in 1..=self.packets.min(MOST_PACKETS) {
-            let made = MadeUp::new(number, self.packets)?;
-            let mut report = vec![0; encoder.header_report_bound()];
-            let length = encoder.header_report(&mut report, time, &made.flow).map_err(|error| unfit(&error))?;
-            report.truncate(length);
-            cmii.push((RecordKind::HeaderReport, report));
-            let mut content = vec![0; encoder.content_bound(made.packet.len())];
-            let length = encoder
-                .content(&mut content, time, made.direction, number.into(), &made.packet)
-                .map_err(|error| unfit(&error))?;
-            content.truncate(length);
-            cmc.push((RecordKind::Content, content));
+        for (sequence, made) in (1..).zip(&made) {
+            let content = handover.content();
+            let mut pdu = vec![0; content.bound(made.packet.len())];
+            let copy = |to: &mut [u8]| to.copy_from_slice(&made.packet);
+            let moment = made.moment(time, sequence);
+            let length = content.write(&mut pdu, &mut scratch, &moment, made.packet.len(), copy).map_err(unfit)?;
+            pdu.truncate(length);
+            cmc.push((RecordKind::Content, pdu));
         }
-        let reason = Reason::new("TEST: end of a trial, there was no interception")?;
-        cmii.push((RecordKind::Event, encoder.session_end(time, &session, assignment, &reason)));
         Ok([cmii, cmc])
     }
+
+    /// A session that begins and ends, and a report of each packet in between, as far as the format has words for them.
+    fn told(
+        &self,
+        information: &Information,
+        scratch: &mut Scratch,
+        time: UtcMicros,
+        made: &[MadeUp],
+    ) -> Result<Records, TrialError> {
+        let session = handover::Session {
+            id: SessionId::new(self.case_id.as_str())?,
+            assignment: Assignment::of(Party::V4.subject(), Allocation::NotApplicable),
+        };
+        let reason = &Reason::new("TEST: end of a trial, there was no interception")?;
+        let (session, mut sequence) = (&session, 0);
+        let mut told = Records::new();
+        let begin = News::Established { session, is_further: false };
+        told.extend(information.tell(time, sequence, &begin).map_err(unfit)?.map(|pdu| (RecordKind::Event, pdu)));
+        for made in made {
+            sequence += 1;
+            let mut pdu = vec![0; information.report_bound(made.packet.len())];
+            let headers = made.packet.get(..made.headers).unwrap_or_default();
+            let moment = made.moment(time, sequence);
+            // OpenCALEA has no room for IPv6.
+            let Ok(length) = information.report(&mut pdu, scratch, &moment, &made.flow, headers) else { continue };
+            pdu.truncate(length);
+            told.push((RecordKind::HeaderReport, pdu));
+        }
+        let end = News::Ended { session, is_partial: false, reason };
+        told.extend(information.tell(time, sequence + 1, &end).map_err(unfit)?.map(|pdu| (RecordKind::Event, pdu)));
+        Ok(told)
+    }
+}
+
+fn unfit(error: impl std::error::Error) -> TrialError {
+    TrialError::Packet(error.to_string())
 }
 
 /// Between which addresses a made-up packet goes.
@@ -234,6 +274,8 @@ impl Party {
 /// A packet that nobody sent.
 struct MadeUp {
     packet: Vec<u8>,
+    /// Octets of its headers.
+    headers: usize,
     flow: Flow,
     direction: Direction,
 }
@@ -264,7 +306,13 @@ impl MadeUp {
             .write(&mut packet, payload.as_bytes())
             .map_err(|error| TrialError::Packet(error.to_string()))?;
         let flow = Flow { source, destination, protocol: UDP, ports: Some((PORT, PORT)), flow_label: None };
-        Ok(Self { packet, flow, direction })
+        let headers = packet.len() - payload.len();
+        Ok(Self { packet, headers, flow, direction })
+    }
+
+    fn moment(&self, time: UtcMicros, sequence: u64) -> Moment<'static> {
+        let (direction, is_ipv6) = (Some(self.direction), self.flow.source.is_ipv6());
+        Moment { time, direction, sequence, is_ipv6, link: &[] }
     }
 }
 
@@ -382,6 +430,7 @@ mod tests {
                 endpoint: crate::Endpoint::try_from("127.0.0.1:1".to_owned()).unwrap(),
                 transport: crate::Transport::Plain,
             }),
+            terms: Terms::T1Ias(handover::T1IasTerms::default()),
             case_id: CaseId::new("TEST-1").unwrap(),
             iap: IapSystemId::new("probe").unwrap(),
             packets: 5,

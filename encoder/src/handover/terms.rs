@@ -1,6 +1,7 @@
 //! What a carrier and an agency agreed on: the format, and what is said in it that no warrant knows. The `[[destination]]`
 //! section of the configuration is read into this.
 
+use crate::t1_ias::CcFormat;
 use crate::{ccc, etsi, opencalea};
 use serde::Deserialize;
 use std::fmt;
@@ -68,6 +69,31 @@ pub enum Terms {
     Files,
 }
 
+impl Terms {
+    /// Of which format they are.
+    pub const fn format(&self) -> Format {
+        match self {
+            Self::T1Ias(_) => Format::T1Ias,
+            Self::Etsi(_) => Format::Etsi,
+            Self::X3(_) => Format::X3,
+            Self::Ccc(_) => Format::Ccc,
+            Self::Opencalea(_) => Format::Opencalea,
+            Self::Jmirror => Format::Jmirror,
+            Self::Tzsp => Format::Tzsp,
+            Self::Files => Format::Files,
+        }
+    }
+
+    /// Whether content is named by a number, which the content identifier then has to be.
+    pub const fn name_content_by_number(&self) -> bool {
+        match self {
+            Self::T1Ias(terms) => matches!(terms.cc_format, CcFormat::ScteDatagram),
+            Self::Ccc(_) | Self::Jmirror => true,
+            _ => false,
+        }
+    }
+}
+
 /// `t1-ias = { ... }`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,17 +101,6 @@ pub struct T1IasTerms {
     /// How content goes.
     #[serde(default)]
     pub cc_format: CcFormat,
-}
-
-/// How the content of a T1.IAS delivery goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CcFormat {
-    /// As IAS-CC-APDUs over TCP.
-    #[default]
-    Apdu,
-    /// As call content connections of 20 octets of header over UDP (SCTE 24-13).
-    Ccc,
 }
 
 /// `etsi = { ... }`
@@ -185,4 +200,36 @@ impl From<CccHeader> for ccc::Layout {
 pub struct OpencaleaTerms {
     /// How long a CmII datagram is.
     pub cmii_octets: opencalea::Length,
+}
+
+/// `summaries = { ... }`: in place of a report of every packet, now and then how many a flow had. What was counted is told at
+/// the latest when a flow falls silent or its intercept ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SummaryTerms {
+    /// At a flow's first packet.
+    pub at_start: bool,
+    /// At a packet that ends it: TCP's FIN or RST.
+    pub at_end: bool,
+    /// When it has had no packet for so long, in seconds.
+    pub idle_seconds: u32,
+    /// So many seconds after the last summary of it; 0: never for that.
+    pub period_seconds: u32,
+    /// At so many packets; 0: never for that.
+    pub packet_count: u64,
+    /// Most flows at once for each receive queue. Beyond, the one that was silent for longest is told of.
+    pub most_flows: u32,
+}
+
+impl Default for SummaryTerms {
+    fn default() -> Self {
+        Self {
+            at_start: false,
+            at_end: true,
+            idle_seconds: 60,
+            period_seconds: 300,
+            packet_count: 0,
+            most_flows: 65_536,
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use super::warrant::{read_signatures, read_text};
 use super::{CommandError, ConfigArgs, Outcome, output};
 use crate::config::Config;
-use crate::pipeline::{Intercept, Intercepts, Outlets, Worker};
+use crate::pipeline::{Intercept, Intercepts, Outlets, Recipient, Worker};
 use crate::roles::control::{approve_replay, caller, order};
 use anyhow::Context;
 use clap::Args;
@@ -163,16 +163,22 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
         kernel.tables().bind(selector, &claims.iter().collect::<Vec<_>>())?;
     }
     let counters = kernel.counters()?;
+    let recipients = Recipient::all(&config.destination);
     let mut intercepts = Intercepts::default();
-    intercepts.insert(Arc::new(Intercept::new(&order, &config.probe.id)?));
+    intercepts.insert(Arc::new(Intercept::new(&order, &config.probe.id, &recipients)?));
     intercepts.set_targets(SLOT, order.targets.iter().copied());
 
     let mut source = PcapSource::open(file, kernel)?;
-    let mut worker = Worker::new(Arc::new(streams), Arc::clone(&ledger), BATCH);
+    let mut worker = Worker::new(Arc::new(streams), Arc::clone(&ledger), BATCH).summing_up(&recipients);
     loop {
         let batch = source.receive(Duration::ZERO)?;
         worker.process(&batch, &intercepts, ClockOffset::sample());
+        // The packets' own time goes on by itself.
+        worker.sum_up(&intercepts, 0);
         let last = batch.is_last();
+        if last {
+            worker.sum_up_all(&intercepts);
+        }
         for outlet in &mut outlets {
             outlet.drain()?;
         }

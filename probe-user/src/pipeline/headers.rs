@@ -10,6 +10,9 @@ use writ_encoder::t1_ias::{Flow, FlowLabel};
 /// IP protocol numbers whose header begins with two ports.
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
+/// Most octets that are told of headers. Of a packet with more extension headers than fit, the first ones.
+pub(super) const LONGEST_HEADERS: usize = 512;
+
 /// The headers of one frame: link layer to the end of the transport header, and not a byte more.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
@@ -29,6 +32,22 @@ impl<'a> Headers<'a> {
         }
         let bytes = frame.bytes.get(..end).unwrap_or(frame.bytes);
         Some(Self { header: frame.header, bytes, ports: ports(frame, end) })
+    }
+
+    /// From the IP header to the end of the transport header, with the options zeroed that may carry content. Where every
+    /// intercept that hit is headers-only the kernel has done so itself.
+    pub fn octets<'r>(&self, room: &'r mut [u8; LONGEST_HEADERS]) -> &'r [u8] {
+        let begin = usize::from(self.header.ip_offset);
+        let octets = self.bytes.get(begin..).unwrap_or_default();
+        let length = octets.len().min(room.len());
+        let (told, _) = room.split_at_mut(length);
+        told.copy_from_slice(&octets[..length]);
+        for span in self.header.options.iter().filter(|span| span.length > 0) {
+            let from = usize::from(span.offset).saturating_sub(begin).min(length);
+            let to = (usize::from(span.offset) + usize::from(span.length)).saturating_sub(begin).min(length);
+            told[from..to].fill(0);
+        }
+        told
     }
 
     /// Addresses, protocol, ports and flow label.

@@ -1,7 +1,7 @@
 //! An intercept in force, as the workers see it: encoder templates, streams, and the events of its life. No name of
 //! a person, no document; its targets are in the [`TargetView`] beside it.
 
-use super::{Outlets, whole};
+use super::{Outlets, Recipient, whole};
 use crate::ipc::{ArmedIntercept, ArmedTarget, EndReason};
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,9 @@ use writ_abi::{Selector, SlotRef};
 use writ_authority::Digest;
 use writ_capture::TargetView;
 use writ_encoder::UtcMicros;
-use writ_encoder::t1_ias::{
-    self, Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, IapSystemId, IdentifierError, Reason,
-    SessionId, SubscriberIdentity,
-};
+use writ_encoder::etsi::Hi1Change;
+use writ_encoder::handover::{Content, Format, Handover, HandoverError, Information, Names, News, Session};
+use writ_encoder::t1_ias::{Allocation, Assignment, IdentifierError, Reason, SessionId};
 use writ_spool::{Ledger, Record, RecordKind};
 
 /// Ledger marks of an intercept: which of its events have been written.
@@ -23,19 +22,28 @@ const ENDED: u8 = 1;
 /// reasonForTermination of a target that a later revision of the warrant does not name.
 const AMENDED: &str = "surveillance ended: order amended";
 
-/// What becomes of each packet for one delivery. A headers-only intercept is given `Reports`, and nothing in this
-/// program makes content of that.
+/// What becomes of each packet for one delivery. A headers-only intercept is given one of the last two, and nothing in this
+/// program makes content of those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packets {
-    /// The whole packet, as CmCC.
+    /// The whole packet.
     Content {
         /// The CmC stream.
         stream: usize,
+        /// The CmII stream, for a format that tells of each packet beside its content.
+        beside: Option<usize>,
     },
-    /// A Packet-Data-Header-Report.
+    /// A report of its headers.
     Reports {
         /// The CmII stream.
         stream: usize,
+    },
+    /// It is counted, and its flow is told of now and then.
+    Summaries {
+        /// The CmII stream.
+        stream: usize,
+        /// Place of the destination in the configuration.
+        destination: usize,
     },
 }
 
@@ -44,14 +52,14 @@ impl Packets {
     pub fn kind(self) -> RecordKind {
         match self {
             Self::Content { .. } => RecordKind::Content,
-            Self::Reports { .. } => RecordKind::HeaderReport,
+            Self::Reports { .. } | Self::Summaries { .. } => RecordKind::HeaderReport,
         }
     }
 
     /// Where the records go.
     pub fn stream(self) -> usize {
         match self {
-            Self::Content { stream } | Self::Reports { stream } => stream,
+            Self::Content { stream, .. } | Self::Reports { stream } | Self::Summaries { stream, .. } => stream,
         }
     }
 }
@@ -59,16 +67,26 @@ impl Packets {
 /// One destination of an intercept.
 #[derive(Debug)]
 pub struct Delivery {
-    encoder: t1_ias::Intercept,
+    handover: Handover,
     packets: Packets,
     /// The CmII stream, if this destination is told of sessions.
     events: Option<usize>,
 }
 
 impl Delivery {
-    /// The template of its PDUs.
-    pub fn encoder(&self) -> &t1_ias::Intercept {
-        &self.encoder
+    /// What writes its packets.
+    pub fn content(&self) -> &Content {
+        self.handover.content()
+    }
+
+    /// What writes its identifying information.
+    pub fn information(&self) -> Option<&Information> {
+        self.handover.information()
+    }
+
+    /// The stream of its identifying information, if it gets any.
+    pub fn information_stream(&self) -> Option<usize> {
+        self.events
     }
 
     /// What becomes of each packet.
@@ -81,21 +99,28 @@ impl Delivery {
 #[derive(Debug, thiserror::Error)]
 pub enum InterceptError {
     /// An identifier does not fit the handover.
+    #[error("delivery {place}: {error}")]
+    Handover {
+        /// Which of the deliveries, from 1.
+        place: usize,
+        /// What does not fit.
+        error: HandoverError,
+    },
+    /// A target's session has no name.
     #[error("an identifier does not fit T1.IAS: {0}")]
     Identifier(#[from] IdentifierError),
     /// A headers-only delivery without CmII: there is nothing to deliver.
     #[error("a delivery takes only CmC, and the scope is headers: nothing would be delivered")]
     NothingToDeliver,
+    /// Identifying information for a format that has none.
+    #[error("a delivery takes identifying information, and its destination's format, {0}, has content alone")]
+    NoInformation(Format),
+    /// The configuration has no such destination.
+    #[error("a delivery's destination is not in the configuration")]
+    NoDestination,
     /// A target cannot be given a name for its session.
     #[error("a target cannot be named to the agency: {0}")]
     Unnamed(#[from] serde_json::Error),
-}
-
-/// One target, as the agencies know it.
-#[derive(Clone, Debug)]
-struct TargetSession {
-    id: SessionId,
-    assignment: Assignment,
 }
 
 /// What the agencies have been told of an intercept: one for all the terms that it has over time.
@@ -103,11 +128,11 @@ struct TargetSession {
 struct Told {
     begun: AtomicBool,
     /// Sessions that have begun and not ended. Held while events are written, so that each is written once.
-    open: Mutex<HashMap<ArmedTarget, TargetSession>>,
+    open: Mutex<HashMap<ArmedTarget, Session>>,
 }
 
 impl Told {
-    fn open(&self) -> MutexGuard<'_, HashMap<ArmedTarget, TargetSession>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<ArmedTarget, Session>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,46 +145,52 @@ pub struct Intercept {
     headers_only: bool,
     window_utc_ns: (u64, u64),
     deliveries: Vec<Delivery>,
-    sessions: Vec<(ArmedTarget, TargetSession)>,
+    sessions: Vec<(ArmedTarget, Session)>,
     told: Arc<Told>,
 }
 
 impl Intercept {
-    /// Makes the templates.
+    /// Makes the templates, for the destinations of the configuration.
     ///
     /// # Errors
     /// When an identifier does not fit the handover.
-    pub fn new(order: &ArmedIntercept, iap_system_id: &str) -> Result<Self, InterceptError> {
-        let iap = IapSystemId::new(iap_system_id)?;
-        let subscriber = SubscriberIdentity::new(&*order.subscriber_identity)?;
+    pub fn new(order: &ArmedIntercept, probe: &str, recipients: &[Recipient]) -> Result<Self, InterceptError> {
         let mut deliveries = Vec::new();
-        for delivery in &order.deliveries {
+        for (place, delivery) in (1..).zip(&order.deliveries) {
+            let recipient = recipients.get(delivery.destination).ok_or(InterceptError::NoDestination)?;
+            let names = Names {
+                case_id: &delivery.case_id,
+                content_identifier: &delivery.content_identifier,
+                probe,
+                subscriber: &order.subscriber_identity,
+                warrant: order.warrant.as_u128(),
+            };
+            let handover = Handover::new(recipient.terms(), &names);
+            let handover = handover.map_err(|error| InterceptError::Handover { place, error })?;
             let (cmii, cmc) = (delivery.destination * 2, delivery.destination * 2 + 1);
+            if delivery.cmii && handover.information().is_none() {
+                return Err(InterceptError::NoInformation(recipient.terms().format()));
+            }
             let packets = match (order.headers_only, delivery.cmc, delivery.cmii) {
-                (false, true, _) => Packets::Content { stream: cmc },
+                (false, true, with_cmii) => {
+                    let beside = (with_cmii && handover.tells_packets_beside_content()).then_some(cmii);
+                    Packets::Content { stream: cmc, beside }
+                }
                 // A recipient of identifying information alone learns of each packet by its report.
+                (_, _, true) if recipient.summaries().is_some() => {
+                    Packets::Summaries { stream: cmii, destination: delivery.destination }
+                }
                 (_, _, true) => Packets::Reports { stream: cmii },
                 (_, _, false) => return Err(InterceptError::NothingToDeliver),
             };
-            let content_identifier =
-                ContentIdentifier::Correlation(CorrelationId::new(delivery.content_identifier.as_bytes())?);
-            deliveries.push(Delivery {
-                encoder: t1_ias::Intercept::new(
-                    &CaseId::new(&*delivery.case_id)?,
-                    &iap,
-                    &content_identifier,
-                    &subscriber,
-                ),
-                packets,
-                events: delivery.cmii.then_some(cmii),
-            });
+            deliveries.push(Delivery { handover, packets, events: delivery.cmii.then_some(cmii) });
         }
         let sessions = order
             .targets
             .iter()
             .map(|target| {
                 let id = session_id(order.warrant, target)?;
-                Ok((*target, TargetSession { id, assignment: assignment(*target) }))
+                Ok((*target, Session { id, assignment: assignment(*target) }))
             })
             .collect::<Result<_, InterceptError>>()?;
         Ok(Self {
@@ -177,8 +208,13 @@ impl Intercept {
     ///
     /// # Errors
     /// When an identifier does not fit the handover.
-    pub fn amended(&self, order: &ArmedIntercept, iap_system_id: &str) -> Result<Self, InterceptError> {
-        Ok(Self { told: Arc::clone(&self.told), ..Self::new(order, iap_system_id)? })
+    pub fn amended(
+        &self,
+        order: &ArmedIntercept,
+        probe: &str,
+        recipients: &[Recipient],
+    ) -> Result<Self, InterceptError> {
+        Ok(Self { told: Arc::clone(&self.told), ..Self::new(order, probe, recipients)? })
     }
 
     /// The slot it owns.
@@ -217,7 +253,8 @@ impl Intercept {
         let account = ledger.slot(self.slot.slot);
         let news = !account.is_some_and(|it| it.is_marked(BEGUN) && it.told_revision() == self.revision);
         if news {
-            self.established(outlets, utc_ns, self.sessions.iter().map(|(_, session)| session));
+            self.changed(outlets, utc_ns, Hi1Change::Activated);
+            self.established(outlets, utc_ns, false, self.sessions.iter().map(|(_, session)| session));
             // Marked behind the commit: after a crash in between, an event is said twice rather than never.
             if let Some(account) = account {
                 account.mark(BEGUN);
@@ -235,12 +272,12 @@ impl Intercept {
         self.announce_to(&mut self.told.open(), outlets, utc_ns);
     }
 
-    fn announce_to(&self, open: &mut HashMap<ArmedTarget, TargetSession>, outlets: &Outlets, utc_ns: u64) {
+    fn announce_to(&self, open: &mut HashMap<ArmedTarget, Session>, outlets: &Outlets, utc_ns: u64) {
         if !self.has_begun() {
             return;
         }
         let new: Vec<_> = self.sessions.iter().filter(|(target, _)| !open.contains_key(target)).cloned().collect();
-        self.established(outlets, utc_ns, new.iter().map(|(_, session)| session));
+        self.established(outlets, utc_ns, true, new.iter().map(|(_, session)| session));
         open.extend(new);
     }
 
@@ -251,10 +288,11 @@ impl Intercept {
         self.announce_to(&mut open, outlets, utc_ns);
         let named: HashSet<_> = self.sessions.iter().map(|(target, _)| *target).collect();
         let gone: Vec<_> = open.extract_if(|target, _| !named.contains(target)).map(|(_, session)| session).collect();
-        self.ended(outlets, utc_ns, AMENDED, gone.iter());
+        self.ended(outlets, utc_ns, AMENDED, true, gone.iter());
         if self.has_begun()
             && let Some(account) = ledger.slot(self.slot.slot)
         {
+            self.changed(outlets, utc_ns, Hi1Change::Modified);
             account.set_told_revision(self.revision);
         }
     }
@@ -267,19 +305,25 @@ impl Intercept {
             return;
         }
         if self.has_begun() {
-            self.ended(outlets, utc_ns, reason.words(), open.values());
+            self.ended(outlets, utc_ns, reason.words(), false, open.values());
         } else {
             // A capture role that is gone has told of the beginning.
-            self.ended(outlets, utc_ns, reason.words(), self.sessions.iter().map(|(_, session)| session));
+            self.ended(outlets, utc_ns, reason.words(), false, self.sessions.iter().map(|(_, session)| session));
         }
+        self.changed(outlets, utc_ns, Hi1Change::Deactivated);
         account.mark(ENDED);
     }
 
-    fn established<'s>(&self, outlets: &Outlets, utc_ns: u64, of: impl Iterator<Item = &'s TargetSession> + Clone) {
-        let time = UtcMicros::from_unix_nanos(utc_ns);
-        self.tell(outlets, of, |encoder, session| {
-            encoder.session_already_established(time, &session.id, session.assignment)
-        });
+    fn established<'s>(
+        &self,
+        outlets: &Outlets,
+        utc_ns: u64,
+        are_further: bool,
+        of: impl Iterator<Item = &'s Session> + Clone,
+    ) {
+        let news =
+            of.enumerate().map(|(place, session)| News::Established { session, is_further: are_further || place > 0 });
+        self.tell(outlets, utc_ns, news);
     }
 
     fn ended<'s>(
@@ -287,34 +331,49 @@ impl Intercept {
         outlets: &Outlets,
         utc_ns: u64,
         reason: &str,
-        of: impl Iterator<Item = &'s TargetSession> + Clone,
+        is_partial: bool,
+        of: impl ExactSizeIterator<Item = &'s Session> + Clone,
     ) {
-        let time = UtcMicros::from_unix_nanos(utc_ns);
         match Reason::new(reason) {
-            Ok(reason) => self.tell(outlets, of, |encoder, session| {
-                encoder.session_end(time, &session.id, session.assignment, &reason)
-            }),
+            Ok(reason) => {
+                let last = of.len().saturating_sub(1);
+                let news = of.enumerate().map(|(place, session)| News::Ended {
+                    session,
+                    is_partial: is_partial || place < last,
+                    reason: &reason,
+                });
+                self.tell(outlets, utc_ns, news);
+            }
             Err(error) => tracing::error!(slot = self.slot.slot, %error, "the end cannot be told"),
         }
     }
 
-    fn tell<'s>(
-        &self,
-        outlets: &Outlets,
-        of: impl Iterator<Item = &'s TargetSession> + Clone,
-        encode: impl Fn(&t1_ias::Intercept, &TargetSession) -> Vec<u8>,
-    ) {
+    fn changed(&self, outlets: &Outlets, utc_ns: u64, change: Hi1Change) {
+        self.tell(outlets, utc_ns, std::iter::once(News::Changed { change, revision: self.revision }));
+    }
+
+    fn tell<'n>(&self, outlets: &Outlets, utc_ns: u64, all: impl Iterator<Item = News<'n>> + Clone) {
+        let time = UtcMicros::from_unix_nanos(utc_ns);
         for (index, delivery) in (0u8..).zip(&self.deliveries) {
-            let Some(stream) = delivery.events else { continue };
+            let (Some(stream), Some(information)) = (delivery.events, delivery.information()) else { continue };
             outlets.with(stream, |producer| {
-                for session in of.clone() {
-                    let pdu = encode(&delivery.encoder, session);
+                for news in all.clone() {
+                    let account = outlets.ledger().slot(self.slot.slot).filter(|_| information.numbers(&news));
+                    let sequence = account.and_then(|account| account.reserve_event(index, 1)).unwrap_or(0);
+                    let pdu = match information.tell(time, sequence, &news) {
+                        Ok(Some(pdu)) => pdu,
+                        Ok(None) => continue,
+                        Err(error) => {
+                            tracing::error!(slot = self.slot.slot, %error, "an event cannot be told");
+                            continue;
+                        }
+                    };
                     let record = Record {
                         slot: self.slot.slot,
                         generation: self.slot.generation,
                         delivery: index,
                         kind: RecordKind::Event,
-                        sequence: 0,
+                        sequence,
                     };
                     if let Err(error) = producer.append(pdu.len(), record, whole(&pdu)) {
                         tracing::error!(slot = self.slot.slot, %error, "a session event is lost");
@@ -348,6 +407,7 @@ fn assignment(target: ArmedTarget) -> Assignment {
 pub struct Intercepts {
     slots: Vec<Option<Arc<Intercept>>>,
     targets: TargetView,
+    ending: Vec<SlotRef>,
     version: u64,
 }
 
@@ -384,7 +444,18 @@ impl Intercepts {
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
             *place = None;
         }
+        self.ending.retain(|ending| ending.slot != slot);
         self.targets.remove(slot);
+    }
+
+    /// The kernel takes nothing more for a slot: what workers have counted for it is to be told.
+    pub fn set_ending(&mut self, slot: SlotRef) {
+        self.ending.push(slot);
+    }
+
+    /// Those for which the kernel takes nothing more.
+    pub fn ending(&self) -> &[SlotRef] {
+        &self.ending
     }
 
     /// How many states there were before this one.

@@ -2,38 +2,34 @@
 //!
 //! A batch comes from a [`Source`](writ_capture::Source). Each frame is looked at a second time, against the
 //! targets of the intercepts that the kernel named; each hit that stands becomes one PDU for each of the intercept's
-//! deliveries, encoded straight into the stream of its endpoint. Streams are locked once for each batch. The snapshot
-//! of [`Intercepts`] is made by the capture role's keeper and only read here.
+//! deliveries, encoded straight into the stream of its endpoint (`append`), or is counted for its flow (`summaries`).
+//! Streams are locked once for each batch. The snapshot of [`Intercepts`] is made by the capture role's keeper and only
+//! read here.
 
+mod append;
 mod duplicates;
 mod headers;
 mod intercept;
 mod outlets;
+mod recipient;
+mod summaries;
 
 pub use duplicates::Duplicates;
 pub use headers::Headers;
 pub use intercept::{Delivery, Intercept, InterceptError, Intercepts, Packets};
 pub use outlets::Outlets;
+pub use recipient::Recipient;
 
+use append::{Appender, Job};
 use std::convert::Infallible;
 use std::sync::Arc;
+use summaries::Summaries;
 use writ_abi::{FrameHeader, SlotRef};
 use writ_capture::ClockOffset;
-use writ_capture::{Batch, Frame, FrameTime, Part};
+use writ_capture::{Batch, Frame, FrameTime};
 use writ_capture::{Hit, verify};
-use writ_encoder::t1_ias::{Direction, HeaderSets};
-use writ_encoder::{NoRoom, Stamper, UtcMicros};
-use writ_spool::{AppendError, Ledger, LossReason, Producer, Record};
-
-/// One PDU to be made.
-#[derive(Clone, Copy)]
-struct Job {
-    /// Place of the frame in its batch.
-    frame: u32,
-    /// Slot of the intercept.
-    hit: Hit,
-    delivery: u8,
-}
+use writ_encoder::handover::Scratch;
+use writ_spool::{Ledger, LossReason};
 
 /// Whether a packet was here before, and what becomes of it then.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,13 +37,6 @@ enum Likeness {
     None,
     Counted,
     Dropped,
-}
-
-impl Job {
-    /// Whether both are of the same delivery of the same intercept.
-    fn shares_delivery(&self, other: &Self) -> bool {
-        (self.hit.slot, self.delivery) == (other.hit.slot, other.delivery)
-    }
 }
 
 /// Packets of one slot that were received one after the other and are not entered in the ledger yet: two additions to
@@ -87,8 +76,9 @@ pub struct Worker {
     /// By stream.
     jobs: Vec<Vec<Job>>,
     received: Received,
-    stamper: Stamper,
-    header_sets: HeaderSets,
+    scratch: Scratch,
+    /// By destination.
+    summaries: Vec<Option<Summaries>>,
     violations: u64,
     outside: u64,
     duplicates: Option<Duplicates>,
@@ -103,8 +93,8 @@ impl Worker {
             ledger,
             jobs,
             received: Received::default(),
-            stamper: Stamper::default(),
-            header_sets: HeaderSets::default(),
+            scratch: Scratch::default(),
+            summaries: Vec::new(),
             violations: 0,
             outside: 0,
             duplicates: None,
@@ -115,6 +105,13 @@ impl Worker {
     #[must_use]
     pub fn recognising(self, duplicates: Option<Duplicates>) -> Self {
         Self { duplicates, ..self }
+    }
+
+    /// The worker, which from now on counts flows for the recipients that want them summed up.
+    #[must_use]
+    pub fn summing_up(self, recipients: &[Recipient]) -> Self {
+        let summaries = recipients.iter().map(|recipient| recipient.summaries().map(Summaries::new)).collect();
+        Self { summaries, ..self }
     }
 
     /// Hits that the frame itself did not bear out: destroyed.
@@ -155,16 +152,27 @@ impl Worker {
             if jobs.is_empty() {
                 continue;
             }
-            let mut appender = Appender {
-                batch,
-                intercepts,
-                clock,
-                ledger: &self.ledger,
-                stamper: &mut self.stamper,
-                header_sets: &mut self.header_sets,
-            };
+            let mut appender =
+                Appender { batch, intercepts, clock, ledger: &self.ledger, scratch: &mut self.scratch, stream };
             self.outlets.with(stream, |producer| appender.append_all(producer, jobs));
             jobs.clear();
+        }
+    }
+
+    /// Tells of the flows whose time has come by `utc_ns`, and of all flows of intercepts that are ending. To be called after
+    /// each batch, and now and then where none comes.
+    pub fn sum_up(&mut self, intercepts: &Intercepts, utc_ns: u64) {
+        for summaries in self.summaries.iter_mut().flatten() {
+            summaries.advance(intercepts, utc_ns);
+            summaries.tell(intercepts, &self.outlets, &mut self.scratch);
+        }
+    }
+
+    /// Tells of all flows: nothing more comes.
+    pub fn sum_up_all(&mut self, intercepts: &Intercepts) {
+        for summaries in self.summaries.iter_mut().flatten() {
+            summaries.close();
+            summaries.tell(intercepts, &self.outlets, &mut self.scratch);
         }
     }
 
@@ -243,9 +251,31 @@ impl Worker {
             }
         }
         for (index, delivery) in (0u8..).zip(intercept.deliveries()) {
-            if let Some(jobs) = self.jobs.get_mut(delivery.packets().stream()) {
-                jobs.push(Job { frame: place, hit, delivery: index });
+            let job = Job { frame: place, hit, delivery: index };
+            let (stream, beside) = match delivery.packets() {
+                Packets::Content { stream, beside } => (stream, beside),
+                Packets::Reports { stream } => (stream, None),
+                Packets::Summaries { destination, .. } => {
+                    let summaries = self.summaries.get_mut(destination).and_then(Option::as_mut);
+                    let counted = summaries.and_then(|it| it.count(frame, hit, index, utc_ns(frame.time, clock)));
+                    if counted.is_none() {
+                        self.book_lost(hit.slot, index, LossReason::EncodeFailed);
+                    }
+                    continue;
+                }
+            };
+            for stream in std::iter::once(stream).chain(beside) {
+                if let Some(jobs) = self.jobs.get_mut(stream) {
+                    jobs.push(job);
+                }
             }
+        }
+    }
+
+    fn book_lost(&mut self, slot: SlotRef, delivery: u8, reason: LossReason) {
+        self.received.enter(&self.ledger);
+        if let Some(account) = self.ledger.slot(slot.slot) {
+            account.lost(delivery, reason, 1);
         }
     }
 }
@@ -255,115 +285,6 @@ fn utc_ns(time: FrameTime, clock: ClockOffset) -> u64 {
         FrameTime::Boot(ns) => clock.utc_ns(ns),
         FrameTime::Utc(ns) => ns,
     }
-}
-
-/// What the jobs of a batch need.
-struct Appender<'a> {
-    batch: &'a Batch<'a>,
-    intercepts: &'a Intercepts,
-    clock: ClockOffset,
-    ledger: &'a Ledger,
-    stamper: &'a mut Stamper,
-    header_sets: &'a mut HeaderSets,
-}
-
-impl Appender<'_> {
-    /// Appends the PDUs of one stream in the order of their frames, and publishes them with one store.
-    fn append_all(&mut self, producer: &mut Producer, jobs: &[Job]) {
-        for run in jobs.chunk_by(Job::shares_delivery) {
-            self.append_run(producer, run);
-        }
-        if let Err(error) = producer.commit() {
-            // The stream's memory is damaged; the ledger's settlement at the next start counts what was not published.
-            tracing::error!(%error, "a stream cannot be published");
-        }
-    }
-
-    /// Appends the PDUs of one delivery that follow each other. Numbers of content are reserved together.
-    ///
-    /// Not inlined: the encoder and the stream need the registers for themselves.
-    #[inline(never)]
-    fn append_run(&mut self, producer: &mut Producer, run: &[Job]) {
-        let Some(first) = run.first() else { return };
-        let slot = first.hit.slot;
-        let Some(account) = self.ledger.slot(slot.slot) else { return };
-        let intercept = self.intercepts.get(slot);
-        let delivery = intercept.and_then(|intercept| intercept.deliveries().get(usize::from(first.delivery)));
-        // Reports bear no number: those of content follow each other, whatever the scope was in between.
-        let numbers = delivery.and_then(|delivery| match delivery.packets() {
-            Packets::Content { .. } => account.reserve_sequence(first.delivery, run.len() as u64),
-            Packets::Reports { .. } => Some(0),
-        });
-        let (Some(delivery), Some(numbers)) = (delivery, numbers) else {
-            account.lost(first.delivery, LossReason::Stale, run.len() as u64);
-            return;
-        };
-        let kind = delivery.packets().kind();
-        let record =
-            Record { slot: slot.slot, generation: slot.generation, delivery: first.delivery, kind, sequence: 0 };
-        for (sequence, job) in (numbers..).zip(run) {
-            let appended = self.append(producer, job, delivery, Record { sequence, ..record });
-            if let Err(reason) = appended {
-                account.lost(first.delivery, reason, 1);
-            }
-        }
-    }
-
-    #[inline]
-    fn append(
-        &mut self,
-        producer: &mut Producer,
-        job: &Job,
-        delivery: &Delivery,
-        record: Record,
-    ) -> Result<(), LossReason> {
-        let frame = self.batch.frame(job.frame as usize).ok_or(LossReason::EncodeFailed)?;
-        let time = self.stamper.stamp(UtcMicros::from_unix_nanos(utc_ns(frame.time, self.clock)));
-        let encoder = delivery.encoder();
-        let appended = match delivery.packets() {
-            Packets::Content { .. } => {
-                let packet = ip_packet(&frame).ok_or(LossReason::EncodeFailed)?;
-                let length = packet.length();
-                producer.append(encoder.content_bound(length), record, |out| {
-                    let copy = |to: &mut [u8]| packet.copy_to(to);
-                    encoder.content_from(out, time, direction(job.hit), record.sequence, length, copy)
-                })
-            }
-            Packets::Reports { .. } => {
-                let headers = Headers::of(&frame).ok_or(LossReason::EncodeFailed)?;
-                let flow = headers.flow().ok_or(LossReason::EncodeFailed)?;
-                producer.append(encoder.header_report_bound(), record, |out| {
-                    encoder.header_report_from(out, time, self.header_sets.of(&flow)?)
-                })
-            }
-        };
-        match appended {
-            Ok(_) => Ok(()),
-            Err(error) => Err(loss(&error)),
-        }
-    }
-}
-
-fn loss(error: &AppendError<NoRoom>) -> LossReason {
-    match error {
-        AppendError::Full => LossReason::SpoolFull,
-        AppendError::Stale => LossReason::Stale,
-        _ => LossReason::EncodeFailed,
-    }
-}
-
-/// The direction as the handover has it; none if it is not known.
-fn direction(hit: Hit) -> Option<Direction> {
-    match hit.direction {
-        writ_capture::Direction::FromSubject => Some(Direction::FromSubject),
-        writ_capture::Direction::ToSubject => Some(Direction::ToSubject),
-        writ_capture::Direction::Unknown => None,
-    }
-}
-
-/// The IP packet in a frame: from its header to the length that the header states, without Ethernet padding.
-fn ip_packet<'a>(frame: &Frame<'a>) -> Option<Part<'a>> {
-    frame.part(usize::from(frame.header.ip_offset)..usize::from(frame.header.ip_end))
 }
 
 /// An event's bytes, already encoded, as the writer that `Producer::append` takes.

@@ -1,11 +1,12 @@
 //! The producing ends of all streams, shared by the workers of the capture role.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use writ_spool::{Ledger, Producer, StreamError};
 
 /// One producer for each endpoint, in order: of each destination CmII first, CmC behind it.
 pub struct Outlets {
     producers: Vec<Mutex<Producer>>,
+    ledger: Arc<Ledger>,
 }
 
 impl Outlets {
@@ -14,9 +15,15 @@ impl Outlets {
     ///
     /// # Errors
     /// When a stream's memory is damaged.
-    pub fn settle(producers: Vec<Producer>, ledger: &Ledger) -> Result<(Self, u64), StreamError> {
+    pub fn settle(producers: Vec<Producer>, ledger: &Arc<Ledger>) -> Result<(Self, u64), StreamError> {
         let lost = ledger.settle(&producers.iter().collect::<Vec<_>>())?;
-        Ok((Self { producers: producers.into_iter().map(Mutex::new).collect() }, lost))
+        let producers = producers.into_iter().map(Mutex::new).collect();
+        Ok((Self { producers, ledger: Arc::clone(ledger) }, lost))
+    }
+
+    /// The books that the streams are in.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// How many streams there are.

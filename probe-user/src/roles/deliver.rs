@@ -61,7 +61,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
                 notices: None,
             });
         }
-        ways.push((destination.name.clone(), routes));
+        let terms = destination.terms().context("a destination's section lacks something; see writ check-config")?;
+        ways.push((destination.name.clone(), terms, routes));
     }
     let trials = Trials::new(ways, &config.probe.id, control.try_clone()?)?;
     let witnesses = config.witness.load(&config.probe.id)?;

@@ -292,6 +292,7 @@ fn a_trial_writes_a_case_of_its_own() {
     let trial = Trial {
         destination: "here".to_owned(),
         routes: rig.destination().load("d").unwrap(),
+        terms: rig.destination().terms().unwrap(),
         case_id: CaseId::new("TEST-7").unwrap(),
         iap: IapSystemId::new("probe").unwrap(),
         packets: 9,

@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use serde::Deserialize;
+
 use super::Intercept;
 use crate::UtcMicros;
 use crate::t1_ias::asn1::{self, Unknown};
@@ -222,12 +224,14 @@ pub enum DeliveryIdentifier {
 }
 
 /// What content comes as: a setting of the agency (ccDeliveryFormat).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum CcFormat {
     /// As [`content`](Intercept::content) writes it.
     #[default]
+    #[serde(rename = "apdu")]
     IasDatagram,
     /// As a [`Connection`](crate::ccc::Connection) of SCTE 24-13 writes it.
+    #[serde(rename = "ccc")]
     ScteDatagram,
 }
 

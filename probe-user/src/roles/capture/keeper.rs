@@ -16,7 +16,7 @@ use crate::ipc::{
     FromCapture, Instruction, Inventory, KernelQueueFigures, Outbox, QueueReport, SlotClaim, SlotFigures, SlotName,
     ToCapture,
 };
-use crate::pipeline::{Intercept, Intercepts, Outlets};
+use crate::pipeline::{Intercept, Intercepts, Outlets, Recipient};
 use crate::roles::FLUSH_NS;
 use amend::Amendment;
 use hashbrown::HashMap;
@@ -100,6 +100,7 @@ impl Prepared {
 /// What the keeper is made of.
 pub(super) struct Parts {
     pub(super) probe_id: String,
+    pub(super) recipients: Vec<Recipient>,
     pub(super) life: u32,
     pub(super) kernel: Kernel,
     pub(super) counters: CounterFds,
@@ -300,11 +301,8 @@ impl Keeper {
         }
     }
 
-    /// What the workers work with from their next batch on.
     fn publish(&self, snapshot: Intercepts) {
-        let intercepts = &self.parts.common.intercepts;
-        let following = snapshot.following(&intercepts.load());
-        intercepts.store(Arc::new(following));
+        publish(&self.parts.common, snapshot);
     }
 
     /// What an order means for its slot. Nothing is done yet.
@@ -314,7 +312,8 @@ impl Keeper {
             Some(armed) if armed.order == *order => Ok(Prepared::Known),
             Some(armed) => self.prepare_amendment(armed, order).map(Prepared::Amended),
             None => {
-                let intercept = Intercept::new(order, &self.parts.probe_id).map_err(|error| error.to_string())?;
+                let intercept = Intercept::new(order, &self.parts.probe_id, &self.parts.recipients)
+                    .map_err(|error| error.to_string())?;
                 Ok(Prepared::New(Arc::new(intercept)))
             }
         }
@@ -425,6 +424,12 @@ impl Keeper {
             return Ok(());
         };
         self.parts.kernel.tables().disarm(slot.slot).map_err(|error| error.to_string())?;
+        if self.parts.recipients.iter().any(|recipient| recipient.summaries().is_some()) {
+            let mut snapshot = Intercepts::clone(&self.parts.common.intercepts.load());
+            snapshot.set_ending(slot.into());
+            publish(&self.parts.common, snapshot);
+        }
+        // Behind that: who has read past this moment knows of it.
         let since_ns = boot_now_ns();
         let at_utc_ns = self.parts.common.clock.load().utc_ns(since_ns.min(armed.policy.stop_ns));
         tracing::info!(slot = slot.slot, ?reason, "disarmed");
@@ -574,6 +579,12 @@ impl Keeper {
 }
 
 /// An inventory, cut into parts that fit into messages. There is always one, if of nothing.
+/// What the workers work with from their next batch on.
+fn publish(common: &Common, snapshot: Intercepts) {
+    let following = snapshot.following(&common.intercepts.load());
+    common.intercepts.store(Arc::new(following));
+}
+
 fn inventory_parts(life: u32, slots: Vec<FoundSlot>, bound: impl Iterator<Item = BoundSelector>) -> Vec<Inventory> {
     let mut slots = filled(slots.into_iter(), |_| SLOT_BYTES).into_iter();
     let mut bound = filled(bound, BoundSelector::bytes).into_iter();

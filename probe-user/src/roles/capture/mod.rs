@@ -8,7 +8,7 @@ mod worker;
 
 use crate::config::Config;
 use crate::ipc::FromRole;
-use crate::pipeline::{Duplicates, Outlets, Worker};
+use crate::pipeline::{Duplicates, Outlets, Recipient, Worker};
 use crate::roles::Inheritance;
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -55,6 +55,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     }
     privileges::drop_all()?;
 
+    let recipients = Recipient::all(&config.destination);
     let common = Arc::new(Common {
         intercepts: ArcSwap::default(),
         clock: AtomicCell::new(ClockOffset::sample()),
@@ -67,7 +68,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
         let name = (source.interface().to_owned(), source.queue(), mode);
         let cpu = settings.cpus.get(source.queue() as usize).copied();
         let worker = Worker::new(Arc::clone(&outlets), Arc::clone(&ledger), settings.ring.batch as usize)
-            .recognising(Duplicates::of(settings));
+            .recognising(Duplicates::of(settings))
+            .summing_up(&recipients);
         let refused = || match cpu {
             Some(cpu) => format!("interface {}: `cpus` names CPU {cpu}, see `lscpu -e`", settings.interface),
             None => "a worker cannot be started".to_owned(),
@@ -83,7 +85,8 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
 
     let probe_id = config.probe.id.clone();
     let clock = config.clock;
-    let parts = Parts { probe_id, life, kernel, counters, view, ledger, outlets, common, workers, control, clock };
+    let parts =
+        Parts { probe_id, recipients, life, kernel, counters, view, ledger, outlets, common, workers, control, clock };
     let mut keeper = Keeper::new(parts);
     let result = keeper.run(stop);
     keeper.finish();

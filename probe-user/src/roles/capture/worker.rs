@@ -122,6 +122,7 @@ fn work(
                 horizon = ns;
             }
         }
+        worker.sum_up(&intercepts, common.clock.load().utc_ns(horizon));
         progress.version.store(intercepts.version(), Ordering::Release);
         progress.violations.store(worker.violations(), Ordering::Relaxed);
         progress.duplicates.store(worker.duplicates(), Ordering::Relaxed);
@@ -132,6 +133,7 @@ fn work(
         batches = batches.wrapping_add(1);
         progress.horizon_ns.store(horizon, Ordering::Release);
         if stop && idle {
+            worker.sum_up_all(&intercepts);
             return Ok(());
         }
     }

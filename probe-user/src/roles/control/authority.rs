@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use writ_authority::{
-    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DELIVERED, DOCUMENTS, Entry, HandedIn,
-    Original, Outcome, ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
+    AUDIT_LOG, Act, Activation, Actor, ApprovedWarrant, AuditError, Case, DELIVERED, DOCUMENTS, Delivery, Entry,
+    HandedIn, Original, Outcome, ProbeIdentity, Proposal, Register, RegisterError, Scope, Subject, Warrant,
 };
 use writ_capture::BindMode;
+use writ_delivery::Destination;
+use writ_encoder::handover::{Handover, Names};
 use writ_spool::MAX_DELIVERIES;
 
 /// Most targets of one warrant: each is told to the agency as a session of its own when the interception begins.
@@ -256,6 +258,30 @@ fn log_if_unrecorded(act: Act, done: Result<(), RegisterError>) {
     }
 }
 
+/// Whether a delivery can be made in its destination's format, under the names that the warrant gives it.
+fn handover(warrant: &Warrant, delivery: &Delivery, destination: &Destination, config: &Config) -> Result<(), String> {
+    let terms = destination.terms().ok_or("the destination's section lacks something: see writ check-config")?;
+    let content_identifier = delivery.content_identifier.as_ref().unwrap_or(&delivery.case_id);
+    let names = Names {
+        case_id: delivery.case_id.as_str(),
+        content_identifier: content_identifier.as_str(),
+        probe: &config.probe.id,
+        subscriber: warrant.targets().first().map(|target| target.subscriber.as_str()).unwrap_or_default(),
+        warrant: warrant.uuid().as_u128(),
+    };
+    let handover = Handover::new(&terms, &names).map_err(|error| error.to_string())?;
+    if handover.information().is_some() {
+        return Ok(());
+    }
+    if delivery.streams.cmii() {
+        return Err("streams: identifying information is asked for, and the format has content alone".to_owned());
+    }
+    if warrant.grant().scope() == Scope::Headers {
+        return Err("scope: headers, and the format has content alone".to_owned());
+    }
+    Ok(())
+}
+
 /// What of a warrant does not fit this probe's configuration.
 fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
@@ -269,6 +295,12 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
             ));
             continue;
         };
+        if let Err(error) = handover(warrant, delivery, destination, config) {
+            faults.push(format!(
+                "delivery[{index}]: {error}; destination {:?} is {}",
+                destination.name, destination.format
+            ));
+        }
         if warrant.grant().authority().is_test() && !destination.is_local_file() {
             faults.push(format!(
                 "delivery[{index}].destination: a test goes to files of this machine only; name a destination with a \

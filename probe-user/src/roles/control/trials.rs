@@ -190,6 +190,7 @@ fn trial(config: &Config, index: usize, case_id: &str, packets: u32) -> Result<T
     Ok(Trial {
         destination: destination.name.clone(),
         routes,
+        terms: destination.terms().ok_or("the destination's section lacks something; see writ check-config")?,
         case_id: CaseId::new(case_id).map_err(|error| error.to_string())?,
         iap: IapSystemId::new(&*config.probe.id).map_err(|error| error.to_string())?,
         packets,

@@ -3,18 +3,19 @@
 use crate::ipc::{Channel, FromDeliver};
 use anyhow::Context;
 use writ_delivery::{Route, StreamTrial, Trial};
+use writ_encoder::handover::Terms;
 use writ_encoder::t1_ias::{CaseId, IapSystemId};
 
 /// What trials take.
 pub(super) struct Trials {
-    /// Name and routes, in the order of the configuration.
-    ways: Vec<(String, [Route; 2])>,
+    /// Names, terms and routes, in the order of the configuration.
+    ways: Vec<(String, Terms, [Route; 2])>,
     iap: IapSystemId,
     control: Channel,
 }
 
 impl Trials {
-    pub(super) fn new(ways: Vec<(String, [Route; 2])>, probe: &str, control: Channel) -> anyhow::Result<Self> {
+    pub(super) fn new(ways: Vec<(String, Terms, [Route; 2])>, probe: &str, control: Channel) -> anyhow::Result<Self> {
         Ok(Self { ways, iap: IapSystemId::new(probe)?, control })
     }
 
@@ -26,8 +27,9 @@ impl Trials {
     }
 
     fn spawn(&self, destination: usize, case_id: &str, packets: u32) -> anyhow::Result<()> {
-        let (destination, routes) = self.ways.get(destination).context("there is no such destination")?.clone();
-        let trial = Trial { destination, routes, case_id: CaseId::new(case_id)?, iap: self.iap.clone(), packets };
+        let (destination, terms, routes) = self.ways.get(destination).context("there is no such destination")?.clone();
+        let trial =
+            Trial { destination, routes, terms, case_id: CaseId::new(case_id)?, iap: self.iap.clone(), packets };
         let (control, case_id) = (self.control.try_clone()?, case_id.to_owned());
         std::thread::Builder::new().name("trial".into()).spawn(move || {
             let outcome = trial.run().map(Box::new).map_err(|error| error.to_string());

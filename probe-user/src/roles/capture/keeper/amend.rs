@@ -70,7 +70,11 @@ impl Keeper {
             ..order.clone()
         };
         let amended = |order: &ArmedIntercept| {
-            armed.intercept.amended(order, &self.parts.probe_id).map(Arc::new).map_err(|error| error.to_string())
+            armed
+                .intercept
+                .amended(order, &self.parts.probe_id, &self.parts.recipients)
+                .map(Arc::new)
+                .map_err(|error| error.to_string())
         };
         Ok(Amendment { meanwhile: amended(&meanwhile)?, accepted, last: amended(order)?, applied: None })
     }

@@ -1,0 +1,297 @@
+//! Packets, as each format has them.
+
+use crate::ccc::Connection;
+use crate::jmirror::Mirror;
+use crate::opencalea::Tap;
+use crate::t1_ias::{self, Direction, HeaderSets};
+use crate::tzsp::Sniffer;
+use crate::x2x3::{self, Task};
+use crate::{NoRoom, Stamper, UtcMicros, etsi};
+
+/// What a worker keeps from packet to packet, so that what is the same for many is made once.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) stamper: Stamper,
+    pub(super) header_sets: HeaderSets,
+}
+
+/// What a packet's PDU says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// When it was seen.
+    pub time: UtcMicros,
+    /// Which way it went, if that is known.
+    pub direction: Option<Direction>,
+    /// Its number in the series.
+    pub sequence: u64,
+    /// Whether it is a packet of IPv6.
+    pub is_ipv6: bool,
+    /// The Ethernet header in front of it, or more, if there was one: formats with a link layer have its addresses.
+    pub link: &'a [u8],
+}
+
+/// What writes the content of one intercept.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "as in Format; an APDU is T1.IAS's own form")]
+pub enum Content {
+    Apdu(t1_ias::Intercept),
+    Etsi {
+        intercept: etsi::Intercept,
+        /// Packets in one PDU at most.
+        packets_per_pdu: u16,
+    },
+    X3(Task),
+    Ccc(Connection),
+    Opencalea(Tap),
+    Jmirror(Mirror),
+    Tzsp(Sniffer),
+}
+
+impl Content {
+    /// Whether a packet of `length` octets, from its IP header, can be handed over. A datagram has 65,507 octets at most.
+    #[inline]
+    pub fn has_room_for(&self, length: usize) -> bool {
+        const LONGEST_DATAGRAM: usize = 65_507;
+        match self {
+            Self::Apdu(_) | Self::Etsi { .. } | Self::X3(_) => true,
+            Self::Ccc(_) | Self::Opencalea(_) | Self::Jmirror(_) | Self::Tzsp(_) => {
+                self.bound(length) <= LONGEST_DATAGRAM
+            }
+        }
+    }
+}
+
+/// A packet, a PDU.
+pub trait WriteContent {
+    /// Octets of the buffer that a packet of `length` octets needs.
+    fn bound(&self, length: usize) -> usize;
+
+    /// Writes the PDU of a packet to the front of `out` and says how long it is. `copy` writes the packet's `length` octets,
+    /// from its IP header.
+    fn write(
+        &self,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom>;
+}
+
+/// Whichever it is. For who writes few packets; in a loop over many each writer is better asked itself.
+impl WriteContent for Content {
+    fn bound(&self, length: usize) -> usize {
+        match self {
+            Self::Apdu(writer) => writer.bound(length),
+            Self::Etsi { intercept, .. } => intercept.bound(length),
+            Self::X3(writer) => writer.bound(length),
+            Self::Ccc(writer) => writer.bound(length),
+            Self::Opencalea(writer) => writer.bound(length),
+            Self::Jmirror(writer) => writer.bound(length),
+            Self::Tzsp(writer) => writer.bound(length),
+        }
+    }
+
+    fn write(
+        &self,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        match self {
+            Self::Apdu(writer) => writer.write(out, scratch, moment, length, copy),
+            Self::Etsi { intercept, .. } => intercept.write(out, scratch, moment, length, copy),
+            Self::X3(writer) => writer.write(out, scratch, moment, length, copy),
+            Self::Ccc(writer) => writer.write(out, scratch, moment, length, copy),
+            Self::Opencalea(writer) => writer.write(out, scratch, moment, length, copy),
+            Self::Jmirror(writer) => writer.write(out, scratch, moment, length, copy),
+            Self::Tzsp(writer) => writer.write(out, scratch, moment, length, copy),
+        }
+    }
+}
+
+impl WriteContent for t1_ias::Intercept {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        self.content_bound(length)
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        let time = scratch.stamper.stamp(moment.time);
+        self.content_from(out, time, moment.direction, moment.sequence, length, copy)
+    }
+}
+
+impl WriteContent for etsi::Intercept {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        self.content_bound(length)
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        _: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        // 32 bits, which begin anew behind the last (TS 102 232-1, 5.2.5).
+        self.content_from(out, moment.time, moment.direction.into(), moment.sequence as u32, length, copy)
+    }
+}
+
+impl WriteContent for Task {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        self.overhead() + length
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        _: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        let format = if moment.is_ipv6 { x2x3::Format::IPV6 } else { x2x3::Format::IPV4 };
+        self.content_from(out, moment.time, moment.direction.into(), moment.sequence, format, length, copy)
+    }
+}
+
+impl WriteContent for Connection {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        Self::LONGEST_HEADER + length
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        _: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        self.content_from(out, moment.time, length, copy)
+    }
+}
+
+impl WriteContent for Tap {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        Self::CMC_HEADER + Ethernet::OCTETS + length
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        _: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        let ethernet = Ethernet::of(moment);
+        self.cmc_from(out, moment.time, Ethernet::OCTETS + length, |frame| ethernet.around(frame, copy))
+    }
+}
+
+impl WriteContent for Mirror {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        Self::HEADER + length
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        _: &mut Scratch,
+        _: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        self.content_from(out, length, copy)
+    }
+}
+
+impl WriteContent for Sniffer {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        Self::HEADER + Ethernet::OCTETS + length
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        _: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        let ethernet = Ethernet::of(moment);
+        self.content_from(out, moment.sequence, Ethernet::OCTETS + length, |frame| ethernet.around(frame, copy))
+    }
+}
+
+/// An Ethernet header for a packet that is handed over as a frame: the addresses of the frame that it came in, and nothing of
+/// what stood between them and the packet. Tags and tunnels are the carrier's own.
+#[derive(Clone, Copy, Debug)]
+struct Ethernet([u8; Self::OCTETS]);
+
+impl Ethernet {
+    const OCTETS: usize = 14;
+
+    fn of(moment: &Moment<'_>) -> Self {
+        let addresses: [u8; 12] = moment.link.first_chunk().copied().unwrap_or_default();
+        let mut header = [0; Self::OCTETS];
+        let (front, ether_type) = header.split_at_mut(addresses.len());
+        front.copy_from_slice(&addresses);
+        ether_type.copy_from_slice(if moment.is_ipv6 { &[0x86, 0xdd] } else { &[0x08, 0x00] });
+        Self(header)
+    }
+
+    /// Writes the header and, with `copy`, the packet behind it.
+    fn around(self, frame: &mut [u8], copy: impl FnOnce(&mut [u8])) {
+        if let Some((header, packet)) = frame.split_first_chunk_mut() {
+            *header = self.0;
+            copy(packet);
+        }
+    }
+}
+
+impl From<Option<Direction>> for etsi::Direction {
+    fn from(direction: Option<Direction>) -> Self {
+        match direction {
+            Some(Direction::FromSubject) => Self::FromTarget,
+            Some(Direction::ToSubject) => Self::ToTarget,
+            None => Self::Indeterminate,
+        }
+    }
+}
+
+impl From<Option<Direction>> for x2x3::Direction {
+    fn from(direction: Option<Direction>) -> Self {
+        match direction {
+            Some(Direction::FromSubject) => Self::FromTarget,
+            Some(Direction::ToSubject) => Self::ToTarget,
+            None => Self::Unknown,
+        }
+    }
+}
