@@ -10,6 +10,7 @@ mod backlog;
 mod ber;
 pub mod ccc;
 pub mod etsi;
+pub mod files;
 pub mod handover;
 mod hexadecimal;
 pub mod jmirror;

@@ -65,14 +65,29 @@ impl UtcMicros {
         }
     }
 
-    /// `YYYY-MM-DDThh:mm:ss.mmm`, cut to the millisecond.
-    pub(crate) const fn iso_milliseconds(self) -> [u8; 23] {
+    /// RFC 3339, always with six digits of the fraction, so that a column of times sorts as text.
+    pub(crate) const fn rfc3339(self) -> [u8; 27] {
         let Civil { year, month, day, second_of_day, micros } = self.civil();
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
         let [y0, y1, y2, y3, o0, o1, d0, d1] = digits(year * 10_000 + month * 100 + day);
         let [_, _, h0, h1, m0, m1, s0, s1] = digits(hour * 10_000 + minute * 100 + second);
-        let [_, _, _, _, _, f0, f1, f2] = digits(micros / 1000);
-        [y0, y1, y2, y3, b'-', o0, o1, b'-', d0, d1, b'T', h0, h1, b':', m0, m1, b':', s0, s1, b'.', f0, f1, f2]
+        let [_, _, f0, f1, f2, f3, f4, f5] = digits(micros);
+        [
+            y0, y1, y2, y3, b'-', o0, o1, b'-', d0, d1, b'T', h0, h1, b':', m0, m1, b':', s0, s1, b'.', f0, f1, f2, f3,
+            f4, f5, b'Z',
+        ]
+    }
+
+    /// `YYYY-MM-DDThh:mm:ss.mmm`, cut to the millisecond.
+    pub(crate) const fn iso_milliseconds(self) -> [u8; 23] {
+        let [text @ .., _, _, _, _] = self.rfc3339();
+        text
+    }
+
+    /// `YYYYMMDDThhmmssZ`, cut to the second, as the name of a file has it.
+    pub fn iso_basic(self) -> String {
+        let text = self.rfc3339().into_iter().take(19).filter(|octet| !matches!(octet, b'-' | b':'));
+        text.chain(*b"Z").map(char::from).collect()
     }
 
     /// The other way round; none if it is another form, or no day of the calendar.
@@ -276,9 +291,7 @@ pub(crate) const fn digits(number: u32) -> [u8; 8] {
 /// RFC 3339, always with six digits of the fraction, so that a column of times sorts as text.
 impl fmt::Display for UtcMicros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Civil { year, month, day, second_of_day, micros } = self.civil();
-        let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+        f.write_str(str::from_utf8(&self.rfc3339()).unwrap_or_default()) // digits and signs
     }
 }
 
@@ -351,6 +364,13 @@ mod tests {
         for number in (0..1_000_000).chain(99_990_000..100_000_000).chain((0..100_000_000).step_by(997)) {
             assert_eq!(digits(number), format!("{number:08}").as_bytes());
         }
+    }
+
+    #[test]
+    fn iso_in_its_forms() {
+        let time = UtcMicros::new(1_177_003_588_406_009).unwrap();
+        assert_eq!(time.to_string(), "2007-04-19T17:26:28.406009Z");
+        assert_eq!(time.iso_basic(), "20070419T172628Z");
     }
 
     #[test]

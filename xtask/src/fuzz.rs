@@ -33,10 +33,12 @@ enum Target {
     Tzsp,
     /// The decoder of X2/X3.
     X2x3,
+    /// The decoder of files of packets.
+    Files,
 }
 
 impl Target {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Program,
         Self::Worker,
         Self::Etsi,
@@ -46,6 +48,7 @@ impl Target {
         Self::Jmirror,
         Self::Tzsp,
         Self::X2x3,
+        Self::Files,
     ];
 
     fn name(self) -> &'static str {
@@ -59,6 +62,7 @@ impl Target {
             Self::Jmirror => "jmirror",
             Self::Tzsp => "tzsp",
             Self::X2x3 => "x2x3",
+            Self::Files => "files",
         }
     }
 
@@ -66,7 +70,7 @@ impl Target {
     fn moment(self) -> u64 {
         match self {
             Self::Program | Self::Worker => 12,
-            Self::Etsi | Self::T1Ias | Self::Opencalea | Self::Ccc | Self::Jmirror | Self::Tzsp | Self::X2x3 => 3,
+            _ => 3,
         }
     }
 }

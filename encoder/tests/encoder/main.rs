@@ -5,6 +5,7 @@ mod asn1tools;
 mod corpus;
 mod datagrams;
 mod events;
+mod files;
 mod given;
 mod hostile;
 mod pages;

@@ -44,7 +44,7 @@ fn ipv4(protocol: u8, transport: &[u8]) -> Vec<u8> {
     [&head[..], &[192, 0, 2, 1, 192, 0, 2, 2], transport].concat()
 }
 
-fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
     let fields = [4000, port, 8 + payload.len() as u16, 0].map(u16::to_be_bytes);
     ipv4(17, &[fields.as_flattened(), payload].concat())
 }
