@@ -231,10 +231,11 @@ impl Trial {
         for made in made {
             sequence += 1;
             let mut pdu = vec![0; information.report_bound(made.packet.len())];
-            let headers = made.packet.get(..made.headers).unwrap_or_default();
+            let octets = made.packet.get(..made.headers).unwrap_or_default();
+            let headers = handover::Headers { flow: &made.flow, octets, packet_length: made.packet.len() };
             let moment = made.moment(time, sequence);
             // OpenCALEA has no room for IPv6.
-            let Ok(length) = information.report(&mut pdu, scratch, &moment, &made.flow, headers) else { continue };
+            let Ok(length) = information.report(&mut pdu, scratch, &moment, &headers) else { continue };
             pdu.truncate(length);
             told.push((RecordKind::HeaderReport, pdu));
         }

@@ -6,7 +6,7 @@ use crate::opencalea::Tap;
 use crate::t1_ias::{self, Direction, HeaderSets};
 use crate::tzsp::Sniffer;
 use crate::x2x3::{self, Task};
-use crate::{NoRoom, Stamper, UtcMicros, etsi};
+use crate::{NoRoom, Stamper, UtcMicros, etsi, files};
 
 /// What a worker keeps from packet to packet, so that what is the same for many is made once.
 #[derive(Debug, Default)]
@@ -45,6 +45,7 @@ pub enum Content {
     Opencalea(Tap),
     Jmirror(Mirror),
     Tzsp(Sniffer),
+    Files(files::Intercept),
 }
 
 impl Content {
@@ -53,7 +54,7 @@ impl Content {
     pub fn has_room_for(&self, length: usize) -> bool {
         const LONGEST_DATAGRAM: usize = 65_507;
         match self {
-            Self::Apdu(_) | Self::Etsi { .. } | Self::X3(_) => true,
+            Self::Apdu(_) | Self::Etsi { .. } | Self::X3(_) | Self::Files(_) => true,
             Self::Ccc(_) | Self::Opencalea(_) | Self::Jmirror(_) | Self::Tzsp(_) => {
                 self.bound(length) <= LONGEST_DATAGRAM
             }
@@ -89,6 +90,7 @@ impl WriteContent for Content {
             Self::Opencalea(writer) => writer.bound(length),
             Self::Jmirror(writer) => writer.bound(length),
             Self::Tzsp(writer) => writer.bound(length),
+            Self::Files(writer) => writer.bound(length),
         }
     }
 
@@ -108,6 +110,7 @@ impl WriteContent for Content {
             Self::Opencalea(writer) => writer.write(out, scratch, moment, length, copy),
             Self::Jmirror(writer) => writer.write(out, scratch, moment, length, copy),
             Self::Tzsp(writer) => writer.write(out, scratch, moment, length, copy),
+            Self::Files(writer) => writer.write(out, scratch, moment, length, copy),
         }
     }
 }
@@ -247,6 +250,25 @@ impl WriteContent for Sniffer {
     ) -> Result<usize, NoRoom> {
         let ethernet = Ethernet::of(moment);
         self.content_from(out, moment.sequence, Ethernet::OCTETS + length, |frame| ethernet.around(frame, copy))
+    }
+}
+
+impl WriteContent for files::Intercept {
+    #[inline]
+    fn bound(&self, length: usize) -> usize {
+        self.content_bound(length)
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        out: &mut [u8],
+        _: &mut Scratch,
+        moment: &Moment<'_>,
+        length: usize,
+        copy: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, NoRoom> {
+        self.content_from(out, moment.time, moment.direction, moment.sequence, length, copy)
     }
 }
 

@@ -10,8 +10,19 @@ use crate::etsi::{
 use crate::opencalea::{Ends, Tap};
 use crate::t1_ias::{self, Assignment, Event, Flow, Reason, SessionId};
 use crate::x2x3::{self, Task};
-use crate::{NoRoom, UtcMicros};
+use crate::{NoRoom, UtcMicros, files};
 use std::net::IpAddr;
+
+/// What a headers-only order sees of a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a> {
+    /// Who sent it to whom.
+    pub flow: &'a Flow,
+    /// From the IP header to the end of the transport header; for a format that [has them](Information::tells_octets).
+    pub octets: &'a [u8],
+    /// Octets of the packet whole.
+    pub packet_length: usize,
+}
 
 /// What was counted of a flow since it was told of last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +88,7 @@ pub enum Information {
     Etsi(Box<EtsiInformation>),
     X2(Task),
     Opencalea(Tap),
+    Files(Box<files::Intercept>),
 }
 
 /// An intercept's IRI.
@@ -105,6 +117,7 @@ impl Information {
             Self::Etsi(it) => it.intercept.header_report_bound(length),
             Self::X2(task) => task.overhead() + length,
             Self::Opencalea(_) => REPORT_ROOM,
+            Self::Files(it) => it.line_bound(),
         }
     }
 
@@ -115,11 +128,10 @@ impl Information {
 
     /// Whether reports are numbered.
     pub fn numbers_reports(&self) -> bool {
-        matches!(self, Self::Etsi(_) | Self::X2(_))
+        matches!(self, Self::Etsi(_) | Self::X2(_) | Self::Files(_))
     }
 
-    /// Writes what is told of one packet of `flow` to the front of `out` and says how long it is. `headers` are those of the
-    /// packet, from the IP header to the end of the transport header. What the format has no room for is
+    /// Writes what is told of one packet to the front of `out` and says how long it is. What the format has no room for is
     /// [`NoRoom`]: OpenCALEA knows no IPv6.
     #[inline]
     pub fn report(
@@ -127,21 +139,22 @@ impl Information {
         out: &mut [u8],
         scratch: &mut Scratch,
         moment: &Moment<'_>,
-        flow: &Flow,
-        headers: &[u8],
+        headers: &Headers<'_>,
     ) -> Result<usize, NoRoom> {
         let Moment { time, direction, sequence, .. } = *moment;
+        let Headers { flow, octets, packet_length } = *headers;
         match self {
             Self::T1Ias { intercept, .. } => {
                 let stamp = scratch.stamper.stamp(time);
                 intercept.header_report_from(out, stamp, scratch.header_sets.of(flow)?)
             }
-            Self::Etsi(it) => it.intercept.header_report(out, time, direction.into(), sequence as u32, headers),
+            Self::Etsi(it) => it.intercept.header_report(out, time, direction.into(), sequence as u32, octets),
             Self::X2(task) => {
                 let format = if moment.is_ipv6 { x2x3::Format::IPV6 } else { x2x3::Format::IPV4 };
-                task.event(out, time, direction.into(), sequence, flow, format, headers)
+                task.event(out, time, direction.into(), sequence, flow, format, octets)
             }
             Self::Opencalea(tap) => tap.cmii(out, time, 0, &ends(flow).ok_or(NoRoom)?),
+            Self::Files(it) => it.header_report(out, time, direction, sequence, flow, packet_length),
         }
     }
 
@@ -152,7 +165,7 @@ impl Information {
 
     /// Whether flows can be summed up in this format.
     pub fn has_summaries(&self) -> bool {
-        matches!(self, Self::T1Ias { .. } | Self::Etsi(_))
+        matches!(self, Self::T1Ias { .. } | Self::Etsi(_) | Self::Files(_))
     }
 
     /// Writes what was counted of a flow to the front of `out` and says how long it is. `sequence` is as of a report.
@@ -185,13 +198,18 @@ impl Information {
                 out.get_mut(..pdu.len()).ok_or(NoRoom)?.copy_from_slice(&pdu);
                 Ok(pdu.len())
             }
+            Self::Files(it) => {
+                let Count { packets, octets, first, last, trigger } = *count;
+                let summary = files::Summary { flow: *flow, packets, octets, first, last, cause: cause(trigger) };
+                it.summary(out, moment.sequence, &summary)
+            }
             Self::X2(_) | Self::Opencalea(_) => Err(NoRoom),
         }
     }
 
     /// Whether [`tell`](Self::tell) numbers this in the series of reports.
     pub fn numbers(&self, news: &News<'_>) -> bool {
-        matches!((self, news), (Self::Etsi(_), News::Established { .. } | News::Ended { .. }))
+        matches!((self, news), (Self::Etsi(_) | Self::Files(_), News::Established { .. } | News::Ended { .. }))
     }
 
     /// The PDU that tells of something, if the format has one for it. `sequence` counts where [`numbers`](Self::numbers) says
@@ -203,6 +221,7 @@ impl Information {
         match self {
             Self::T1Ias { intercept, content } => Ok(told_t1_ias(intercept, content.as_ref(), time, news)),
             Self::Etsi(it) => it.tell(time, sequence as u32, news),
+            Self::Files(it) => Ok(told_files(it, time, sequence, news)),
             Self::X2(_) | Self::Opencalea(_) => Ok(None),
         }
     }
@@ -232,6 +251,28 @@ fn told_t1_ias(
         News::Changed { .. } => return None,
     };
     Some(intercept.report(time, &event))
+}
+
+fn told_files(it: &files::Intercept, time: UtcMicros, sequence: u64, news: &News<'_>) -> Option<Vec<u8>> {
+    let (session, event) = match news {
+        News::Established { session, .. } => (session, files::Event::SessionAlreadyEstablished),
+        News::Ended { session, reason, .. } => (session, files::Event::SessionEnd(reason)),
+        News::Changed { .. } => return None,
+    };
+    Some(it.event(time, sequence, &session.id, session.assignment, event))
+}
+
+/// Why a flow is told of, in a word.
+const fn cause(trigger: SummaryTrigger) -> &'static str {
+    match trigger {
+        SummaryTrigger::FlowStart => "start",
+        SummaryTrigger::FlowEnd => "end",
+        SummaryTrigger::FlowTimeout => "silence",
+        SummaryTrigger::FlowTimerExpiration | SummaryTrigger::SessionTimerExpiration => "period",
+        SummaryTrigger::FlowPacketCount | SummaryTrigger::SessionPacketCount => "packets",
+        SummaryTrigger::FlowByteCount | SummaryTrigger::SessionByteCount => "octets",
+        SummaryTrigger::ReportEnd => "interception ends",
+    }
 }
 
 impl EtsiInformation {

@@ -10,11 +10,10 @@ mod information;
 mod terms;
 
 pub use content::{Content, Moment, Scratch, WriteContent};
-pub use information::{Count, Information, News, Session};
+pub use information::{Count, Headers, Information, News, Session};
 pub use terms::{CccHeader, CccTerms, EtsiTerms, Format, OpencaleaTerms, SummaryTerms, T1IasTerms, Terms, X3Terms};
 
 use crate::ccc::{Connection, Form};
-use crate::etsi;
 use crate::jmirror::{Mirror, MirrorId};
 use crate::opencalea::{self, Tap};
 use crate::t1_ias::{
@@ -23,6 +22,7 @@ use crate::t1_ias::{
 };
 use crate::tzsp::{Encapsulation, Sniffer};
 use crate::x2x3::{self, Task};
+use crate::{etsi, files};
 use ring::digest;
 
 /// How the parties of a warrant call what they hand over.
@@ -43,8 +43,8 @@ pub struct Names<'a> {
 /// Names that do not fit the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandoverError {
-    /// T1.IAS.
-    #[error("an identifier does not fit T1.IAS: {0}")]
+    /// T1.IAS, and files, which have the same.
+    #[error("an identifier does not fit: {0}")]
     T1Ias(#[from] IdentifierError),
     /// ETSI TS 102 232.
     #[error("a name does not fit ETSI TS 102 232: {0}")]
@@ -122,7 +122,16 @@ impl Handover {
                 let session = folded(names.warrant);
                 Self { content: Content::Jmirror(Mirror::new(id, session)), information: None }
             }
-            Terms::Files => return Err(HandoverError::NoNumber { bits: 0, format: Format::Files }),
+            Terms::Files => {
+                let intercept = files::Intercept::new(
+                    &CaseId::new(names.case_id)?,
+                    &IapSystemId::new(names.probe)?,
+                    &CorrelationId::new(names.content_identifier.as_bytes())?,
+                    &SubscriberIdentity::new(names.subscriber)?,
+                );
+                let information = Some(Information::Files(Box::new(intercept.clone())));
+                Self { content: Content::Files(intercept), information }
+            }
             Terms::Tzsp => Self { content: Content::Tzsp(Sniffer::new(Encapsulation::ETHERNET)), information: None },
         })
     }

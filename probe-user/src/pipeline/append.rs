@@ -6,7 +6,7 @@ use writ_abi::{FrameFlags, SlotRef};
 use writ_capture::{Batch, ClockOffset, Frame, Hit, Part};
 use writ_encoder::handover::{Content, Information, Moment, Scratch, WriteContent};
 use writ_encoder::t1_ias::Direction;
-use writ_encoder::{NoRoom, UtcMicros, etsi};
+use writ_encoder::{NoRoom, UtcMicros, etsi, handover};
 use writ_spool::{AppendError, Ledger, LossReason, Producer, Record, RecordKind, SlotAccount};
 
 /// Packets in one PDU at most, whatever the agency would take.
@@ -108,6 +108,7 @@ impl Appender<'_> {
             Content::Opencalea(writer) => self.content(producer, run, writer, content),
             Content::Jmirror(writer) => self.content(producer, run, writer, content),
             Content::Tzsp(writer) => self.content(producer, run, writer, content),
+            Content::Files(writer) => self.content(producer, run, writer, content),
         }
     }
 
@@ -238,17 +239,17 @@ impl Appender<'_> {
         let moment = self.moment(&frame, job, record.sequence);
         let headers = Headers::of(&frame).ok_or(LossReason::EncodeFailed)?;
         let flow = headers.flow().ok_or(LossReason::EncodeFailed)?;
+        let packet_length = usize::from(frame.header.ip_end).saturating_sub(usize::from(frame.header.ip_offset));
+        let mut told = handover::Headers { flow: &flow, octets: &[], packet_length };
         let scratch = &mut *self.scratch;
         let appended = if information.tells_octets() {
             let mut room = [0; LONGEST_HEADERS];
-            let octets = headers.octets(&mut room);
-            producer.append(information.report_bound(octets.len()), record, |out| {
-                information.report(out, scratch, &moment, &flow, octets)
+            told.octets = headers.octets(&mut room);
+            producer.append(information.report_bound(told.octets.len()), record, |out| {
+                information.report(out, scratch, &moment, &told)
             })
         } else {
-            producer.append(information.report_bound(0), record, |out| {
-                information.report(out, scratch, &moment, &flow, &[])
-            })
+            producer.append(information.report_bound(0), record, |out| information.report(out, scratch, &moment, &told))
         };
         appended.map(drop).map_err(|error| loss(&error))
     }
