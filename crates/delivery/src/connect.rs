@@ -5,7 +5,7 @@ use crate::failure::{Failure, FailureKind};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::thread;
@@ -79,6 +79,27 @@ fn resolve(
             Err(_) => {}
         }
     }
+}
+
+/// A socket that sends datagrams to the first address of the endpoint that this machine has a way to.
+pub(crate) fn open_datagrams(
+    endpoint: &Endpoint,
+    deadline: Instant,
+    stopped: &impl Fn() -> bool,
+) -> Result<UdpSocket, NotConnected> {
+    let mut last = Failure::new(FailureKind::Unresolved, "the name has no address");
+    for address in resolve(endpoint, deadline, stopped)? {
+        let any: IpAddr = match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address).map(|()| socket));
+        match socket {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last.into())
 }
 
 fn connect_to(

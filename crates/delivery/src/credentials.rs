@@ -1,7 +1,8 @@
 //! From the configured files to what a connection needs. Everything is read and checked before anything starts.
 
-use crate::destination::{ConfigError, Destination, Endpoint};
+use crate::destination::{ConfigError, Destination, EncryptionSettings, Endpoint, IntegritySettings};
 use crate::files::{Folder, check_folder};
+use crate::manner::{CaseKeys, Checks, EtsiManner, KeepAlive, Manner, name_of};
 use crate::route::Route;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject};
@@ -9,9 +10,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use writ_digests::Stream as StreamKind;
+use writ_encoder::etsi::{Cadence, SigningKey};
+use writ_encoder::handover::Terms;
 
 /// How connections to one endpoint are protected.
 #[derive(Clone, Debug)]
@@ -47,23 +52,88 @@ impl Destination {
             })?;
             return Ok(Folder::both(folder).map(Route::Files));
         }
-        // `check` has seen to it that both are there.
-        let missing = || refuse("cmii", "is missing", "give cmii and cmc, or folder");
-        let endpoints = [self.cmii.as_ref().ok_or_else(missing)?, self.cmc.as_ref().ok_or_else(missing)?];
-        let Some(tls) = &self.tls else {
-            return Ok(
-                endpoints.map(|endpoint| Route::Endpoint { endpoint: endpoint.clone(), transport: Transport::Plain })
-            );
+        let config = match &self.tls {
+            Some(tls) => Some(Arc::new(client_config(&tls.ca, Some((&tls.cert, &tls.key)), &format!("{place}.tls"))?)),
+            None => None,
         };
-        let config = Arc::new(client_config(&tls.ca, Some((&tls.cert, &tls.key)), &format!("{place}.tls"))?);
-        let route = |endpoint: &Endpoint| {
-            let name = tls.server_name.as_deref().unwrap_or(&endpoint.host);
-            let server_name = server_name(name, &format!("{place}.tls"))?;
-            let transport = Transport::Tls { config: config.clone(), server_name };
-            Ok(Route::Endpoint { endpoint: endpoint.clone(), transport })
+        let manner = self.manner(place)?;
+        let route = |stream: StreamKind, endpoint: &Option<Endpoint>| {
+            // `check` has seen to it that there is one for each stream that the format has.
+            let Some(endpoint) = endpoint.clone() else { return Ok(Route::Nowhere) };
+            if self.goes_in_datagrams(stream) {
+                return Ok(Route::Datagrams(endpoint));
+            }
+            let transport = match (&self.tls, &config) {
+                (Some(tls), Some(config)) => {
+                    let name = tls.server_name.as_deref().unwrap_or(&endpoint.host);
+                    let server_name = server_name(name, &format!("{place}.tls"))?;
+                    Transport::Tls { config: config.clone(), server_name }
+                }
+                _ => Transport::Plain,
+            };
+            Ok(match manner.clone() {
+                Some(manner) => Route::Conversation { endpoint, transport, manner },
+                None => Route::Endpoint { endpoint, transport },
+            })
         };
-        let [cmii, cmc] = endpoints;
-        Ok([route(cmii)?, route(cmc)?])
+        Ok([route(StreamKind::Cmii, &self.cmii)?, route(StreamKind::Cmc, &self.cmc)?])
+    }
+
+    /// What is said beside the PDUs, if the format knows anything of the kind.
+    fn manner(&self, place: &str) -> Result<Option<Manner>, ConfigError> {
+        let settings = self.keep_alive.unwrap_or_default();
+        let keep_alive = KeepAlive {
+            idle: (settings.idle_seconds > 0).then(|| Duration::from_secs(settings.idle_seconds.into())),
+            answer: Duration::from_secs(settings.answer_seconds.into()),
+        };
+        match self.terms() {
+            Some(Terms::X3(_)) => Ok(Some(Manner::X3(keep_alive))),
+            Some(Terms::Etsi(terms)) => {
+                let name = name_of(&terms).map_err(|error| ConfigError {
+                    field: format!("{place}.etsi"),
+                    file: None,
+                    problem: format!("does not fit the handover ({error})"),
+                    remedy: "correct it".to_owned(),
+                })?;
+                let integrity = self.integrity.as_ref().map(|settings| settings.load(place)).transpose()?;
+                let keys = self.encryption.as_ref().map(|settings| settings.load(place)).transpose()?;
+                let acknowledge = self.acknowledge;
+                Ok(Some(Manner::Etsi(Arc::new(EtsiManner { name, keep_alive, acknowledge, integrity, keys }))))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl IntegritySettings {
+    fn load(&self, place: &str) -> Result<Checks, ConfigError> {
+        let cadence = Cadence {
+            pdus: self.hash_pdus,
+            hash_micros: u32::from(self.hash_seconds) * 1_000_000,
+            hashes: self.signature_hashes,
+            signature_micros: u32::from(self.signature_seconds) * 1_000_000,
+        };
+        let Some(file) = &self.key else { return Ok(Checks { cadence, key: None }) };
+        let setting = Setting { field: format!("{place}.integrity.key"), file: file.as_path().into() };
+        const REMEDY: &str = "make one with `openssl genpkey -algorithm ed25519 -out FILE`";
+        let PrivateKeyDer::Pkcs8(der) = setting.private_key()? else {
+            return Err(setting.refuse("holds a key that is not PKCS #8".to_owned(), REMEDY));
+        };
+        let key = SigningKey::from_pkcs8(der.secret_pkcs8_der())
+            .map_err(|_| setting.refuse("holds a key that is neither Ed25519 nor P-256".to_owned(), REMEDY))?;
+        Ok(Checks { cadence, key: Some(Arc::new(key)) })
+    }
+}
+
+impl EncryptionSettings {
+    fn load(&self, place: &str) -> Result<CaseKeys, ConfigError> {
+        let setting = Setting { field: format!("{place}.encryption.keys"), file: self.keys.as_path().into() };
+        let text = setting.read(setting.open_private()?)?;
+        let text =
+            String::from_utf8(text).map_err(|_| setting.refuse("is no text".to_owned(), "name the file of keys"))?;
+        CaseKeys::parse(&text).map_err(|problem| {
+            setting.refuse(problem, "write `LIID KEY` on each line, the key in 48 or 64 hexadecimal digits")
+        })
     }
 }
 
@@ -141,6 +211,21 @@ impl Setting {
         File::open(&self.file).map_err(|error| {
             self.refuse(format!("cannot be opened ({error})"), "check the path and who may read the file")
         })
+    }
+
+    /// Opens a file that nobody but its owner may read, who is this process's user or root.
+    fn open_private(&self) -> Result<File, ConfigError> {
+        let file = self.open()?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| self.refuse(format!("cannot be looked at ({error})"), "check that it is a plain file"))?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            return Err(self.refuse("may be read or written by others than its owner".to_owned(), "chmod 600 it"));
+        }
+        if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
+            return Err(self.refuse("belongs to another user".to_owned(), "chown it to the probe's user or to root"));
+        }
+        Ok(file)
     }
 
     fn read(&self, file: File) -> Result<Vec<u8>, ConfigError> {

@@ -1,11 +1,18 @@
 //! The `[[destination]]` section of the configuration: where an agency is, and how the way there is protected; or a
 //! folder of this machine.
 
+mod check;
+mod terms;
+
+pub use terms::{EncryptionSettings, IntegritySettings, KeepAliveSettings};
+
 use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use writ_digests::Stream as StreamKind;
 use writ_encoder::handover::{CccTerms, EtsiTerms, Format, OpencaleaTerms, SummaryTerms, T1IasTerms, Terms, X3Terms};
+use writ_encoder::t1_ias::CcFormat;
 
 /// A setting or a file that will not do. Says which, why and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +32,8 @@ fn file_part(file: Option<&PathBuf>) -> String {
     file.map(|file| format!(" = \"{}\"", file.display())).unwrap_or_default()
 }
 
-/// One agency's mediation: two endpoints, one protection. Or a folder of this machine in its place.
+/// One agency's mediation: an endpoint for each stream that its format has, one protection. Or a folder of this machine in
+/// its place.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Destination {
@@ -33,21 +41,30 @@ pub struct Destination {
     pub name: String,
     /// The handover standard it takes.
     pub format: Format,
-    /// Where identifying information (CmII) goes.
+    /// Where identifying information (CmII) goes; X2 and HI2 are the same stream.
     pub cmii: Option<Endpoint>,
-    /// Where content (CmC) goes.
+    /// Where content (CmC) goes; X3 and HI3 are the same stream.
     pub cmc: Option<Endpoint>,
     /// In place of both endpoints: the folder of this machine that gets a file for each case and stream.
     pub folder: Option<PathBuf>,
-    /// Whether digests are kept of what is delivered there, for the agency to countersign.
-    #[serde(default = "yes")]
-    pub digests: bool,
-    /// TLS 1.3 with certificates on both sides. Either this or `plain`.
+    /// Whether digests are kept of what is delivered there, for the agency to countersign. Of T1.IAS they are, if nothing
+    /// is said; of other formats there are none.
+    pub digests: Option<bool>,
+    /// TLS 1.3 with certificates on both sides, for what goes over TCP. Either this or `plain`.
     pub tls: Option<Tls>,
-    /// Unprotected TCP. Either this or `tls`.
+    /// Unprotected TCP, and UDP, which nothing protects. Beside `tls` where one stream goes over UDP.
     pub plain: Option<Plain>,
     /// Summaries of flows in place of a report of every packet.
     pub summaries: Option<SummaryTerms>,
+    /// Of `etsi` and `x3`: questions on an idle connection whether the other side is there.
+    pub keep_alive: Option<KeepAliveSettings>,
+    /// Of `etsi`: delivered is what the agency's program has confirmed, and not what its TCP has acknowledged.
+    #[serde(default)]
+    pub acknowledge: bool,
+    /// Of `etsi`: hashes over PDUs, and signatures over hashes.
+    pub integrity: Option<IntegritySettings>,
+    /// Of `etsi`: payloads go in the encryption container.
+    pub encryption: Option<EncryptionSettings>,
     /// What is agreed on where the format is `t1-ias`.
     #[serde(rename = "t1-ias")]
     pub t1_ias: Option<T1IasTerms>,
@@ -59,10 +76,6 @@ pub struct Destination {
     pub ccc: Option<CccTerms>,
     /// The same of `opencalea`.
     pub opencalea: Option<OpencaleaTerms>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Files of a TLS session, all PEM.
@@ -79,7 +92,7 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
-/// Plain TCP: to loopback, or with a stated reason.
+/// Plain TCP, or UDP: to loopback, or with a stated reason.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plain {
@@ -93,7 +106,7 @@ pub struct Plain {
 pub struct Endpoint {
     /// Name or address, without brackets.
     pub host: String,
-    /// TCP port, never 0.
+    /// TCP or UDP port, never 0.
     pub port: u16,
 }
 
@@ -139,67 +152,6 @@ impl fmt::Display for Endpoint {
 }
 
 impl Destination {
-    /// Checks what can be checked without touching a file. `place` is the section's path, such as `destination[0]`.
-    pub fn check(&self, place: &str) -> Result<(), ConfigError> {
-        let refuse = |field: &str, problem: String, remedy: &str| ConfigError {
-            field: format!("{place}.{field}"),
-            file: None,
-            problem,
-            remedy: remedy.to_owned(),
-        };
-        if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(|c| !c.is_ascii_graphic()) {
-            let problem = "is empty, too long or not plain text".to_owned();
-            return Err(refuse("name", problem, "use 1 to 64 ASCII letters, digits and signs without blanks"));
-        }
-        if let Some(folder) = &self.folder {
-            return self
-                .check_folder_section(folder)
-                .map_err(|(field, problem, remedy)| refuse(field, problem, remedy));
-        }
-        let (cmii, cmc) = match (&self.cmii, &self.cmc) {
-            (Some(cmii), Some(cmc)) => (cmii, cmc),
-            (cmii, _) => {
-                let field = if cmii.is_none() { "cmii" } else { "cmc" };
-                let remedy = "give cmii = \"host:port\" and cmc = \"host:port\", or folder = \"/path\" for files of this machine";
-                return Err(refuse(field, "is missing".to_owned(), remedy));
-            }
-        };
-        if cmii == cmc {
-            let problem = format!("is the same endpoint as cmii ({cmc})");
-            return Err(refuse("cmc", problem, "give content an endpoint of its own: the two are separate streams"));
-        }
-        match (&self.tls, &self.plain) {
-            (Some(_), Some(_)) => {
-                Err(refuse("plain", "stands beside tls".to_owned(), "keep one of the two, preferably tls"))
-            }
-            (None, None) => {
-                Err(refuse("tls", "is missing".to_owned(), "set tls = { ca = \"...\", cert = \"...\", key = \"...\" }"))
-            }
-            (Some(_), None) => Ok(()),
-            (None, Some(plain)) => check_plain(plain, [("cmii", cmii), ("cmc", cmc)]).map_err(|(field, problem)| {
-                let remedy = "use tls, or say in plain.path_protected_otherwise how the path is protected";
-                refuse(field, problem, remedy)
-            }),
-        }
-    }
-
-    fn check_folder_section(&self, folder: &Path) -> Result<(), (&'static str, String, &'static str)> {
-        const REMEDY: &str = "keep either the folder or the endpoints with tls or plain";
-        let beside = [
-            ("cmii", self.cmii.is_some()),
-            ("cmc", self.cmc.is_some()),
-            ("tls", self.tls.is_some()),
-            ("plain", self.plain.is_some()),
-        ];
-        if let Some((field, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
-            return Err((field, "stands beside folder".to_owned(), REMEDY));
-        }
-        if !folder.is_absolute() {
-            return Err(("folder", "is no absolute path".to_owned(), "write the path from / on"));
-        }
-        Ok(())
-    }
-
     /// The format with what is agreed on for it; none where something is missing, which [`Destination::check`] tells.
     pub fn terms(&self) -> Option<Terms> {
         Some(match self.format {
@@ -218,22 +170,23 @@ impl Destination {
     pub fn is_local_file(&self) -> bool {
         self.folder.is_some()
     }
-}
 
-fn check_plain(plain: &Plain, endpoints: [(&'static str, &Endpoint); 2]) -> Result<(), (&'static str, String)> {
-    if let Some(reason) = &plain.path_protected_otherwise {
-        if reason.trim().len() < 8 {
-            return Err(("plain.path_protected_otherwise", "gives no reason (8 characters at least)".to_owned()));
-        }
-        return Ok(());
-    }
-    for (field, endpoint) in endpoints {
-        // A name such as `localhost` is what the resolver makes of it; only an address is loopback for certain.
-        if !endpoint.address().is_some_and(|address| address.is_loopback()) {
-            return Err((field, format!("would go to {endpoint} over plain TCP, which is not a loopback address")));
+    /// Whether this stream of the format goes over UDP, a datagram for each PDU.
+    pub fn goes_in_datagrams(&self, stream: StreamKind) -> bool {
+        match self.format {
+            Format::Ccc | Format::Opencalea | Format::Jmirror | Format::Tzsp => true,
+            Format::T1Ias => {
+                let call_content = self.t1_ias.is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram);
+                call_content && stream == StreamKind::Cmc && self.folder.is_none()
+            }
+            Format::Etsi | Format::X3 | Format::Files => false,
         }
     }
-    Ok(())
+
+    /// Whether digests are kept of this stream.
+    pub fn keeps_digests(&self, stream: StreamKind) -> bool {
+        self.format == Format::T1Ias && self.digests.unwrap_or(true) && !self.goes_in_datagrams(stream)
+    }
 }
 
 #[cfg(test)]
@@ -286,5 +239,69 @@ mod tests {
         let one = parse("name = \"x\"\nformat = \"t1-ias\"\ncmii = \"a:1\"").unwrap().check("d").unwrap_err();
         assert!(one.field == "d.cmc" && one.remedy.contains("folder"), "{one}");
         assert!(parse("name = \"x\"\nformat = \"t1-ias\"\ncmii = \"a:1\"\ncmc = \"a:2\"\ntsl = 1").is_err());
+    }
+    /// A destination of a format, checked: the field that will not do and the remedy.
+    fn checked(format: &str, rest: &str) -> Result<(), (String, String)> {
+        let destination = parse(&format!("name = \"x\"\nformat = \"{format}\"\n{rest}")).unwrap();
+        destination.check("d").map_err(|error| (error.field, error.remedy))
+    }
+
+    #[test]
+    fn each_format_has_its_own_endpoints_and_protection() {
+        const BOTH: &str = "cmii = \"127.0.0.1:1\"\ncmc = \"127.0.0.1:2\"\n";
+        const CMC: &str = "cmc = \"127.0.0.1:2\"\n";
+        const TLS: &str = "tls = { ca = \"a\", cert = \"b\", key = \"c\" }\n";
+        const PLAIN: &str = "plain = {}\n";
+        const CALL: &str = "t1-ias = { cc_format = \"ccc\" }\n";
+        const OPERATOR: &str = "etsi = { operator = \"OP\" }\n";
+        let field = |format, parts: &[&str]| checked(format, &parts.concat()).map_err(|(field, _)| field);
+        for format in ["ccc", "jmirror", "tzsp"] {
+            assert_eq!(field(format, &[CMC, PLAIN]), Ok(()));
+            assert_eq!(field(format, &[BOTH, PLAIN]), Err("d.cmii".into()));
+            assert_eq!(field(format, &[CMC, TLS]), Err("d.tls".into()));
+            assert_eq!(field(format, &[CMC]), Err("d.plain".into()));
+            assert_eq!(field(format, &["cmc = \"192.0.2.1:2\"\n", PLAIN]), Err("d.cmc".into()));
+        }
+        assert_eq!(field("opencalea", &[BOTH, PLAIN]), Ok(()));
+        assert_eq!(field("opencalea", &[CMC, PLAIN]), Err("d.cmii".into()));
+        assert_eq!(field("opencalea", &[BOTH, TLS]), Err("d.tls".into()));
+        assert_eq!(field("t1-ias", &[BOTH, TLS, PLAIN, CALL]), Ok(()));
+        assert_eq!(field("t1-ias", &[BOTH, PLAIN, CALL]), Ok(()));
+        assert_eq!(field("t1-ias", &[BOTH, TLS, CALL]), Err("d.plain".into()));
+        assert_eq!(field("t1-ias", &["cmii = \"lea.example:1\"\n", CMC, TLS, PLAIN, CALL]), Ok(()), "cmii has TLS");
+        assert_eq!(field("etsi", &[BOTH, TLS, OPERATOR]), Ok(()));
+        assert_eq!(field("etsi", &[BOTH, TLS]), Err("d.etsi".into()));
+        assert_eq!(field("etsi", &["folder = \"/t\"\n", OPERATOR]), Err("d.folder".into()));
+        assert_eq!(field("x3", &[BOTH, TLS, CALL]), Err("d.t1-ias".into()));
+        assert_eq!(field("files", &["folder = \"/t\"\n"]), Ok(()));
+        assert_eq!(field("files", &[BOTH, PLAIN]), Err("d.folder".into()));
+    }
+
+    #[test]
+    fn what_is_said_beside_the_pdus_belongs_to_its_format() {
+        let talking = |format, rest: &str| {
+            let etsi = if format == "etsi" { "etsi = { operator = \"OP\" }\n" } else { "" };
+            let ends = "cmii = \"127.0.0.1:1\"\ncmc = \"127.0.0.1:2\"\nplain = {}\n";
+            checked(format, &format!("{ends}{etsi}{rest}")).map_err(|(field, _)| field)
+        };
+        let all = "acknowledge = true\nkeep_alive = { idle_seconds = 300 }\nintegrity = { hash_pdus = 10 }\n\
+                   encryption = { keys = \"k\" }";
+        assert_eq!(talking("etsi", all), Ok(()));
+        assert_eq!(talking("x3", "keep_alive = { idle_seconds = 0 }"), Ok(()));
+        assert_eq!(talking("etsi", "keep_alive = { idle_seconds = 5 }"), Err("d.keep_alive.idle_seconds".into()));
+        assert_eq!(talking("etsi", "integrity = { hash_seconds = 0 }"), Err("d.integrity.hash_seconds".into()));
+        assert_eq!(talking("t1-ias", "keep_alive = {}"), Err("d.keep_alive".into()));
+        assert_eq!(talking("x3", "acknowledge = true"), Err("d.acknowledge".into()));
+        assert_eq!(talking("x3", "integrity = {}"), Err("d.integrity".into()));
+        assert_eq!(talking("x3", "digests = true"), Err("d.digests".into()));
+        assert_eq!(talking("x3", "digests = false"), Ok(()));
+        let digests = |format: &str, rest: &str| {
+            let destination = parse(&format!("name = \"x\"\nformat = \"{format}\"\n{rest}")).unwrap();
+            StreamKind::ALL.map(|stream| destination.keeps_digests(stream))
+        };
+        assert_eq!(digests("t1-ias", ""), [true, true]);
+        assert_eq!(digests("t1-ias", "t1-ias = { cc_format = \"ccc\" }"), [true, false]);
+        assert_eq!(digests("t1-ias", "digests = false"), [false, false]);
+        assert_eq!(digests("etsi", ""), [false, false]);
     }
 }

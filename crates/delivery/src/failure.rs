@@ -77,6 +77,22 @@ failures! {
     Files = 16, "files",
         "the destination's files cannot be written: records wait in memory; check the folder's owner and mode and the disk \
          (writ check-config), and see the log for the system's words";
+    /// The agency's program did not answer in time what it was asked on the connection.
+    NoAnswer = 17, "no_answer",
+        "the agency's program does not answer on the connection; tell the agency, and check with it that keep_alive and \
+         acknowledge are agreed on";
+    /// The agency sent what the handover does not know, or answered what it was not asked.
+    Nonsense = 18, "nonsense",
+        "what the agency sends on the connection is not what the handover knows; check the destination's format and \
+         port, and tell the agency";
+    /// There is no key for a case of a destination that is to get everything encrypted.
+    NoKey = 19, "no_key",
+        "a case has no key in encryption.keys: its records and those behind them wait in memory, and are lost only once \
+         that is full; add a line for its LIID, or one for `*`, and restart the probe";
+    /// A PDU that the handover's own rules do not let through.
+    Unsendable = 20, "unsendable",
+        "a record of the stream cannot be sent in the destination's format; report it with the log, it is a fault of the \
+         probe";
 }
 
 impl FailureKind {
@@ -87,7 +103,7 @@ impl FailureKind {
 
     /// Whether the fault is on this machine, for its operator to mend.
     pub const fn is_local(self) -> bool {
-        matches!(self, Self::DiskFull | Self::Files)
+        matches!(self, Self::DiskFull | Self::Files | Self::NoKey | Self::Unsendable)
     }
 
     /// For the ledger.

@@ -19,6 +19,7 @@ mod digests;
 mod failure;
 mod files;
 mod link;
+mod manner;
 mod peer;
 mod route;
 mod session;
@@ -27,10 +28,13 @@ mod witness;
 
 pub use credentials::Transport;
 pub use delivered::DeliveredFile;
-pub use destination::{ConfigError, Destination, Endpoint, Plain, Tls};
+pub use destination::{
+    ConfigError, Destination, EncryptionSettings, Endpoint, IntegritySettings, KeepAliveSettings, Plain, Tls,
+};
 pub use digests::{DigestSheet, close_windows};
 pub use failure::FailureKind;
 pub use files::Predecessor;
+pub use manner::{CaseKeys, Checks, EtsiManner, KeepAlive, Manner};
 pub use peer::{Peer, TlsPeer};
 pub use route::Route;
 pub use session::{Ended, Notice, Session, SessionHandle, SessionSetup, Timing};

@@ -29,6 +29,8 @@ pub(crate) struct Link {
     /// Bytes written to the socket.
     written: u64,
     finishing: bool,
+    /// What the agency said and nobody has taken yet; none where nobody listens.
+    heard: Option<Vec<u8>>,
     tls: Option<Tls>,
 }
 
@@ -41,6 +43,9 @@ struct Tls {
     /// PDU bytes up to the last mark whose socket bytes are acknowledged.
     acknowledged: u64,
 }
+
+/// At most so much of what the agency said, and one read more, waits to be taken.
+const MOST_HEARD: usize = 64 * 1024;
 
 /// More marks than the kernel ever holds chunks unacknowledged; past it, marks get coarser instead of more.
 const MAX_MARKS: usize = 4096;
@@ -57,7 +62,17 @@ impl Link {
                 Some(Tls { connection, accepted: 0, marks: VecDeque::new(), acknowledged: 0 })
             }
         };
-        Ok(Self { socket, base, written: 0, finishing: false, tls })
+        Ok(Self { socket, base, written: 0, finishing: false, heard: None, tls })
+    }
+
+    /// From now on what the agency says is kept, for [`Link::take_heard`].
+    pub(crate) fn listen(&mut self) {
+        self.heard.get_or_insert_default();
+    }
+
+    /// What the agency said since the last time.
+    pub(crate) fn take_heard(&mut self) -> Vec<u8> {
+        self.heard.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether the agency has shown that it takes us.
@@ -134,11 +149,14 @@ impl Link {
         Ok(tls.acknowledged)
     }
 
-    /// Takes in whatever the agency sent. The handover knows no answers: bytes of an agency that talks are discarded.
+    /// Takes in whatever the agency sent. Where nobody listens, the handover knows no answers: it is discarded.
     pub(crate) fn hear(&mut self) -> Result<Heard, Failure> {
         let mut scrap = [0; 4096];
         // Bounded, so that an agency that never stops talking cannot keep us from sending.
         for _ in 0..16 {
+            if self.heard.as_ref().is_some_and(|heard| heard.len() >= MOST_HEARD) {
+                break;
+            }
             let received = match &mut self.tls {
                 None => self.socket.read(&mut scrap),
                 Some(tls) => tls.connection.read_tls(&mut self.socket),
@@ -156,7 +174,9 @@ impl Link {
                 let mut plain = state.plaintext_bytes_to_read();
                 while plain > 0 {
                     let most = plain.min(scrap.len());
-                    plain -= tls.connection.reader().read(&mut scrap[..most])?.max(1);
+                    let read = tls.connection.reader().read(&mut scrap[..most])?;
+                    keep(&mut self.heard, &scrap[..read]);
+                    plain -= read.max(1);
                 }
                 // After our own end, many programs close without a word of theirs.
                 if state.peer_has_closed() || (received == 0 && self.finishing) {
@@ -169,6 +189,8 @@ impl Link {
                 }
             } else if received == 0 {
                 return Ok(Heard::Closed);
+            } else {
+                keep(&mut self.heard, &scrap[..received]);
             }
         }
         Ok(Heard::Open)
@@ -203,6 +225,12 @@ impl Link {
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+fn keep(heard: &mut Option<Vec<u8>>, bytes: &[u8]) {
+    if let Some(heard) = heard {
+        heard.extend_from_slice(bytes);
     }
 }
 

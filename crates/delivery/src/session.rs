@@ -1,6 +1,9 @@
 //! A thread that carries one stream to one endpoint, from start to stop.
 
+mod conversation;
+mod datagrams;
 mod folder;
+mod hold;
 mod network;
 
 use crate::digests::{DigestSheet, Windows};
@@ -88,6 +91,9 @@ impl Default for Timing {
         }
     }
 }
+
+/// How long a session sleeps at most when nothing is due.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How a session's thread came to its end.
 #[derive(Debug)]
@@ -194,6 +200,15 @@ impl Session {
                     let (endpoint, transport) = (endpoint.clone(), transport.clone());
                     self.connect_and_serve(&endpoint, &transport, &mut sent_any)
                 }
+                Route::Conversation { endpoint, transport, manner } => {
+                    let (endpoint, transport, manner) = (endpoint.clone(), transport.clone(), manner.clone());
+                    self.connect_and_talk(&endpoint, &transport, &manner, &mut sent_any)
+                }
+                Route::Datagrams(endpoint) => {
+                    let endpoint = endpoint.clone();
+                    self.send_datagrams(&endpoint, &mut sent_any)
+                }
+                Route::Nowhere => self.stay(),
                 Route::Files(folder) => {
                     let folder = folder.clone();
                     self.write_files(&folder, &mut sent_any)
@@ -222,7 +237,17 @@ impl Session {
         }
     }
 
-    fn release(&mut self, bytes: u64) -> Result<(), StreamError> {
+    /// There is no such stream: waits for the stop.
+    fn stay(&mut self) -> Result<(), Broken> {
+        self.note_open();
+        while !self.gives_up()? {
+            self.setup.consumer.wake().wait(IDLE).map_err(writ_spool::MapError::from).map_err(StreamError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Releases the records that lie in the first `bytes` sent since the last rewind; says how many were.
+    fn release(&mut self, bytes: u64) -> Result<u64, StreamError> {
         let (records, bytes) = match &mut self.windows {
             Some(windows) => self.setup.consumer.release(bytes, windows)?,
             None => self.setup.consumer.acknowledged(bytes)?,
@@ -230,7 +255,7 @@ impl Session {
         if records > 0 {
             self.account(|account| account.delivered(records, bytes));
         }
-        Ok(())
+        Ok(records)
     }
 
     /// Whether a stop was asked for and is due: nothing waits, or the time is over.

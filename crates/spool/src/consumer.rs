@@ -141,6 +141,34 @@ impl Consumer {
         bytes.map(Some).ok_or(StreamError::Corrupt("a segment lies outside"))
     }
 
+    /// The records that were not sent yet, each whole and with whose it is. Say with [`Consumer::sent_records`] how many of
+    /// them went out.
+    ///
+    /// For a way out that has to know where a PDU ends. Not to be mixed with [`Consumer::unsent`], which cuts anywhere.
+    pub fn unsent_records(&self) -> Result<UnsentRecords<'_>, StreamError> {
+        let (_, head) = self.stream.bounds()?;
+        Ok(UnsentRecords { stream: &self.stream, head, at: self.taken, here: None })
+    }
+
+    /// The first `count` of what [`Consumer::unsent_records`] gives went out. Returns how many bytes they are.
+    pub fn sent_records(&mut self, count: usize) -> Result<u64, StreamError> {
+        let mut records = self.unsent_records()?;
+        let mut bytes = 0;
+        let mut end = 0;
+        for _ in 0..count {
+            let Some(entry) = records.next_entry()? else { break };
+            bytes += entry.length as u64;
+            end = entry.offset + entry.length;
+        }
+        let at = records.at;
+        if bytes > 0 {
+            self.taken = at;
+            self.sent = (at.segment, end);
+            self.sent_bytes += bytes;
+        }
+        Ok(bytes)
+    }
+
     /// A number that stands for the first record that is not released. It changes with every release, never goes back,
     /// and is the same for a successor on the same memory.
     pub fn released_mark(&self) -> u64 {
@@ -286,5 +314,59 @@ impl Consumer {
             self.awake()?;
         }
         Ok(())
+    }
+}
+
+/// See [`Consumer::unsent_records`]. After an error there are no more.
+pub struct UnsentRecords<'a> {
+    stream: &'a StreamMap,
+    head: Position,
+    at: Position,
+    /// Where the segment that `at` is in starts, and its records.
+    here: Option<(usize, u32)>,
+}
+
+impl<'a> UnsentRecords<'a> {
+    fn next_entry(&mut self) -> Result<Option<Entry>, StreamError> {
+        loop {
+            let (start, records) = match self.here {
+                Some(here) => here,
+                None => {
+                    let records = self.stream.records_in(self.at.segment, self.head)?;
+                    *self.here.insert((self.stream.segment_start(self.at.segment)?, records))
+                }
+            };
+            if self.at.record < records {
+                let entry = self.stream.entry_at(start, self.at.record)?;
+                self.at.record += 1;
+                return Ok(Some(entry));
+            }
+            if self.at.segment >= self.head.segment {
+                return Ok(None);
+            }
+            self.at = Position { segment: self.at.segment + 1, record: 0 };
+            self.here = None;
+        }
+    }
+
+    fn next_record(&mut self) -> Result<Option<(Record, &'a [u8])>, StreamError> {
+        let Some(entry) = self.next_entry()? else { return Ok(None) };
+        let start = self.stream.segment_start(self.at.segment)? + entry.offset;
+        let pdu = self.stream.map.bytes(start..start + entry.length);
+        Ok(Some((entry.record, pdu.ok_or(StreamError::Corrupt("a segment lies outside"))?)))
+    }
+}
+
+impl<'a> Iterator for UnsentRecords<'a> {
+    type Item = Result<(Record, &'a [u8]), StreamError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_record().transpose();
+        if matches!(next, Some(Err(_))) {
+            // Nowhere to go on from.
+            self.at = self.head;
+            self.here = Some((0, 0));
+        }
+        next
     }
 }

@@ -16,7 +16,7 @@ mod producer;
 mod stream;
 mod wake;
 
-pub use consumer::{Consumer, Release};
+pub use consumer::{Consumer, Release, UnsentRecords};
 pub use ledger::{
     DeliverySnapshot, FORMER_FIGURES, JUMP, KeepError, Kept, Ledger, LedgerFiles, LossReason, MAX_DELIVERIES,
     MEMO_WORDS, Memo, Origin, Restart, SessionState, SlotAccount, SlotSnapshot, StreamAccount, StreamSnapshot,

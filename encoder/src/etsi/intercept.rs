@@ -126,6 +126,11 @@ impl Intercept {
         self.iri(time, sequence, IriType::Report, self.packet_report(report), Some(direction))
     }
 
+    /// What stands at the front of every PDU.
+    pub(super) fn into_header(self) -> asn1::PsHeader {
+        self.header
+    }
+
     /// A message about the delivery. Says if an operator's message is empty or too long.
     pub fn tri(&self, time: UtcMicros, sequence: u32, tri: &Tri) -> Result<Vec<u8>, NameError> {
         if let Tri::OperatorMessage { message, .. } = tri

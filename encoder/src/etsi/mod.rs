@@ -23,6 +23,7 @@ mod intercept;
 mod names;
 mod read;
 mod records;
+mod series;
 mod terms;
 
 pub use container::{CaseKey, KeyLength, SealError, Sealer};
@@ -36,6 +37,7 @@ pub use read::{DecodeError, Fault, Unread};
 pub use records::{
     AccessReport, Address, DeliveryOption, Hi1, Hi1Change, Indications, IntegrityCheck, PopIdentifier, Summary, Tri,
 };
+pub use series::{Glance, Messenger};
 pub use terms::{
     AccessEvent, AccessType, Assignment, Authentication, CheckType, DataType, Direction, EncryptedPayloadType,
     EncryptionType, EndReason, HashAlgorithm, IpVersion, IriType, NoticePriority, SignatureAlgorithm, SummaryTrigger,

@@ -47,12 +47,14 @@ pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
         );
     }
     for (destination, [cmii, cmc]) in config.destination.iter().zip(routes) {
-        let way = match (&destination.folder, &destination.tls) {
-            (Some(_), _) => "files of this machine",
-            (None, Some(_)) => "TLS 1.3",
-            (None, None) => "plain TCP",
+        let way = match (&destination.folder, &destination.tls, &destination.plain) {
+            (Some(_), ..) => "files of this machine",
+            (None, Some(_), None) => "TLS 1.3",
+            (None, Some(_), Some(_)) => "TLS 1.3, UDP unprotected",
+            (None, None, _) => "unprotected",
         };
-        output::line(&format!("destination {}: CmII to {cmii}, CmC to {cmc}, {way}", destination.name));
+        let (name, format) = (&destination.name, destination.format);
+        output::line(&format!("destination {name}: {format}, CmII to {cmii}, CmC to {cmc}, {way}"));
     }
     output::line(&format!("documents of a closed case: kept {}", config.records.keep_years));
     let bytes = u64::from(config.spool.segments) * u64::from(config.spool.segment_bytes);

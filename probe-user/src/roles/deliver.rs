@@ -56,7 +56,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
                 digests: Some(DigestSheet {
                     file: Arc::clone(&delivered),
                     stream: kind,
-                    is_wanted: destination.digests,
+                    is_wanted: destination.keeps_digests(kind),
                 }),
                 notices: None,
             });

@@ -1,15 +1,20 @@
 //! A stream that goes to an agency's endpoint: one connection after the other.
 
-use super::{Broken, Notice, Session, Timing, gives_up};
+use super::hold::Hold;
+use super::{Broken, IDLE, Notice, Session, gives_up};
 use crate::connect::{NotConnected, connect, wait_for};
 use crate::credentials::Transport;
 use crate::destination::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::link::{CHUNK, Heard, Link};
-use std::collections::VecDeque;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// Chunks between two looks at acknowledgements and at the agency's side.
+pub(super) const BURST: usize = 16;
+/// Acknowledgements wake nobody; so often they are asked for while some are due.
+pub(super) const ASK: Duration = Duration::from_millis(10);
 
 impl Session {
     /// One connection, from the first SYN to its end. Without an error, that end was asked for.
@@ -19,6 +24,19 @@ impl Session {
         transport: &Transport,
         sent_any: &mut bool,
     ) -> Result<(), Broken> {
+        match self.open_link(endpoint, transport, false)? {
+            Some(mut link) => self.serve(&mut link, sent_any),
+            None => Ok(()),
+        }
+    }
+
+    /// A connection on which PDUs can go; none: told to stop meanwhile. `listens` says whether what the agency sends is kept.
+    pub(super) fn open_link(
+        &mut self,
+        endpoint: &Endpoint,
+        transport: &Transport,
+        listens: bool,
+    ) -> Result<Option<Link>, Broken> {
         let begun = Instant::now();
         let deadline = begun + self.setup.timing.connect;
         let consumer = &self.setup.consumer;
@@ -26,17 +44,20 @@ impl Session {
         let stopped = || gives_up(&self.stop, consumer).unwrap_or(true);
         let socket = match connect(endpoint, deadline, consumer.wake(), &stopped) {
             Ok(socket) => socket,
-            Err(NotConnected::Stopped) => return Ok(()),
+            Err(NotConnected::Stopped) => return Ok(None),
             Err(NotConnected::Failed(failure)) => {
                 self.account(|account| account.attempt_failed());
                 return Err(failure.into());
             }
         };
         let mut link = Link::new(socket, transport)?;
+        if listens {
+            link.listen();
+        }
         let accepted = self.wait_for_acceptance(&mut link, deadline);
         match accepted {
             Ok(true) => {}
-            Ok(false) => return Ok(()),
+            Ok(false) => return Ok(None),
             Err(broken) => {
                 self.account(|account| account.attempt_failed());
                 return Err(broken);
@@ -45,7 +66,7 @@ impl Session {
         self.note_open();
         tracing::info!(stream = %self.setup.label, "session with the agency is open");
         self.tell(|| Notice::Open(Some(link.peer())));
-        self.serve(&mut link, sent_any)
+        Ok(Some(link))
     }
 
     /// The TLS handshake, and the agency's sign that it takes our certificate. False: told to stop meanwhile.
@@ -80,11 +101,6 @@ impl Session {
 
     /// Sends until the connection breaks or a stop is carried out.
     fn serve(&mut self, link: &mut Link, sent_any: &mut bool) -> Result<(), Broken> {
-        /// Chunks between two looks at acknowledgements and at the agency's side.
-        const BURST: usize = 16;
-        /// Acknowledgements wake nobody; so often they are asked for while some are due.
-        const ASK: Duration = Duration::from_millis(10);
-        const IDLE: Duration = Duration::from_secs(1);
         let mut hold = Hold::new(&self.setup.timing, self.setup.consumer.capacity_bytes());
         let mut finishing = false;
         let mut last_sent: Option<Instant> = None;
@@ -143,81 +159,26 @@ impl Session {
             if let Some(deadline) = stop {
                 timeout = timeout.min(deadline.saturating_duration_since(now)).min(ASK);
             }
-            let waited = wait_for(&*link, blocked, self.setup.consumer.wake(), timeout);
-            self.setup.consumer.awake()?;
-            waited.map_err(io::Error::from)?;
-            let gather = self.setup.timing.gather;
-            let is_busy = last_sent.is_some_and(|sent| sent.elapsed() < gather / 2);
-            if is_busy && !blocked && stop.is_none() && self.setup.consumer.unsent(1)?.is_some() {
-                thread::sleep(gather);
-            }
-        }
-    }
-}
-
-/// Acknowledged bytes that are not released yet; see [`Timing::hold`].
-struct Hold {
-    time: Duration,
-    bytes: u64,
-    /// Acknowledged up to here by then, one mark a grain of time, oldest first.
-    marks: VecDeque<(u64, Instant)>,
-    acknowledged: u64,
-    due: u64,
-}
-
-impl Hold {
-    /// So many marks cover the time.
-    const GRAINS: u32 = 16;
-
-    fn new(timing: &Timing, capacity: u64) -> Self {
-        let bytes = timing.hold_bytes.min(capacity / 4);
-        Self { time: timing.hold, bytes, marks: VecDeque::new(), acknowledged: 0, due: 0 }
-    }
-
-    fn acknowledged(&mut self, bytes: u64, now: Instant) {
-        if bytes == self.acknowledged {
-            return;
-        }
-        self.acknowledged = bytes;
-        match self.marks.back_mut() {
-            Some((mark, begun)) if now.saturating_duration_since(*begun) < self.time / Self::GRAINS => *mark = bytes,
-            _ => self.marks.push_back((bytes, now)),
+            self.rest(link, blocked, timeout, last_sent)?;
         }
     }
 
-    /// Bytes that may be released now.
-    fn due(&mut self, now: Instant) -> u64 {
-        // A mark's last bytes are up to one grain younger than the mark.
-        let old = self.time + self.time / Self::GRAINS;
-        while let Some((bytes, _)) = self.marks.pop_front_if(|(_, begun)| now.saturating_duration_since(*begun) >= old)
-        {
-            self.due = bytes;
+    /// Waits for the agency, for PDUs, or until `timeout` is over.
+    pub(super) fn rest(
+        &mut self,
+        link: &Link,
+        blocked: bool,
+        timeout: Duration,
+        last_sent: Option<Instant>,
+    ) -> Result<(), Broken> {
+        let waited = wait_for(link, blocked, self.setup.consumer.wake(), timeout);
+        self.setup.consumer.awake()?;
+        waited.map_err(io::Error::from)?;
+        let gather = self.setup.timing.gather;
+        let is_busy = last_sent.is_some_and(|sent| sent.elapsed() < gather / 2);
+        if is_busy && !blocked && self.stop.get().is_none() && self.setup.consumer.unsent(1)?.is_some() {
+            thread::sleep(gather);
         }
-        self.due = self.due.max(self.acknowledged.saturating_sub(self.bytes));
-        self.due
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        self.marks.front().map(|(_, begun)| *begun + self.time + self.time / Self::GRAINS)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn acknowledged_bytes_are_released_when_old_or_too_many() {
-        let timing = Timing { hold: Duration::from_secs(1), hold_bytes: 100, ..Timing::default() };
-        let mut hold = Hold::new(&timing, 1 << 20);
-        let begun = Instant::now();
-        hold.acknowledged(80, begun);
-        assert_eq!(hold.due(begun), 0);
-        hold.acknowledged(150, begun + Duration::from_millis(500));
-        assert_eq!(hold.due(begun + Duration::from_millis(500)), 50, "all but the last hundred");
-        assert_eq!(hold.due(begun + Duration::from_millis(1100)), 80, "the first ones are old enough");
-        assert_eq!(hold.due(begun + Duration::from_millis(1600)), 150);
-        assert!(hold.next_due().is_none());
-        assert_eq!(Hold::new(&timing, 40).bytes, 10, "never more than a quarter of the memory");
+        Ok(())
     }
 }
