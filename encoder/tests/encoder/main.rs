@@ -7,6 +7,7 @@ mod datagrams;
 mod events;
 mod files;
 mod given;
+mod handover;
 mod hostile;
 mod pages;
 mod t1_ias;
