@@ -37,7 +37,7 @@ use crate::{
     lines::{Lazy, Lines},
     now,
     numberings::{Event, Known, Numberings},
-    pcapng::{Packet, PacketFile, PacketFileError, Source},
+    pcapng::{Around, Packet, PacketFile, PacketFileError, Source},
     replay::{History, Replay},
     tell_test, write_atomically,
 };
@@ -635,8 +635,12 @@ impl Case {
     }
 }
 
+/// Stands for a packet and its PDU. The time is in what is around the packet, if it bears one: else it is that of its arrival,
+/// which is another the next time.
 fn digest(hasher: &RandomState, packet: &Packet<'_>) -> u64 {
-    hasher.hash_one((packet.time_us, packet.direction, packet.bytes))
+    let Around { before, behind } = packet.around;
+    let time_us = if before.is_empty() { packet.time_us } else { 0 };
+    hasher.hash_one((time_us, before, behind, packet.direction, packet.bytes))
 }
 
 /// Gives a damaged file a name of its own.
