@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `content.pcapng` | the packets ([`pcapng`](crate::pcapng)) |
 //! | `cmii.jsonl`, `cmii.csv` | the identifying information ([`events`](crate::events)) |
-//! | `gaps.jsonl` | where numbers of content are missing, came late or began anew; there when there was any |
+//! | `gaps.jsonl` | where numbers are missing, came late or began anew; there when there was any |
+//! | `sealed.jsonl` | what no key here opens, as it came; likewise |
+//! | `checks.jsonl` | what integrity checks were worth; likewise |
 //! | `digest.json` | per run of the collector: rolling SHA-256 and counts; per numbering: where it stands |
 //!
 //! The files are the collector's memory: a case that is opened again knows from them what it has, so a restart neither
@@ -12,7 +14,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fs::{self, DirBuilder},
     hash::{BuildHasher, RandomState},
     io,
@@ -23,22 +25,22 @@ use std::{
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use writ_encoder::t1_ias::file_name;
+use writ_encoder::{etsi::Verdict, t1_ias::file_name};
 
 use crate::{
-    CONNECTIONS, STREAMS, TESTS,
-    digest::{Digest, Rolling},
-    events::{EventLog, Lines},
+    CONNECTIONS, STREAMS, Stream, TESTS,
+    digest::{Digest, Rolling, hexadecimal},
+    events::EventLog,
+    formats::{Check, Format},
     intake::Reader,
-    is_test, now,
-    pcapng::{Packet, PacketFile, PacketFileError, Source},
+    is_test,
+    lines::{Lazy, Lines},
+    now,
+    numberings::{Event, Known, Numberings},
+    pcapng::{Around, Packet, PacketFile, PacketFileError, Source},
     replay::{History, Replay},
-    sequence::{Arrival, Numbering},
     tell_test, write_atomically,
 };
-
-/// Numberings in one case: a bound on what a sender can make the collector remember.
-const MAX_NUMBERINGS: usize = 64;
 
 /// Why something could not be filed.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +56,6 @@ pub(crate) enum CaseError {
     /// An earlier fault closed the files; they are opened anew for the next connection.
     #[error("the files of the case were closed after a fault")]
     Closed,
-    /// More content identifiers than a case has.
-    #[error("more than {MAX_NUMBERINGS} content identifiers in one case")]
-    TooManyNumberings,
 }
 
 /// The directory of a case below the folder: its id as a [file name](file_name), among the tests if it is one. What stands
@@ -92,8 +91,27 @@ pub struct Counts {
     pub unnumbered: u64,
     /// Numberings that began anew.
     pub restarts: u64,
-    /// Numbers that are missing now, over all runs.
+    /// Numbers of content that are missing now, over all runs.
     pub missing: u64,
+    /// Numbers of messages that are missing now, over all runs, where messages are numbered.
+    pub cmii_missing: u64,
+    /// PDUs that no key here opens, filed as they came.
+    pub sealed: u64,
+    /// What integrity checks were worth.
+    pub checks: CheckCounts,
+}
+
+/// Integrity checks that arrived, by what they were worth.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct CheckCounts {
+    /// All that they were over was as it was sent.
+    pub good: u64,
+    /// Something was changed.
+    pub bad: u64,
+    /// Something that they were over did not arrive.
+    pub missing: u64,
+    /// Not checked: no key, or an algorithm that is not computed here.
+    pub not_checked: u64,
 }
 
 #[derive(Serialize)]
@@ -112,9 +130,12 @@ pub(crate) struct Case {
     folder: PathBuf,
     packets: PacketFile,
     events: EventLog,
-    gaps: Option<Lines>,
-    numberings: BTreeMap<Source, Numbered>,
-    histories: HashMap<String, Messages>,
+    gaps: Lazy,
+    sealed: Lazy,
+    checks: Lazy,
+    content_numbers: Numberings,
+    message_numbers: Numberings,
+    histories: HashMap<Source, Messages>,
     /// Digests within one process only: keyed, so that no sender can make two things look alike.
     hasher: RandomState,
     began: String,
@@ -126,31 +147,47 @@ pub(crate) struct Case {
     closed: bool,
 }
 
-#[derive(Default)]
-struct Numbered {
-    numbering: Numbering,
-    /// Late packets in a row that `gaps.jsonl` does not tell of yet.
-    filled: Option<(u64, u64)>,
-}
-
 /// A line of `gaps.jsonl`.
 #[derive(Serialize)]
 struct Told<'a> {
     at: String,
     #[serde(flatten)]
     event: Event,
+    stream: Stream,
     iap: &'a str,
     content_identifier: &'a str,
 }
 
-/// What numbers say of content.
-#[derive(Clone, Copy, Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-enum Event {
-    Begins { first: u64 },
-    Gap { first: u64, last: u64 },
-    Filled { first: u64, last: u64 },
-    Restarted { first: u64, expected: u64 },
+/// A line of `sealed.jsonl`: what no key here opens, as it came.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    at: String,
+    stream: Stream,
+    why: &'a str,
+    iap: &'a str,
+    content_identifier: &'a str,
+    sequence: u32,
+    pdu: String,
+}
+
+/// A line of `checks.jsonl`.
+#[derive(Serialize)]
+struct Checked<'a> {
+    at: String,
+    arrived: Stream,
+    over_stream: Option<Stream>,
+    iap: &'a str,
+    content_identifier: &'a str,
+    #[serde(flatten)]
+    check: Check<'a>,
+}
+
+/// Where a message stands among those of its source.
+pub(crate) enum Place<'a> {
+    /// It bears a number.
+    Numbered(u32),
+    /// It bears none: where the connection stands beside what is filed.
+    Unnumbered(&'a mut Replay),
 }
 
 #[derive(Default)]
@@ -178,16 +215,22 @@ impl Case {
         }
 
         let hasher = RandomState::new();
-        let mut numberings = BTreeMap::<Source, Numbered>::new();
+        let mut content_numbers = Numberings::default();
         let content = folder.join("content.pcapng");
+        // The packets of one PDU lie one behind the other, and share its number.
+        let mut pdu: Option<(Source, u64, u64)> = None;
         let mut known = |source: &Source, packet: &Packet<'_>| {
-            let Some(sequence) = packet.sequence else { return };
-            if !numberings.contains_key(source) {
-                numberings.insert(source.clone(), Numbered::default());
-            }
-            if let Some(numbered) = numberings.get_mut(source) {
-                numbered.numbering.take(sequence, digest(&hasher, packet));
-            }
+            pdu = match (packet.sequence, pdu.take()) {
+                (Some(_), Some((of, number, before))) if packet.member > 0 => {
+                    Some((of, number, hasher.hash_one((before, digest(&hasher, packet)))))
+                }
+                (sequence, before) => {
+                    if let Some((of, number, digest)) = before {
+                        content_numbers.take(&of, number, digest);
+                    }
+                    sequence.map(|number| (source.clone(), number, digest(&hasher, packet)))
+                }
+            };
         };
         let packets = match PacketFile::open(&content, &mut known) {
             Err(PacketFileError::Damaged(offset)) => {
@@ -206,12 +249,36 @@ impl Case {
             PacketFileError::Damaged(_) => at(&content)(io::ErrorKind::InvalidData.into()),
         })?;
 
-        let mut histories = HashMap::<String, Messages>::new();
+        if let Some((of, number, digest)) = pdu {
+            content_numbers.take(&of, number, digest);
+        }
+
+        let mut histories = HashMap::<Source, Messages>::new();
+        let mut message_numbers = Numberings::default();
         let events = EventLog::open(&folder, |line, message| {
-            let iap = message.pointer("/iap_system_id").and_then(Value::as_str).unwrap_or_default();
-            histories.entry(iap.to_owned()).or_default().history.remember(hasher.hash_one(line));
+            let text = |name| message.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let format = Format::named(&text("handover")).unwrap_or_default();
+            let source = Source::of(format, text("iap_system_id"), text("series"));
+            match message.get("sequence").and_then(Value::as_u64) {
+                Some(sequence) => drop(message_numbers.take(&source, sequence, hasher.hash_one(line))),
+                None => histories.entry(source).or_default().history.remember(hasher.hash_one(line)),
+            }
         })
         .map_err(at(&folder))?;
+        let sealed_file = folder.join("sealed.jsonl");
+        if sealed_file.try_exists().map_err(at(&sealed_file))? {
+            let read = Lines::open(&sealed_file, |line| {
+                let Ok(line) = serde_json::from_slice::<Value>(line) else { return };
+                let text = |name| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let source = Source::of(Format::Etsi, text("iap"), text("content_identifier"));
+                let is_message = text("stream") == Stream::Cmii.name();
+                let numbers = if is_message { &mut message_numbers } else { &mut content_numbers };
+                if let Some(sequence) = line.get("sequence").and_then(Value::as_u64) {
+                    numbers.take(&source, sequence, hasher.hash_one(text("pdu")));
+                }
+            });
+            drop(read.map_err(at(&sealed_file))?);
+        }
 
         let earlier_runs = fs::read(folder.join("digest.json"))
             .ok()
@@ -225,8 +292,11 @@ impl Case {
             folder,
             packets,
             events,
-            gaps: None,
-            numberings,
+            gaps: Lazy::new("gaps.jsonl"),
+            sealed: Lazy::new("sealed.jsonl"),
+            checks: Lazy::new("checks.jsonl"),
+            content_numbers,
+            message_numbers,
             histories,
             hasher,
             began: now(),
@@ -249,107 +319,196 @@ impl Case {
         self.is_test
     }
 
-    /// Makes `reader` the one that reads what `iap` tells of this case. Returns the one that was so until now: what it
+    /// Makes `reader` the one that reads what `source` tells of this case. Returns the one that was so until now: what it
     /// has not yet read comes before what `reader` has.
-    pub(crate) fn hand_over(&mut self, iap: &str, reader: &Arc<Reader>) -> Option<Arc<Reader>> {
-        let messages = match self.histories.get_mut(iap) {
-            Some(messages) => messages,
-            None => self.histories.entry(iap.to_owned()).or_default(),
-        };
-        messages.reader.replace(Arc::clone(reader)).filter(|former| !Arc::ptr_eq(former, reader))
+    pub(crate) fn hand_over(&mut self, source: &Source, reader: &Arc<Reader>) -> Option<Arc<Reader>> {
+        self.messages(source).reader.replace(Arc::clone(reader)).filter(|former| !Arc::ptr_eq(former, reader))
     }
 
-    /// Files a message of identifying information, unless it is a repeat. `octets` are what arrived, `line` and
-    /// `message` what they say.
+    fn messages(&mut self, source: &Source) -> &mut Messages {
+        self.histories.entry(source.clone()).or_default()
+    }
+
+    /// Files a message of identifying information, unless it is filed already; says whether it was not. `octets` are what
+    /// arrived, `line` and `message` what they say.
     ///
     /// # Errors
     /// What the system says to the write. The case is closed then.
     pub(crate) fn file_message(
         &mut self,
         octets: &[u8],
-        iap: &str,
+        source: &Source,
+        place: Place<'_>,
         line: &[u8],
         message: &Value,
         is_header_report: bool,
-        replay: &mut Replay,
-    ) -> Result<(), CaseError> {
+    ) -> Result<bool, CaseError> {
         self.must_be_open()?;
-        self.digest_is_old = true;
-        self.cmii.update(octets);
-        self.counts.cmii_arrived += 1;
+        self.arrived(Stream::Cmii, octets);
         let line_digest = self.hasher.hash_one(line);
-        let messages = match self.histories.get_mut(iap) {
-            Some(messages) => messages,
-            None => self.histories.entry(iap.to_owned()).or_default(),
+        let is_repeat = match place {
+            Place::Numbered(sequence) => !self.is_new(Stream::Cmii, source, sequence.into(), line_digest)?.0,
+            Place::Unnumbered(replay) => self.messages(source).history.repeats(replay, line_digest),
         };
-        if messages.history.repeats(replay, line_digest) {
+        if is_repeat {
             self.counts.cmii_repeats += 1;
-            return Ok(());
+            return Ok(false);
         }
         self.counts.header_reports += u64::from(is_header_report);
         let filed = self.events.file(line, message);
-        self.or_close(filed, "cmii.jsonl")
+        self.or_close(filed, "cmii.jsonl")?;
+        Ok(true)
     }
 
-    /// Files a packet, unless it is filed already. `octets` are what arrived.
+    /// Files the packets of a PDU, unless they are filed already. `octets` are what arrived.
     ///
     /// # Errors
-    /// What the system says to the write, or a bound that the sender broke. After a failed write the case is closed.
-    pub(crate) fn file_packet(&mut self, octets: &[u8], source: &Source, packet: &Packet<'_>) -> Result<(), CaseError> {
+    /// What the system says to the write. The case is closed then.
+    pub(crate) fn file_packets(
+        &mut self,
+        octets: &[u8],
+        source: &Source,
+        sequence: Option<u64>,
+        packets: &[Packet<'_>],
+    ) -> Result<(), CaseError> {
         self.must_be_open()?;
-        self.digest_is_old = true;
-        self.cmc.update(octets);
-        self.counts.cmc_arrived += 1;
-        match packet.sequence {
-            None => self.counts.unnumbered += 1,
+        self.arrived(Stream::Cmc, octets);
+        let count = packets.len() as u64;
+        match sequence {
+            None => self.counts.unnumbered += count,
             Some(sequence) => {
-                if !self.is_new(source, sequence, packet)? {
-                    return Ok(());
+                let mut digests = packets.iter().map(|packet| digest(&self.hasher, packet));
+                let first = digests.next().unwrap_or_default();
+                let digest = digests.fold(first, |before, digest| self.hasher.hash_one((before, digest)));
+                match self.is_new(Stream::Cmc, source, sequence, digest)? {
+                    (false, _) => {
+                        self.counts.duplicates += count;
+                        return Ok(());
+                    }
+                    (true, is_late) => self.counts.late += if is_late { count } else { 0 },
                 }
             }
         }
-        self.counts.packets += 1;
-        self.counts.packet_bytes += packet.bytes.len() as u64;
-        let written = self.packets.write(source, packet);
-        self.or_close(written, "content.pcapng")
+        for packet in packets {
+            self.counts.packets += 1;
+            self.counts.packet_bytes += packet.bytes.len() as u64;
+            let written = self.packets.write(source, packet);
+            self.or_close(written, "content.pcapng")?;
+        }
+        Ok(())
     }
 
-    /// Whether a packet is not filed already. What its number says of others is counted and told.
-    fn is_new(&mut self, source: &Source, sequence: u64, packet: &Packet<'_>) -> Result<bool, CaseError> {
-        let full = self.numberings.len() == MAX_NUMBERINGS;
-        let numbered = match self.numberings.get_mut(source) {
-            Some(numbered) => numbered,
-            None if full => return Err(CaseError::TooManyNumberings),
-            None => self.numberings.entry(source.clone()).or_default(),
-        };
-        let event = match numbered.numbering.take(sequence, digest(&self.hasher, packet)) {
-            Arrival::InOrder => return Ok(true),
-            Arrival::Duplicate => {
-                self.counts.duplicates += 1;
-                return Ok(false);
+    /// Files what no key opens, unless it is filed already. `octets` are what arrived on `stream`.
+    ///
+    /// # Errors
+    /// What the system says to the write. The case is closed then.
+    pub(crate) fn file_sealed(
+        &mut self,
+        octets: &[u8],
+        stream: Stream,
+        source: &Source,
+        sequence: u32,
+        why: &'static str,
+    ) -> Result<(), CaseError> {
+        self.must_be_open()?;
+        self.arrived(stream, octets);
+        let pdu = hexadecimal(octets);
+        let digest = self.hasher.hash_one(&pdu);
+        if !self.is_new(stream, source, sequence.into(), digest)?.0 {
+            match stream {
+                Stream::Cmii => self.counts.cmii_repeats += 1,
+                Stream::Cmc => self.counts.duplicates += 1,
             }
-            Arrival::Late => {
-                self.counts.late += 1;
-                match &mut numbered.filled {
-                    Some((_, last)) if last.checked_add(1) == Some(sequence) => {
-                        *last = sequence;
-                        return Ok(true);
-                    }
-                    filled => match filled.replace((sequence, sequence)) {
-                        Some((first, last)) => Event::Filled { first, last },
-                        None => return Ok(true),
-                    },
+            return Ok(());
+        }
+        if self.counts.sealed == 0 {
+            tracing::warn!(case = self.name, "{why}: filed as it came, in sealed.jsonl");
+        }
+        self.counts.sealed += 1;
+        let Source { iap, content_identifier, .. } = source;
+        let line = json!(Sealed { at: now(), stream, why, iap, content_identifier, sequence, pdu });
+        let appended = self.sealed.append(&self.folder, &line);
+        self.or_close(appended, "sealed.jsonl")
+    }
+
+    /// Files what an integrity check is worth, which arrived on `arrived` and is over `over`.
+    ///
+    /// # Errors
+    /// What the system says to the write. The case is closed then.
+    pub(crate) fn file_check(
+        &mut self,
+        arrived: Stream,
+        source: &Source,
+        over: Option<Stream>,
+        check: Check<'_>,
+    ) -> Result<(), CaseError> {
+        self.must_be_open()?;
+        self.digest_is_old = true;
+        let (case, Source { iap, content_identifier, .. }) = (&self.name, source);
+        match check.verdict {
+            Verdict::Good => self.counts.checks.good += 1,
+            Verdict::NotChecked => self.counts.checks.not_checked += 1,
+            Verdict::Missing(numbers) => {
+                self.counts.checks.missing += 1;
+                tracing::warn!(case, iap, content_identifier, "a check is over {} that did not arrive", numbers.len());
+            }
+            Verdict::Bad => {
+                self.counts.checks.bad += 1;
+                tracing::error!(
+                    case,
+                    iap,
+                    content_identifier,
+                    "ALARM: {:?} {} does not fit what arrived: what it is over was changed on the way or by the sender",
+                    check.check,
+                    check.number,
+                );
+            }
+        }
+        let line = json!(Checked { at: now(), arrived, over_stream: over, iap, content_identifier, check });
+        let appended = self.checks.append(&self.folder, &line);
+        self.or_close(appended, "checks.jsonl")
+    }
+
+    /// The numbers that `source` has on `stream` begin anew, of all its sessions.
+    pub(crate) fn begin_anew(&mut self, stream: Stream, source: &Source) {
+        self.numbers(stream).begin_anew(source);
+    }
+
+    fn numbers(&mut self, stream: Stream) -> &mut Numberings {
+        match stream {
+            Stream::Cmii => &mut self.message_numbers,
+            Stream::Cmc => &mut self.content_numbers,
+        }
+    }
+
+    fn arrived(&mut self, stream: Stream, octets: &[u8]) {
+        self.digest_is_old = true;
+        let (rolling, count) = match stream {
+            Stream::Cmii => (&mut self.cmii, &mut self.counts.cmii_arrived),
+            Stream::Cmc => (&mut self.cmc, &mut self.counts.cmc_arrived),
+        };
+        rolling.update(octets);
+        *count += 1;
+    }
+
+    /// Whether a PDU is not filed already, and whether it is late. What its number says of others is counted and told.
+    fn is_new(
+        &mut self,
+        stream: Stream,
+        source: &Source,
+        sequence: u64,
+        digest: u64,
+    ) -> Result<(bool, bool), CaseError> {
+        match self.numbers(stream).take(source, sequence, digest) {
+            Known::Duplicate => Ok((false, false)),
+            Known::New { is_late, event } => {
+                if let Some(event) = event {
+                    self.counts.restarts += u64::from(matches!(event, Event::Restarted { .. }));
+                    self.tell(stream, event, source)?;
                 }
+                Ok((true, is_late))
             }
-            Arrival::First => Event::Begins { first: sequence },
-            Arrival::AfterGap { first, last } => Event::Gap { first, last },
-            Arrival::Restarted { expected } => {
-                self.counts.restarts += 1;
-                Event::Restarted { first: sequence, expected }
-            }
-        };
-        self.tell(event, source)?;
-        Ok(true)
+        }
     }
 
     /// Writes out what is buffered.
@@ -363,8 +522,12 @@ impl Case {
         self.or_close(packets, "content.pcapng")?;
         let events = self.events.flush();
         self.or_close(events, "cmii.jsonl")?;
-        let gaps = self.gaps.as_mut().map_or(Ok(()), Lines::flush);
-        self.or_close(gaps, "gaps.jsonl")
+        let gaps = self.gaps.flush();
+        self.or_close(gaps, "gaps.jsonl")?;
+        let sealed = self.sealed.flush();
+        self.or_close(sealed, "sealed.jsonl")?;
+        let checks = self.checks.flush();
+        self.or_close(checks, "checks.jsonl")
     }
 
     /// Writes `digest.json` if anything came since it was written last.
@@ -382,19 +545,8 @@ impl Case {
             cmc: self.cmc.value(),
             counts: self.counts(),
         };
-        let numberings: Vec<_> = self
-            .numberings
-            .iter()
-            .map(|(source, Numbered { numbering, .. })| {
-                json!({
-                    "iap": source.iap,
-                    "content_identifier": source.content_identifier,
-                    "begun_at": numbering.begun_at(),
-                    "next": numbering.next(),
-                    "missing": numbering.missing(),
-                })
-            })
-            .collect();
+        let content = self.content_numbers.stand(Stream::Cmc);
+        let numberings: Vec<_> = content.chain(self.message_numbers.stand(Stream::Cmii)).collect();
         let mut runs: Vec<Cow<'_, Value>> = self.earlier_runs.iter().map(Cow::Borrowed).collect();
         runs.push(Cow::Owned(json!(run)));
         let document = json!({ "case": self.name, "numberings": numberings, "runs": runs });
@@ -419,8 +571,12 @@ impl Case {
         self.or_close(packets, "content.pcapng")?;
         let events = self.events.sync();
         self.or_close(events, "cmii.jsonl")?;
-        let gaps = self.gaps.as_mut().map_or(Ok(()), Lines::sync);
+        let gaps = self.gaps.sync();
         self.or_close(gaps, "gaps.jsonl")?;
+        let sealed = self.sealed.sync();
+        self.or_close(sealed, "sealed.jsonl")?;
+        let checks = self.checks.sync();
+        self.or_close(checks, "checks.jsonl")?;
         self.closed = true;
         Ok(())
     }
@@ -432,18 +588,18 @@ impl Case {
 
     /// Counts of this run.
     pub(crate) fn counts(&self) -> Counts {
-        let missing = self.numberings.values().map(|numbered| numbered.numbering.missing());
-        Counts { missing: missing.fold(0, u64::saturating_add), ..self.counts.clone() }
+        let (missing, cmii_missing) = (self.content_numbers.missing(), self.message_numbers.missing());
+        Counts { missing, cmii_missing, ..self.counts.clone() }
     }
 
     /// Logs what numbers say, and adds it to `gaps.jsonl`.
-    fn tell(&mut self, event: Event, source: &Source) -> Result<(), CaseError> {
-        let Source { iap, content_identifier } = source;
-        let case = &self.name;
+    fn tell(&mut self, stream: Stream, event: Event, source: &Source) -> Result<(), CaseError> {
+        let Source { iap, content_identifier, .. } = source;
+        let (case, what) = (&self.name, if stream == Stream::Cmc { "content" } else { "information" });
         match event {
-            Event::Begins { first } => tracing::info!(case, iap, content_identifier, "content begins with {first}"),
+            Event::Begins { first } => tracing::info!(case, iap, content_identifier, "{what} begins with {first}"),
             Event::Gap { first, last } => {
-                tracing::warn!(case, iap, content_identifier, "gap: {first} to {last} missing");
+                tracing::warn!(case, iap, content_identifier, "gap: {what} {first} to {last} missing");
             }
             Event::Filled { first, last } => {
                 tracing::info!(case, iap, content_identifier, "{first} to {last} came late");
@@ -452,22 +608,18 @@ impl Case {
                 tracing::warn!(case, iap, content_identifier, "numbered anew from {first}, {expected} was expected");
             }
         }
-        let line = json!(Told { at: now(), event, iap, content_identifier }).to_string();
-        let appended = match &mut self.gaps {
-            Some(lines) => lines.append(line.as_bytes()),
-            gaps => Lines::open(&self.folder.join("gaps.jsonl"), |_| {})
-                .and_then(|lines| gaps.insert(lines).append(line.as_bytes())),
-        };
+        let line = json!(Told { at: now(), event, stream, iap, content_identifier });
+        let appended = self.gaps.append(&self.folder, &line);
         self.or_close(appended, "gaps.jsonl")
     }
 
     fn tell_filled(&mut self) -> Result<(), CaseError> {
-        let filled: Vec<_> = self
-            .numberings
-            .iter_mut()
-            .filter_map(|(source, numbered)| Some((source.clone(), numbered.filled.take()?)))
-            .collect();
-        filled.into_iter().try_for_each(|(source, (first, last))| self.tell(Event::Filled { first, last }, &source))
+        for stream in Stream::ALL {
+            for (source, event) in self.numbers(stream).filled() {
+                self.tell(stream, event, &source)?;
+            }
+        }
+        Ok(())
     }
 
     fn must_be_open(&self) -> Result<(), CaseError> {
@@ -483,8 +635,12 @@ impl Case {
     }
 }
 
+/// Stands for a packet and its PDU. The time is in what is around the packet, if it bears one: else it is that of its arrival,
+/// which is another the next time.
 fn digest(hasher: &RandomState, packet: &Packet<'_>) -> u64 {
-    hasher.hash_one((packet.time_us, packet.direction, packet.bytes))
+    let Around { before, behind } = packet.around;
+    let time_us = if before.is_empty() { packet.time_us } else { 0 };
+    hasher.hash_one((time_us, before, behind, packet.direction, packet.bytes))
 }
 
 /// Gives a damaged file a name of its own.

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     STREAMS,
     case::{Case, CaseError},
-    events::Lines,
+    lines::Lines,
 };
 
 /// A case as the connections share it.

@@ -20,15 +20,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tracing_subscriber::EnvFilter;
 use writ_collector::{
     Collector, Stream,
-    config::{Document, Origin, Plain, Settings, TlsFiles},
+    config::{Document, Origin, Plain, Problem, Reading, Settings, TlsFiles, format_named},
     countersign::countersign,
-    decode::{DecodeFault, decode},
+    decode::{DecodeFault, Telling, decode},
     digests::{DIGESTS, of_case},
-    status::{Endpoints, Status},
+    status::{DatagramStatus, Endpoints, Status},
     write_atomically,
 };
 
-/// Receives lawful-intercept handover (T1.IAS) and files it by case.
+/// Receives lawful-intercept handover, in any format that Writ sends, and files it by case.
 #[derive(Debug, Parser)]
 #[command(name = "writ-collect", version)]
 pub(crate) struct Cli {
@@ -51,7 +51,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Listen {
     /// Read the settings from a TOML file, in place of the flags below.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "ReadingFlags")]
     config: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
@@ -87,7 +87,7 @@ struct Flags {
     /// Authorities whose certificates probes may present, PEM.
     #[arg(long, value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
     client_ca: Option<PathBuf>,
-    /// Plain TCP in place of TLS.
+    /// Plain TCP in place of TLS, and UDP.
     #[arg(long)]
     plain: bool,
     /// With --plain beyond loopback: what protects the path, in words.
@@ -102,15 +102,42 @@ struct Flags {
     /// Also keep the bytes of each connection as they came.
     #[arg(long)]
     keep_streams: bool,
+    #[command(flatten)]
+    reading: ReadingFlags,
+    /// The format of content, where it is another: T1.IAS may have its content as CCC.
+    #[arg(long, value_name = "FORMAT")]
+    cmc_format: Option<String>,
+}
+
+/// How octets are read.
+#[derive(Debug, Args)]
+struct ReadingFlags {
+    /// The format: auto (what comes over TCP tells it), t1-ias, etsi, x3, ccc, opencalea, jmirror, tzsp.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Octets of the header of CCC datagrams: 4, 12 or 20 (the default).
+    #[arg(long, value_name = "OCTETS")]
+    ccc_header: Option<u8>,
+    /// Keys of cases, for what ETSI's containers hold: lines of LIID (or *) and key in hexadecimal; mode 0600.
+    #[arg(long, value_name = "FILE")]
+    case_keys: Option<PathBuf>,
+    /// The carrier's public key, for ETSI's signatures: PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    verify_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct Decode {
-    /// The stream; - is standard input.
+    /// The stream, or a capture file (pcap, pcapng) of datagrams; - is standard input.
     file: PathBuf,
     /// Which of the two it is. Without this the first PDU tells.
     #[arg(long)]
     stream: Option<StreamName>,
+    #[command(flatten)]
+    reading: ReadingFlags,
+    /// Write the packets to this new file, as pcapng.
+    #[arg(long, value_name = "FILE")]
+    pcapng: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +195,11 @@ impl Flags {
             max_connections: self.max_connections,
             max_cases: self.max_cases,
             keep_streams: self.keep_streams,
+            format: self.reading.format,
+            cmc_format: self.cmc_format,
+            ccc_header: self.reading.ccc_header,
+            case_keys: self.reading.case_keys,
+            verify_key: self.reading.verify_key,
         };
         Settings::check(document, Origin::CommandLine)
     }
@@ -205,7 +237,8 @@ impl Listen {
         let mut output = Output { json: self.json, status_file: self.status_file, line: io::stderr().is_terminal() };
         let endpoints = collector.endpoints();
         let directory = collector.directory();
-        tracing::info!("CmII on {}, CmC on {}, cases in {}", endpoints.cmii, endpoints.cmc, directory.display());
+        let cmii = endpoints.cmii.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+        tracing::info!("CmII on {cmii}, CmC on {}, cases in {}", endpoints.cmc, directory.display());
         output.event(&Event::Listening { endpoints })?;
 
         let interval = Duration::from_secs(self.interval);
@@ -270,6 +303,11 @@ impl Output {
             let Status { accepted, refused, faults, .. } = status;
             writeln!(out, "connections: accepted {accepted}, refused {refused}, ended by a fault {faults}")
                 .context("standard output")?;
+            for DatagramStatus { stream, datagrams, unread, dropped, .. } in &status.datagrams {
+                let stream = stream.name();
+                writeln!(out, "datagrams of {stream}: {datagrams}, left out {unread}, lost by the kernel {dropped}")
+                    .context("standard output")?;
+            }
         }
         Ok(())
     }
@@ -282,19 +320,35 @@ impl Output {
 }
 
 impl Decode {
-    fn run(self) -> anyhow::Result<ExitCode> {
+    fn telling(&self) -> Result<Telling, Problem> {
+        let ReadingFlags { format, ccc_header, case_keys, verify_key } = &self.reading;
+        let origin = Origin::CommandLine;
+        let format = format_named("format", format.as_deref(), &origin)?;
+        let reading = Reading::load(*ccc_header, case_keys.as_deref(), verify_key.as_deref(), &origin)?;
         let stream = self.stream.map(|stream| match stream {
             StreamName::Cmii => Stream::Cmii,
             StreamName::Cmc => Stream::Cmc,
         });
+        Ok(Telling { format, stream, reading })
+    }
+
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let telling = match self.telling() {
+            Ok(telling) => telling,
+            Err(problem) => {
+                eprintln!("writ-collect: {problem}");
+                return Ok(ExitCode::from(2));
+            }
+        };
+        let packets = self.pcapng.as_deref();
         let mut out = BufWriter::new(io::stdout().lock());
         let name =
             if self.file.as_os_str() == "-" { "standard input".to_owned() } else { self.file.display().to_string() };
         let decoded = if self.file.as_os_str() == "-" {
-            decode(io::stdin().lock(), stream, &mut out)
+            decode(io::stdin().lock(), &telling, &mut out, packets)
         } else {
             match File::open(&self.file) {
-                Ok(file) => decode(BufReader::with_capacity(1 << 18, file), stream, &mut out),
+                Ok(file) => decode(BufReader::with_capacity(1 << 18, file), &telling, &mut out, packets),
                 Err(error) => Err(DecodeFault::Io(error)),
             }
         };
@@ -315,13 +369,15 @@ impl Decode {
 enum Exit {
     Whole(PathBuf),
     Faulty,
+    /// There is nothing that digests are made of.
+    Nothing,
 }
 
 impl Exit {
     fn code(self) -> ExitCode {
         match self {
             Self::Whole(_) => ExitCode::SUCCESS,
-            Self::Faulty => ExitCode::FAILURE,
+            Self::Faulty | Self::Nothing => ExitCode::FAILURE,
         }
     }
 }
@@ -331,6 +387,13 @@ impl Digests {
         let digests = of_case(&self.case).with_context(|| self.case.display().to_string())?;
         for fault in &digests.faults {
             eprintln!("writ-collect: {fault}");
+        }
+        if !digests.left_out.is_empty() {
+            let formats: Vec<&str> = digests.left_out.iter().map(|format| format.name()).collect();
+            eprintln!("writ-collect: digests are made of T1.IAS alone: what came as {} is in none", formats.join(", "));
+            if digests.lines.is_empty() {
+                return Ok(Exit::Nothing);
+            }
         }
         let file = self.case.join(DIGESTS);
         write_atomically(&file, digests.text().as_bytes()).with_context(|| file.display().to_string())?;
@@ -347,6 +410,7 @@ impl Countersign {
                 let signature = countersign(file, &self.key)?;
                 writeln!(io::stdout(), "{}", signature.display()).context("standard output")?;
             }
+            Exit::Nothing => {}
             Exit::Faulty => eprintln!("writ-collect: not signed: what is filed is not as it arrived"),
         }
         Ok(exit)

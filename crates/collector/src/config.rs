@@ -7,9 +7,16 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Deserialize;
+use writ_encoder::{ccc::Layout, etsi::PublicKey};
+
+use crate::{
+    formats::Format,
+    keys::{KeyFileError, Keys, public_key},
+};
 
 /// Connections held at once when the configuration does not say.
 const MAX_CONNECTIONS: usize = 64;
@@ -28,8 +35,18 @@ pub struct Document {
     pub cmc: Option<String>,
     /// TLS 1.3 with client certificates.
     pub tls: Option<TlsFiles>,
-    /// Plain TCP, in place of `tls`.
+    /// Plain TCP, in place of `tls`; and UDP, which has no other protection.
     pub plain: Option<Plain>,
+    /// How the handover is read: `auto`, or the name of a [`Format`].
+    pub format: Option<String>,
+    /// How content is read, where that is in another format.
+    pub cmc_format: Option<String>,
+    /// Octets of the header of CCC datagrams: 4, 12 or 20.
+    pub ccc_header: Option<u8>,
+    /// Keys of cases, for what ETSI's containers hold.
+    pub case_keys: Option<PathBuf>,
+    /// The carrier's key, for ETSI's signatures.
+    pub verify_key: Option<PathBuf>,
     /// Connections held at once, over both endpoints.
     pub max_connections: Option<usize>,
     /// Cases written at once.
@@ -51,7 +68,7 @@ pub struct TlsFiles {
     pub client_ca: PathBuf,
 }
 
-/// Plain TCP: on loopback as it is, elsewhere only with the reason why that is safe.
+/// Plain TCP or UDP: on loopback as it is, elsewhere only with the reason why that is safe.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plain {
@@ -64,12 +81,14 @@ pub struct Plain {
 pub struct Settings {
     /// Folder that gets one directory a case.
     pub directory: PathBuf,
-    /// Where identifying information is received.
-    pub cmii: SocketAddr,
+    /// Where identifying information is received; none in a format that has content alone.
+    pub cmii: Option<Endpoint>,
     /// Where content is received.
-    pub cmc: SocketAddr,
-    /// How connections are protected.
+    pub cmc: Endpoint,
+    /// How connections are protected, where there are any.
     pub transport: Transport,
+    /// What the formats need to know.
+    pub reading: Reading,
     /// Connections held at once, over both endpoints.
     pub max_connections: usize,
     /// Cases written at once.
@@ -80,12 +99,82 @@ pub struct Settings {
     pub origin: Origin,
 }
 
+/// One of the two addresses that are listened on.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How what comes is read; none: the first PDU of each TCP connection tells.
+    pub format: Option<Format>,
+}
+
+impl Endpoint {
+    /// Whether datagrams are received here, else connections.
+    pub fn is_datagrams(&self) -> bool {
+        self.format.is_some_and(Format::is_datagrams)
+    }
+}
+
+/// What the formats need to know beside the octets.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Which header CCC datagrams bear.
+    pub ccc: Layout,
+    /// Keys of cases.
+    pub keys: Arc<Keys>,
+    /// The carrier's key.
+    pub verify_key: Option<PublicKey>,
+}
+
+impl Reading {
+    /// Loads the key files. `ccc_header` is in octets; without one it is the longest.
+    ///
+    /// # Errors
+    /// A file that is of no use, or a header that there is not.
+    pub fn load(
+        ccc_header: Option<u8>,
+        case_keys: Option<&Path>,
+        verify_key: Option<&Path>,
+        origin: &Origin,
+    ) -> Result<Self, Problem> {
+        let ccc = match ccc_header {
+            Some(4) => Layout::Channel,
+            Some(12) => Layout::Timed,
+            Some(20) | None => Layout::Case,
+            Some(other) => {
+                return Err(origin.problem("ccc_header", format!("{other} octets"), "give 4, 12 or 20"));
+            }
+        };
+        let unusable = |field: &str, path: &Path, error: KeyFileError| {
+            let what = format!("{}: {error}", path.display());
+            origin.problem(field, what, "docs/agency.md shows such a file")
+        };
+        let keys = case_keys.map(|path| Keys::load(path).map_err(|error| unusable("case_keys", path, error)));
+        let verify = verify_key.map(|path| public_key(path).map_err(|error| unusable("verify_key", path, error)));
+        Ok(Self { ccc, keys: Arc::new(keys.transpose()?.unwrap_or_default()), verify_key: verify.transpose()? })
+    }
+}
+
+/// A format by its name; none: `auto`.
+///
+/// # Errors
+/// A name that none has.
+pub fn format_named(field: &str, name: Option<&str>, origin: &Origin) -> Result<Option<Format>, Problem> {
+    match name {
+        None | Some("auto") => Ok(None),
+        Some(name) => Format::named(name).map(Some).ok_or_else(|| {
+            let names = Format::ALL.map(Format::name).join(", ");
+            origin.problem(field, format!("{name:?} is no format"), format!("give one of auto, {names}"))
+        }),
+    }
+}
+
 /// How connections are protected.
 #[derive(Clone, Debug)]
 pub enum Transport {
     /// TLS 1.3, both sides with certificates.
     Tls(TlsFiles),
-    /// Plain TCP, admitted by the configuration.
+    /// Plain TCP or UDP, admitted by the configuration.
     Plain,
 }
 
@@ -176,36 +265,32 @@ impl Settings {
                 origin.problem(field, what, "write it like 0.0.0.0:7443 or [::]:7443")
             })
         };
-        let cmii = address("cmii", document.cmii)?;
-        let cmc = address("cmc", document.cmc)?;
-        if cmii == cmc && cmii.port() != 0 {
-            let what = format!("{cmc} is taken by cmii already");
+        let format = format_named("format", document.format.as_deref(), &origin)?;
+        let content = match &document.cmc_format {
+            Some(name) => format_named("cmc_format", Some(name), &origin)?,
+            None => format,
+        };
+        let cmii = match (format, document.cmii) {
+            (Some(format), None) if !format.has_identifying_information() => None,
+            (Some(format), Some(_)) if !format.has_identifying_information() => {
+                let what = format!("{format} has no identifying information");
+                return Err(origin.problem("cmii", what, "leave it out"));
+            }
+            (format, text) => Some(Endpoint { address: address("cmii", text)?, format }),
+        };
+        let cmc = Endpoint { address: address("cmc", document.cmc)?, format: content };
+        if let Some(cmii) = cmii
+            && cmii.address == cmc.address
+            && cmii.is_datagrams() == cmc.is_datagrams()
+            && cmii.address.port() != 0
+        {
+            let what = format!("{} is taken by cmii already", cmc.address);
             return Err(origin.problem("cmc", what, "content has an endpoint of its own: give it another port"));
         }
-        let transport = match (document.tls, document.plain) {
-            (Some(tls), None) => Transport::Tls(tls),
-            (None, Some(plain)) => {
-                let reason = plain.path_protected_otherwise.unwrap_or_default();
-                if reason.trim().is_empty() && !(cmii.ip().is_loopback() && cmc.ip().is_loopback()) {
-                    return Err(origin.problem(
-                        "plain.path_protected_otherwise",
-                        "plain TCP is asked for on an address that is not loopback",
-                        "use tls, or say in words here what else protects the path",
-                    ));
-                }
-                Transport::Plain
-            }
-            (Some(_), Some(_)) => {
-                return Err(origin.problem("plain", "tls is there too", "keep one of tls and plain"));
-            }
-            (None, None) => {
-                return Err(origin.problem(
-                    "tls",
-                    "is missing",
-                    "give cert, key and client_ca; plain TCP has to be asked for with plain",
-                ));
-            }
-        };
+        let endpoints: Vec<Endpoint> = cmii.into_iter().chain([cmc]).collect();
+        let transport = transport(document.tls, document.plain, &endpoints, &origin)?;
+        let reading =
+            Reading::load(document.ccc_header, document.case_keys.as_deref(), document.verify_key.as_deref(), &origin)?;
         let at_least_one = |field, number: Option<usize>, default| match number {
             Some(0) => Err(origin.problem(field, "is 0", "give at least 1, or leave it out")),
             number => Ok(number.unwrap_or(default)),
@@ -215,12 +300,56 @@ impl Settings {
             cmii,
             cmc,
             transport,
+            reading,
             max_connections: at_least_one("max_connections", document.max_connections, MAX_CONNECTIONS)?,
             max_cases: at_least_one("max_cases", document.max_cases, MAX_CASES)?,
             keep_streams: document.keep_streams,
             origin,
         })
     }
+}
+
+/// What protects connections, if there is reason to believe that something protects all that comes.
+fn transport(
+    tls: Option<TlsFiles>,
+    plain: Option<Plain>,
+    endpoints: &[Endpoint],
+    origin: &Origin,
+) -> Result<Transport, Problem> {
+    let has_datagrams = endpoints.iter().any(Endpoint::is_datagrams);
+    let has_connections = !endpoints.iter().all(Endpoint::is_datagrams);
+    match (&tls, &plain) {
+        (Some(_), _) if !has_connections => {
+            return Err(origin.problem("tls", "datagrams are not protected by it", "use plain, and say what is"));
+        }
+        (Some(_), Some(_)) if !has_datagrams => {
+            return Err(origin.problem("plain", "tls is there too", "keep one of tls and plain"));
+        }
+        (None, None) => {
+            return Err(origin.problem(
+                "tls",
+                "is missing",
+                "give cert, key and client_ca; plain TCP and UDP have to be asked for with plain",
+            ));
+        }
+        (Some(_), None) if has_datagrams => {
+            let what = "is missing, and content comes as datagrams";
+            return Err(origin.problem("plain", what, "ask for it: there is no protection for UDP"));
+        }
+        _ => {}
+    }
+    let is_plain = |endpoint: &&Endpoint| endpoint.is_datagrams() || tls.is_none();
+    let reason = plain.and_then(|plain| plain.path_protected_otherwise).unwrap_or_default();
+    let beyond = endpoints.iter().filter(is_plain).find(|endpoint| !endpoint.address.ip().is_loopback());
+    if let Some(endpoint) = beyond.filter(|_| reason.trim().is_empty()) {
+        let kind = if endpoint.is_datagrams() { "UDP" } else { "TCP" };
+        return Err(origin.problem(
+            "plain.path_protected_otherwise",
+            format!("plain {kind} is asked for on an address that is not loopback"),
+            "use tls, or say in words here what else protects the path",
+        ));
+    }
+    Ok(tls.map_or(Transport::Plain, Transport::Tls))
 }
 
 #[cfg(test)]

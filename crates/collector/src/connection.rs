@@ -25,6 +25,7 @@ use crate::{
     STREAMS, Stream,
     cases::Cases,
     digest::{self, Rolling},
+    formats::{Format, Terms},
     intake::{Fault, Intake, Reader},
     now,
     status::ConnectionStatus,
@@ -38,6 +39,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A peer that is silent for this long is asked by TCP whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long a peer may take to read what it asked for.
+const ANSWERING: Duration = Duration::from_secs(10);
 /// Octets a read takes at most.
 const READ_SIZE: usize = 256 * 1024;
 
@@ -75,9 +78,28 @@ pub(crate) enum Ending {
     /// The network or the peer broke it.
     #[error("broken: {0}")]
     Broken(io::Error),
+    /// The peer does not read the answers to its own questions.
+    #[error("the peer does not take the answers that it asks for: {0}")]
+    Deaf(io::Error),
     /// What it brought ended it.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+/// What all connections of an endpoint have in common.
+pub(crate) struct Service<'a> {
+    /// Certificates; none: plain TCP.
+    pub tls: Option<&'a Arc<ServerConfig>>,
+    /// How the handover is read; none: the first PDU of a connection tells.
+    pub format: Option<Format>,
+    /// What its readers know beside the octets.
+    pub terms: &'a Terms,
+    /// Where everything is filed.
+    pub cases: &'a Arc<Cases>,
+    /// Whether the bytes are kept as they come.
+    pub keep: bool,
+    /// Set when the collector stops.
+    pub stop: &'a AtomicBool,
 }
 
 impl Connection {
@@ -118,16 +140,9 @@ impl Connection {
     }
 
     /// Serves the connection to its end. Returns how it ended, and the line for the record of connections.
-    pub(crate) fn serve(
-        &self,
-        socket: TcpStream,
-        tls: Option<&Arc<ServerConfig>>,
-        cases: &Arc<Cases>,
-        keep: bool,
-        stop: &AtomicBool,
-    ) -> (Ending, Value) {
+    pub(crate) fn serve(&self, socket: TcpStream, service: &Service<'_>) -> (Ending, Value) {
         let mut arrived = Rolling::default();
-        let ending = self.read_all(socket, tls, cases, keep, stop, &mut arrived).unwrap_or_else(|ending| ending);
+        let ending = self.read_all(socket, service, &mut arrived).unwrap_or_else(|ending| ending);
         let digest = arrived.value();
         let record = json!({
             "id": self.id,
@@ -144,15 +159,8 @@ impl Connection {
         (ending, record)
     }
 
-    fn read_all(
-        &self,
-        socket: TcpStream,
-        tls: Option<&Arc<ServerConfig>>,
-        cases: &Arc<Cases>,
-        keep: bool,
-        stop: &AtomicBool,
-        arrived: &mut Rolling,
-    ) -> Result<Ending, Ending> {
+    fn read_all(&self, socket: TcpStream, service: &Service<'_>, arrived: &mut Rolling) -> Result<Ending, Ending> {
+        let Service { tls, format, terms, cases, keep, stop } = *service;
         socket.set_read_timeout(Some(READ_WAIT)).map_err(Ending::Broken)?;
         socket.set_write_timeout(Some(HANDSHAKE)).map_err(Ending::Broken)?;
         let kept_alive =
@@ -166,10 +174,11 @@ impl Connection {
         } else {
             tracing::info!("{}: accepted, plain TCP", self.title());
         }
+        channel.socket().set_write_timeout(Some(READ_WAIT)).map_err(Ending::Broken)?;
         let mut kept = if keep { Some(self.keep(cases.root()).map_err(Fault::Keep)?) } else { None };
 
         let reader = Arc::new(Reader::default());
-        let mut intake = Intake::new(self.stream, Arc::clone(cases), Arc::clone(&reader));
+        let mut intake = Intake::new(self.stream, self.peer, format, terms, Arc::clone(cases), Arc::clone(&reader));
         let mut buffer = vec![0; READ_SIZE];
         let mut give_up = None;
         let ending = loop {
@@ -193,9 +202,18 @@ impl Connection {
                     let kept = kept.as_mut().map_or(Ok(()), |file| file.write_all(piece));
                     let taken = kept.map_err(Fault::Keep).and_then(|()| intake.take(piece));
                     self.pdus.store(intake.pdus(), Ordering::Relaxed);
-                    if let Err(fault) = taken {
-                        channel.reset();
-                        break Ending::Fault(fault);
+                    match taken {
+                        Ok(answers) if answers.is_empty() || give_up.is_some() => {}
+                        Ok(answers) => {
+                            if let Err(error) = channel.say(&answers, stop) {
+                                channel.reset();
+                                break Ending::Deaf(error);
+                            }
+                        }
+                        Err(fault) => {
+                            channel.reset();
+                            break Ending::Fault(fault);
+                        }
                     }
                 }
                 Err(error) => match error.kind() {
@@ -274,6 +292,36 @@ impl Channel {
         match self {
             Self::Plain(socket) => socket.read(buffer),
             Self::Tls(channel) => channel.read(buffer),
+        }
+    }
+
+    /// Says something to the peer, which has some time to take it; a collector that stops waits no longer.
+    fn say(&mut self, answers: &[u8], stop: &AtomicBool) -> io::Result<()> {
+        let give_up = Instant::now() + ANSWERING;
+        let mut rest = answers;
+        loop {
+            let written = match self {
+                Self::Plain(_) if rest.is_empty() => return Ok(()),
+                Self::Plain(socket) => socket.write(rest).map(|length| rest = rest.get(length..).unwrap_or_default()),
+                Self::Tls(channel) => {
+                    // The session takes what it has room for; the rest when that is gone.
+                    let length = channel.conn.writer().write(rest)?;
+                    rest = rest.get(length..).unwrap_or_default();
+                    if rest.is_empty() && !channel.conn.wants_write() {
+                        return Ok(());
+                    }
+                    channel.conn.write_tls(&mut channel.sock).map(drop)
+                }
+            };
+            match written {
+                Ok(()) => {}
+                Err(error) if !is_wait(&error) => return Err(error),
+                Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
+                Err(_) => {}
+            }
+            if Instant::now() >= give_up {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
     }
 

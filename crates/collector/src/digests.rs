@@ -19,7 +19,8 @@ use writ_encoder::{
 };
 
 use crate::{
-    intake::name_source,
+    digest::octets,
+    formats::{Format, name_source},
     pcapng::{Packet, PacketFileError, Source, read_packets},
 };
 
@@ -33,6 +34,8 @@ pub struct Digests {
     pub lines: Vec<Kept>,
     /// What is filed and is no PDU as it arrived, in words.
     pub faults: Vec<String>,
+    /// Formats that something is filed of, and of which no digests are made.
+    pub left_out: BTreeSet<Format>,
 }
 
 impl Digests {
@@ -62,7 +65,7 @@ pub fn of_case(folder: &Path) -> io::Result<Digests> {
         course = Course { late, ..Course::default() };
         read_case(folder, &mut course, &mut Vec::new())?;
     }
-    Ok(Digests { lines: course.lines(), faults })
+    Ok(Digests { left_out: std::mem::take(&mut course.left_out), lines: course.lines(), faults })
 }
 
 /// Whose numbers they are.
@@ -80,6 +83,8 @@ struct Course {
     numberings: BTreeMap<Key, Numbering>,
     /// Windows whose PDUs are to be put in order first.
     late: BTreeSet<(Key, u32, u64)>,
+    /// Formats of which no digests are made.
+    left_out: BTreeSet<Format>,
 }
 
 #[derive(Default)]
@@ -177,7 +182,13 @@ fn read_messages(file: &Path, course: &mut Course, faults: &mut Vec<String>) -> 
         if line.pop() != Some(b'\n') {
             break;
         }
-        match message(&line).filter(|pdu| take_cmii(course, pdu)) {
+        let value: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let other = value.get("handover").and_then(Value::as_str).and_then(Format::named);
+        if let Some(format) = other {
+            course.left_out.insert(format);
+            continue;
+        }
+        match message(value).filter(|pdu| take_cmii(course, pdu)) {
             Some(_) => {}
             None => faults.push(format!("{}: line {number} is not what arrived: left out", file.display())),
         }
@@ -186,19 +197,11 @@ fn read_messages(file: &Path, course: &mut Course, faults: &mut Vec<String>) -> 
 }
 
 /// The PDU of a line, if the line says what the PDU says.
-fn message(line: &[u8]) -> Option<Vec<u8>> {
-    let mut value: Value = serde_json::from_slice(line).ok()?;
+fn message(mut value: Value) -> Option<Vec<u8>> {
     let text = value.as_object_mut()?.remove("pdu")?;
     let pdu = octets(text.as_str()?)?;
     let (message, _) = decode_cmii(&pdu).ok()?;
     (serde_json::to_value(&message).ok()? == value).then_some(pdu)
-}
-
-fn octets(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let octets = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
-    rest.is_empty().then(|| octets.collect()).flatten()
 }
 
 fn take_cmii(course: &mut Course, pdu: &[u8]) -> bool {
@@ -213,6 +216,10 @@ fn read_content(file: &Path, course: &mut Course, faults: &mut Vec<String>) -> i
     let mut pdu = Vec::new();
     let read = read_packets(file, |source, packet| {
         place += 1;
+        if source.format != Format::T1Ias {
+            course.left_out.insert(source.format);
+            return;
+        }
         pdu.clear();
         pdu.extend_from_slice(packet.around.before);
         pdu.extend_from_slice(packet.bytes);
@@ -235,10 +242,8 @@ fn read_content(file: &Path, course: &mut Course, faults: &mut Vec<String>) -> i
 
 /// Whether a packet is filed as its PDU has it. One without a time was given that of its arrival.
 fn says(content: &Cmcc, source: &Source, packet: &Packet<'_>) -> bool {
-    let mut named = Source { iap: String::new(), content_identifier: String::new() };
-    name_source(&mut named, content);
     let time = content.timestamp.map(|time| time.unix_micros().unsigned_abs());
-    named == *source
+    name_source(content) == *source
         && time.is_none_or(|time| time == packet.time_us)
         && (content.direction, content.sequence) == (packet.direction, packet.sequence)
         && content.payload == packet.bytes
@@ -247,9 +252,7 @@ fn says(content: &Cmcc, source: &Source, packet: &Packet<'_>) -> bool {
 /// Content without a number is in no window.
 fn take_cmc(course: &mut Course, content: Cmcc, pdu: &[u8]) {
     let Some(number) = content.sequence else { return };
-    let mut source = Source { iap: String::new(), content_identifier: String::new() };
-    name_source(&mut source, &content);
-    let Source { iap, content_identifier } = source;
+    let Source { iap, content_identifier, .. } = name_source(&content);
     let case_id = content.case_id.unwrap_or_default();
     let key = Key { stream: Stream::Cmc, case_id, iap, content_identifier: Some(content_identifier) };
     course.take(key, Some(number), pdu);

@@ -1,21 +1,21 @@
 //! The identifying information of a case: `cmii.jsonl`, a JSON object a line, and the same as a table, `cmii.csv`.
 //!
 //! The JSON lines are the record; the table is made of them, now line by line and anew from all of them when a restart
-//! finds that rows are missing.
+//! finds that rows are missing or that it has other columns.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    fs::{self, OpenOptions},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
-use crate::FLUSH_AT;
+use crate::{FLUSH_AT, lines::Lines};
 
 /// The columns of the table, and where in the JSON object the value of each is found: the first place that has one.
-const COLUMNS: [(&str, &[&str]); 18] = [
+const COLUMNS: [(&str, &[&str]); 22] = [
     ("timestamp", &["/timestamp"]),
     ("case_id", &["/case_id"]),
     ("iap_system_id", &["/iap_system_id"]),
@@ -34,68 +34,11 @@ const COLUMNS: [(&str, &[&str]); 18] = [
     ("destination_port", &["/destination_port"]),
     ("flow_label", &["/source/flow_label"]),
     ("unsupported_number", &["/number"]),
+    ("packet_count", &["/packet_count"]),
+    ("handover", &["/handover"]),
+    ("series", &["/series"]),
+    ("sequence", &["/sequence"]),
 ];
-
-/// A file that whole lines are appended to.
-#[derive(Debug)]
-pub(crate) struct Lines {
-    file: File,
-    buffer: Vec<u8>,
-}
-
-impl Lines {
-    /// Opens or creates a file. A last line without an end is cut off; `known` is told of the others.
-    ///
-    /// # Errors
-    /// What the system says to it.
-    pub(crate) fn open(path: &Path, mut known: impl FnMut(&[u8])) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let mut reader = BufReader::with_capacity(1 << 20, &file);
-        let mut whole = 0;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line)?;
-            if line.pop() != Some(b'\n') {
-                if length > 0 {
-                    file.set_len(whole)?;
-                }
-                return Ok(Self { file, buffer: Vec::new() });
-            }
-            whole += length as u64;
-            known(&line);
-        }
-    }
-
-    /// Appends a line, which must not hold a line break. It is in the file after the next [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// What the system says to the write.
-    pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(line);
-        self.buffer.push(b'\n');
-        if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
-    }
-
-    /// Writes out what is buffered.
-    ///
-    /// # Errors
-    /// What the system says to the write. The file may then end within a line; opening it anew mends that.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Writes out what is buffered and waits until the disk has it.
-    ///
-    /// # Errors
-    /// What the system says to it.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.flush()?;
-        self.file.sync_all()
-    }
-}
 
 /// The two files of one case.
 #[derive(Debug)]
@@ -119,9 +62,13 @@ impl EventLog {
             known(line, &serde_json::from_slice(line).unwrap_or_default());
         })?;
         // No field holds a line break (see `columns`), so a row is a line.
-        let mut rows = 0u64;
-        drop(Lines::open(&table_path, |_| rows += 1)?);
-        if rows != messages + 1 {
+        let (mut rows, mut is_ours) = (0u64, false);
+        let heading = heading()?;
+        drop(Lines::open(&table_path, |row| {
+            is_ours |= rows == 0 && row == heading;
+            rows += 1;
+        })?);
+        if !is_ours || rows != messages + 1 {
             make_table(&lines_path, &table_path)?;
         }
         Ok(Self { lines, table: Lines::open(&table_path, |_| {})? })
@@ -159,7 +106,7 @@ impl EventLog {
 fn make_table(lines: &Path, table: &Path) -> io::Result<()> {
     let draft: PathBuf = table.with_extension("csv.new");
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    let mut buffer = row(&COLUMNS.map(|(name, _)| name.to_owned()))?;
+    let mut buffer = heading()?;
     buffer.push(b'\n');
     let mut failed = Ok(());
     drop(Lines::open(lines, |line| {
@@ -181,6 +128,10 @@ fn make_table(lines: &Path, table: &Path) -> io::Result<()> {
     out.write_all(&buffer)?;
     out.sync_all()?;
     fs::rename(draft, table)
+}
+
+fn heading() -> io::Result<Vec<u8>> {
+    row(&COLUMNS.map(|(name, _)| name.to_owned()))
 }
 
 fn columns(message: &Value) -> [String; COLUMNS.len()] {

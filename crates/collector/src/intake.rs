@@ -1,8 +1,8 @@
-//! From the bytes of one connection to the cases.
+//! From the PDUs of one connection, or of one endpoint of datagrams, to the cases.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    fmt::Write,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,17 +12,15 @@ use std::{
 };
 
 use serde::Serialize;
-use writ_encoder::{
-    stream::{StreamDecoder, StreamError},
-    t1_ias::{Cmcc, Cmii, Content, DecodeError, Message, decode_cmcc, decode_cmii},
-};
 
 use crate::{
     Stream,
-    case::CaseError,
+    case::{CaseError, Place},
     cases::{Cases, CasesError, SharedCase, lock},
+    cut::{Cutter, StreamFault, format_of},
     digest::hexadecimal,
-    pcapng::{Around, Packet, Source},
+    formats::{About, Format, Item, Reader as FormatReader, Said, Terms, Unreadable},
+    pcapng::Source,
     replay::Replay,
 };
 
@@ -62,14 +60,14 @@ impl Reader {
 pub(crate) enum Fault {
     /// The stream is no row of PDUs.
     #[error("garbled: {0}")]
-    Stream(#[from] StreamError),
+    Stream(#[from] StreamFault),
     /// A PDU is none of this stream's.
     #[error("garbled: the PDU at octet {offset} of the stream: {error}")]
     Pdu {
         /// Octets of the stream before the PDU.
         offset: u64,
         /// What is wrong with it.
-        error: DecodeError,
+        error: Unreadable,
     },
     /// What arrived cannot be filed.
     #[error("the PDU at octet {offset} of the stream cannot be filed: {error}")]
@@ -90,42 +88,32 @@ pub(crate) enum Fault {
 /// Files what one connection brings.
 pub(crate) struct Intake {
     stream: Stream,
-    cases: Arc<Cases>,
-    reader: Arc<Reader>,
-    decoder: StreamDecoder,
-    filings: HashMap<Option<String>, Filing>,
-    /// Reused, so that nothing is allocated for a packet of a source that is known.
-    source: Source,
-    line: Vec<u8>,
+    from: SocketAddr,
+    terms: Terms,
+    cutter: Cutter,
+    /// Once the format is known.
+    reader: Option<FormatReader>,
+    desk: Desk,
     pdus: u64,
 }
 
-/// A message as it is filed: what it says, and its octets as they came.
-#[derive(Serialize)]
-struct FiledMessage<'a> {
-    #[serde(flatten)]
-    message: &'a Cmii,
-    pdu: String,
-}
-
-/// A case as this connection sees it.
-struct Filing {
-    case: SharedCase,
-    replays: HashMap<String, Replay>,
-    touched: bool,
-}
-
 impl Intake {
-    /// An intake for a new connection.
-    pub(crate) fn new(stream: Stream, cases: Arc<Cases>, reader: Arc<Reader>) -> Self {
+    /// An intake for a new connection. Without a format its first PDU tells it.
+    pub(crate) fn new(
+        stream: Stream,
+        from: SocketAddr,
+        format: Option<Format>,
+        terms: &Terms,
+        cases: Arc<Cases>,
+        reader: Arc<Reader>,
+    ) -> Self {
         Self {
             stream,
-            cases,
-            reader,
-            decoder: StreamDecoder::default(),
-            filings: HashMap::new(),
-            source: Source { iap: String::new(), content_identifier: String::new() },
-            line: Vec::new(),
+            from,
+            terms: terms.clone(),
+            cutter: Cutter::new(format),
+            reader: format.map(|format| FormatReader::new(format, Some(stream), from, terms)),
+            desk: Desk::new(cases, reader),
             pdus: 0,
         }
     }
@@ -137,123 +125,196 @@ impl Intake {
 
     /// Octets at the end that make no whole PDU.
     pub(crate) fn pending(&self) -> usize {
-        self.decoder.pending()
+        self.cutter.pending()
     }
 
-    /// Files everything that is whole in the stream after these bytes, and writes it out.
+    /// Files everything that is whole in the stream after these bytes, and writes it out. Gives what the sender wants to
+    /// hear now that it is.
     ///
     /// # Errors
     /// The fault that ends the connection. What came before it is filed.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.decoder.push(bytes);
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.cutter.push(bytes);
         let filed = self.file_all();
-        filed.and(self.flush())
+        filed.and(self.desk.flush().map_err(Fault::Flush))?;
+        Ok(std::mem::take(&mut self.desk.answers))
     }
 
     fn file_all(&mut self) -> Result<(), Fault> {
-        while let Some(pdu) = self.decoder.next_pdu()? {
+        while let Some(pdu) = self.cutter.next_pdu()? {
             let offset = pdu.offset;
-            let garbled = |error| Fault::Pdu { offset, error };
-            let unfiled = |error: CasesError| Fault::Cases { offset, error };
-            match self.stream {
-                Stream::Cmii => {
-                    let (message, _) = decode_cmii(pdu.bytes).map_err(garbled)?;
-                    let is_header_report = matches!(message.message, Message::HeaderReport(_));
-                    // The one place where a message becomes JSON. It cannot fail: all keys are text.
-                    let value = serde_json::to_value(&message).unwrap_or_default();
-                    self.line.clear();
-                    let filed = FiledMessage { message: &message, pdu: hexadecimal(pdu.bytes) };
-                    if serde_json::to_writer(&mut self.line, &filed).is_err() {
-                        self.line.clear();
-                    }
-                    let filing = filing(&mut self.filings, &self.cases, Some(message.case_id)).map_err(unfiled)?;
-                    let replay = match filing.replays.entry(message.iap_system_id.clone()) {
-                        Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(new) => {
-                            let former = lock(&filing.case).hand_over(&message.iap_system_id, &self.reader);
-                            if let Some(former) = former {
-                                former.wait_until_read();
-                            }
-                            new.insert(Replay::default())
-                        }
-                    };
-                    lock(&filing.case)
-                        .file_message(pdu.bytes, &message.iap_system_id, &self.line, &value, is_header_report, replay)
-                        .map_err(|error| unfiled(error.into()))?;
-                }
-                Stream::Cmc => {
-                    let (content, _) = decode_cmcc(pdu.bytes).map_err(garbled)?;
-                    name_source(&mut self.source, &content);
-                    let packet = Packet {
-                        time_us: content.timestamp.map_or_else(now_us, |time| time.unix_micros().unsigned_abs()),
-                        direction: content.direction,
-                        sequence: content.sequence,
-                        bytes: &content.payload,
-                        around: Around::of(pdu.bytes, &content.payload),
-                    };
-                    let filing = filing(&mut self.filings, &self.cases, content.case_id).map_err(unfiled)?;
-                    lock(&filing.case)
-                        .file_packet(pdu.bytes, &self.source, &packet)
-                        .map_err(|error| unfiled(error.into()))?;
-                }
-            }
+            let reader = self.reader.get_or_insert_with(|| {
+                FormatReader::new(format_of(pdu.bytes), Some(self.stream), self.from, &self.terms)
+            });
+            let said = reader.read(pdu.bytes, self.from).map_err(|error| Fault::Pdu { offset, error })?;
+            self.desk.file(&said, pdu.bytes).map_err(|error| Fault::Cases { offset, error })?;
             self.pdus += 1;
         }
         Ok(())
     }
+}
 
-    fn flush(&mut self) -> Result<(), Fault> {
+/// Files what PDUs say, whichever way they came.
+pub(crate) struct Desk {
+    cases: Arc<Cases>,
+    reader: Arc<Reader>,
+    filings: HashMap<Option<String>, Filing>,
+    answers: Vec<u8>,
+    line: Vec<u8>,
+}
+
+/// A message as it is filed: what it says, and its octets as they came.
+#[derive(Serialize)]
+struct FiledMessage<'a> {
+    #[serde(flatten)]
+    message: &'a Message<'a>,
+    pdu: String,
+}
+
+/// What a message says.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Message<'a> {
+    /// T1.IAS: its own words are those of the table.
+    T1Ias(&'a Said<'a>),
+    /// All others: in those words as far as there are any, and in its own.
+    Other {
+        handover: Format,
+        case_id: &'a str,
+        iap_system_id: &'a str,
+        series: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sequence: Option<u32>,
+        #[serde(flatten)]
+        about: &'a About,
+        said: &'a Said<'a>,
+    },
+}
+
+/// A case as this connection sees it.
+struct Filing {
+    case: SharedCase,
+    replays: HashMap<Source, Replay>,
+    touched: bool,
+}
+
+impl Desk {
+    /// Nothing is filed yet. `reader` is how others see how far it is.
+    pub(crate) fn new(cases: Arc<Cases>, reader: Arc<Reader>) -> Self {
+        Self { cases, reader, filings: HashMap::new(), answers: Vec::new(), line: Vec::new() }
+    }
+
+    /// Files what a PDU says; `pdu` are its octets.
+    ///
+    /// # Errors
+    /// Why it cannot be filed.
+    pub(crate) fn file(&mut self, said: &Said<'_>, pdu: &[u8]) -> Result<(), CasesError> {
+        said.items(pdu, &mut |item| self.file_item(item, said, pdu))
+    }
+
+    fn file_item(&mut self, item: Item<'_>, said: &Said<'_>, pdu: &[u8]) -> Result<(), CasesError> {
+        match item {
+            Item::Packets { case, source, sequence, packets } => {
+                let case = &self.filing(case)?.case;
+                lock(case).file_packets(pdu, &source, sequence, packets)?;
+            }
+            Item::Message { case, source, sequence, about, is_header_report, begins_anew } => {
+                let message = match &about {
+                    None => Message::T1Ias(said),
+                    Some(about) => Message::Other {
+                        handover: source.format,
+                        case_id: &case,
+                        iap_system_id: &source.iap,
+                        series: &source.content_identifier,
+                        sequence,
+                        about,
+                        said,
+                    },
+                };
+                // The one place where a message becomes JSON. It cannot fail: all keys are text.
+                let value = serde_json::to_value(&message).unwrap_or_default();
+                let mut line = std::mem::take(&mut self.line);
+                line.clear();
+                if serde_json::to_writer(&mut line, &FiledMessage { message: &message, pdu: hexadecimal(pdu) }).is_err()
+                {
+                    line.clear();
+                }
+                let reader = Arc::clone(&self.reader);
+                let Filing { case, replays, .. } = self.filing(Some(case))?;
+                let place = match sequence {
+                    Some(sequence) => Place::Numbered(sequence),
+                    None => Place::Unnumbered(replay(replays, case, &source, &reader)),
+                };
+                let mut case = lock(case);
+                let is_new = case.file_message(pdu, &source, place, &line, &value, is_header_report)?;
+                if is_new && begins_anew {
+                    case.begin_anew(said.stream(), &source);
+                }
+                drop(case);
+                self.line = line;
+            }
+            Item::Sealed { case, source, sequence, why } => {
+                let case = &self.filing(Some(case))?.case;
+                lock(case).file_sealed(pdu, said.stream(), &source, sequence, why)?;
+            }
+            Item::Check { case, source, over, check } => {
+                let case = &self.filing(Some(case))?.case;
+                lock(case).file_check(said.stream(), &source, over, check)?;
+            }
+            Item::Answer(answer) => self.answers.extend(answer),
+        }
+        Ok(())
+    }
+
+    /// Writes out what is filed.
+    ///
+    /// # Errors
+    /// The first that the system says to it.
+    pub(crate) fn flush(&mut self) -> Result<(), CaseError> {
         let mut flushed = Ok(());
         for filing in self.filings.values_mut().filter(|filing| filing.touched) {
             filing.touched = false;
             let result = lock(&filing.case).flush();
             flushed = flushed.and(result);
         }
-        flushed.map_err(Fault::Flush)
+        flushed
+    }
+
+    /// The case of a PDU, as this connection sees it.
+    fn filing(&mut self, case_id: Option<String>) -> Result<&mut Filing, CasesError> {
+        let filing = match self.filings.entry(case_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let case = self.cases.get(new.key().as_deref())?;
+                new.insert(Filing { case, replays: HashMap::new(), touched: false })
+            }
+        };
+        filing.touched = true;
+        Ok(filing)
     }
 }
 
-impl Drop for Intake {
+/// Where this connection stands beside what is filed of a source, once what an older one has read is filed.
+fn replay<'a>(
+    replays: &'a mut HashMap<Source, Replay>,
+    case: &SharedCase,
+    source: &Source,
+    reader: &Arc<Reader>,
+) -> &'a mut Replay {
+    match replays.entry(source.clone()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let former = lock(case).hand_over(source, reader);
+            if let Some(former) = former {
+                former.wait_until_read();
+            }
+            new.insert(Replay::default())
+        }
+    }
+}
+
+impl Drop for Desk {
     fn drop(&mut self) {
         self.reader.ended.store(true, Ordering::Release);
     }
-}
-
-/// The case of a PDU, as this connection sees it.
-fn filing<'a>(
-    filings: &'a mut HashMap<Option<String>, Filing>,
-    cases: &Cases,
-    case_id: Option<String>,
-) -> Result<&'a mut Filing, CasesError> {
-    let filing = match filings.entry(case_id) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) => {
-            let case = cases.get(new.key().as_deref())?;
-            new.insert(Filing { case, replays: HashMap::new(), touched: false })
-        }
-    };
-    filing.touched = true;
-    Ok(filing)
-}
-
-/// The names under which content is filed.
-pub(crate) fn name_source(source: &mut Source, content: &Cmcc) {
-    source.iap.clear();
-    source.iap.push_str(content.iap_system_id.as_deref().unwrap_or_default());
-    source.content_identifier.clear();
-    let text = &mut source.content_identifier;
-    // Writing to a String cannot fail.
-    let _ = match &content.content_identifier {
-        None => Ok(()),
-        Some(Content::Correlation(octets)) => octets.iter().try_for_each(|octet| write!(text, "{octet:02x}")),
-        Some(Content::Call(call)) => match &call.leg {
-            None => write!(text, "call {}", call.main),
-            Some(leg) => write!(text, "call {} leg {leg}", call.main),
-        },
-    };
-}
-
-/// For a packet without a time stamp: the time of its arrival.
-fn now_us() -> u64 {
-    jiff::Timestamp::now().as_microsecond().unsigned_abs()
 }

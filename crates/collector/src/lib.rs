@@ -11,17 +11,24 @@
 //! what it delivered, and [`countersign`] signs them.
 #![forbid(unsafe_code)]
 
+mod capture_file;
 mod case;
 mod cases;
 pub mod config;
 mod connection;
 pub mod countersign;
+mod cut;
+mod datagrams;
 pub mod decode;
 mod digest;
 pub mod digests;
 mod events;
+mod formats;
 mod intake;
+pub mod keys;
+mod lines;
 mod listener;
+mod numberings;
 mod pcapng;
 mod replay;
 mod sequence;
@@ -35,6 +42,7 @@ use std::{
     path::Path,
 };
 
+pub use formats::Format;
 pub use listener::{Collector, StartError};
 pub use writ_digests::Stream;
 use writ_encoder::t1_ias::TEST_CASE_PREFIX;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -20,9 +20,11 @@ use crate::{
     Stream,
     case::CaseError,
     cases::{Cases, lock},
-    config::{Problem, Settings, Transport},
-    connection::{Connection, Ending},
-    events::Lines,
+    config::{Endpoint, Problem, Settings, Transport},
+    connection::{Connection, Ending, Service},
+    datagrams::Datagrams,
+    formats::{Format, Terms, Verifiers},
+    lines::Lines,
     now,
     status::{Counts, Endpoints, Status},
     tls,
@@ -42,7 +44,7 @@ pub enum StartError {
     #[error(transparent)]
     Setting(#[from] Problem),
     /// The system gives no thread.
-    #[error("no thread for a listener: {0}; raise the limit of processes")]
+    #[error("no thread for an endpoint: {0}; raise the limit of processes")]
     Thread(io::Error),
 }
 
@@ -55,6 +57,8 @@ pub struct Collector {
 struct Shared {
     cases: Arc<Cases>,
     tls: Option<Arc<ServerConfig>>,
+    terms: Terms,
+    datagrams: Vec<Arc<Datagrams>>,
     keep_streams: bool,
     max_connections: usize,
     endpoints: Endpoints,
@@ -77,31 +81,48 @@ impl Collector {
             Transport::Tls(files) => Some(tls::server_config(files, origin)?),
             Transport::Plain => None,
         };
-        let bind = |field, address: SocketAddr| {
-            let refused = |error: io::Error| {
+        let bind = |field, endpoint: Endpoint| {
+            Port::bind(&endpoint).map_err(|error| {
                 let remedy = "give a free port on an address of this machine";
-                origin.problem(field, format!("{address}: {error}"), remedy)
-            };
-            let listener = TcpListener::bind(address).map_err(refused)?;
-            // A peer may be gone between poll and accept.
-            listener.set_nonblocking(true).map_err(refused)?;
-            let address = listener.local_addr().map_err(refused)?;
-            Ok::<_, Problem>((listener, address))
+                origin.problem(field, format!("{}: {error}", endpoint.address), remedy)
+            })
         };
-        let (cmii, cmii_address) = bind("cmii", settings.cmii)?;
-        let (cmc, cmc_address) = bind("cmc", settings.cmc)?;
+        let cmii = settings.cmii.map(|endpoint| bind("cmii", endpoint)).transpose()?;
+        let cmc = bind("cmc", settings.cmc)?;
+        let endpoints = Endpoints { cmii: cmii.as_ref().map(|port| port.address), cmc: cmc.address };
+        let ports: Vec<_> = cmii.map(|port| (Stream::Cmii, port)).into_iter().chain([(Stream::Cmc, cmc)]).collect();
         let unusable = |error: io::Error| {
             let what = format!("{}: {error}", settings.directory.display());
             origin.problem("directory", what, "give a folder that may be written and is no other collector's")
         };
         let cases = Cases::open(&settings.directory, settings.max_cases, settings.keep_streams).map_err(unusable)?;
         let record = cases.connections().map_err(unusable)?;
+        let mut listeners = Vec::new();
+        let mut datagrams = Vec::new();
+        for (stream, Port { way, .. }) in ports {
+            match way {
+                Way::Connections(listener, format) => listeners.push((stream, listener, format)),
+                Way::Datagrams(socket, format) => {
+                    let endpoint = Datagrams::new(stream, format, socket).map_err(|error| {
+                        let remedy = "see what limits sockets on this machine";
+                        origin.problem(stream.name(), error.to_string(), remedy)
+                    })?;
+                    datagrams.push(Arc::new(endpoint));
+                }
+            }
+        }
         let shared = Arc::new(Shared {
             cases: Arc::new(cases),
             tls,
+            terms: Terms {
+                keys: Arc::clone(&settings.reading.keys),
+                ccc: settings.reading.ccc,
+                verifiers: Arc::new(Verifiers::new(settings.reading.verify_key.clone())),
+            },
+            datagrams,
             keep_streams: settings.keep_streams,
             max_connections: settings.max_connections,
-            endpoints: Endpoints { cmii: cmii_address, cmc: cmc_address },
+            endpoints,
             stop: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -110,12 +131,19 @@ impl Collector {
             record: Mutex::new(record),
         });
         let mut collector = Self { shared, listeners: Vec::new() };
-        for (stream, listener) in [(Stream::Cmii, cmii), (Stream::Cmc, cmc)] {
+        let mut threads: Vec<(Stream, Box<dyn FnOnce() + Send>)> = Vec::new();
+        for (stream, listener, format) in listeners {
             let shared = Arc::clone(&collector.shared);
-            let thread = thread::Builder::new()
-                .name(format!("listen-{}", stream.name()))
-                .spawn(move || shared.accept(stream, &listener));
-            match thread {
+            threads.push((stream, Box::new(move || shared.accept(stream, &listener, format))));
+        }
+        for endpoint in &collector.shared.datagrams {
+            let (shared, stream) = (Arc::clone(&collector.shared), endpoint.stream());
+            let endpoint = Arc::clone(endpoint);
+            let serve = move || endpoint.serve(&shared.terms, &shared.cases, &shared.stop);
+            threads.push((stream, Box::new(serve)));
+        }
+        for (stream, serve) in threads {
+            match thread::Builder::new().name(format!("listen-{}", stream.name())).spawn(serve) {
                 Ok(thread) => collector.listeners.push(thread),
                 Err(error) => {
                     collector.stop();
@@ -180,9 +208,38 @@ pub struct CaseFailure {
     error: CaseError,
 }
 
+/// An endpoint whose port is taken.
+struct Port {
+    address: SocketAddr,
+    way: Way,
+}
+
+/// How the handover comes to it.
+enum Way {
+    Connections(TcpListener, Option<Format>),
+    Datagrams(UdpSocket, Format),
+}
+
+impl Port {
+    fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        match endpoint.format {
+            Some(format) if format.is_datagrams() => {
+                let socket = UdpSocket::bind(endpoint.address)?;
+                Ok(Self { address: socket.local_addr()?, way: Way::Datagrams(socket, format) })
+            }
+            format => {
+                let listener = TcpListener::bind(endpoint.address)?;
+                // A peer may be gone between poll and accept.
+                listener.set_nonblocking(true)?;
+                Ok(Self { address: listener.local_addr()?, way: Way::Connections(listener, format) })
+            }
+        }
+    }
+}
+
 impl Shared {
     /// Accepts connections until the collector stops, then waits for the last of them.
-    fn accept(self: &Arc<Self>, stream: Stream, listener: &TcpListener) {
+    fn accept(self: &Arc<Self>, stream: Stream, listener: &TcpListener, format: Option<Format>) {
         let mut threads = Vec::<JoinHandle<()>>::new();
         // What the kernel had taken when the stop came was acknowledged: it is served too.
         let mut last_ones = 0..BACKLOG;
@@ -197,7 +254,7 @@ impl Shared {
                 Ok(0) | Err(_) => continue,
             }
             match listener.accept() {
-                Ok((socket, peer)) => threads.extend(self.admit(stream, socket, peer)),
+                Ok((socket, peer)) => threads.extend(self.admit(stream, format, socket, peer)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     tracing::error!("{} endpoint: no connection accepted: {error}", stream.name());
@@ -213,7 +270,13 @@ impl Shared {
     }
 
     /// Begins to serve a connection in a thread of its own, if there is room.
-    fn admit(self: &Arc<Self>, stream: Stream, socket: TcpStream, peer: SocketAddr) -> Option<JoinHandle<()>> {
+    fn admit(
+        self: &Arc<Self>,
+        stream: Stream,
+        format: Option<Format>,
+        socket: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<JoinHandle<()>> {
         let id = self.accepted.fetch_add(1, Ordering::Relaxed) + 1;
         let connection = Arc::new(Connection::new(id, stream, peer));
         {
@@ -228,7 +291,7 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         let thread = thread::Builder::new().name(format!("{}-{id}", stream.name())).spawn(move || {
-            shared.serve(&connection, socket);
+            shared.serve(&connection, format, socket);
         });
         match thread {
             Ok(thread) => Some(thread),
@@ -241,16 +304,26 @@ impl Shared {
         }
     }
 
-    fn serve(&self, connection: &Connection, socket: TcpStream) {
+    fn serve(&self, connection: &Connection, format: Option<Format>, socket: TcpStream) {
         // Non-blocking was for the listener only.
         let (ending, record) = match socket.set_nonblocking(false) {
-            Ok(()) => connection.serve(socket, self.tls.as_ref(), &self.cases, self.keep_streams, &self.stop),
+            Ok(()) => {
+                let service = Service {
+                    tls: self.tls.as_ref(),
+                    format,
+                    terms: &self.terms,
+                    cases: &self.cases,
+                    keep: self.keep_streams,
+                    stop: &self.stop,
+                };
+                connection.serve(socket, &service)
+            }
             Err(error) => (Ending::Broken(error), serde_json::Value::Null),
         };
         let title = connection.title();
         match &ending {
             Ending::Closed | Ending::Stopped => tracing::info!("{title}: {ending}"),
-            Ending::WithinPdu { .. } | Ending::Broken(_) => tracing::warn!("{title}: {ending}"),
+            Ending::WithinPdu { .. } | Ending::Broken(_) | Ending::Deaf(_) => tracing::warn!("{title}: {ending}"),
             Ending::Refused(_) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("{title}: {ending}");
@@ -286,6 +359,7 @@ impl Shared {
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             faults: self.faults.load(Ordering::Relaxed),
+            datagrams: self.datagrams.iter().map(|endpoint| endpoint.status()).collect(),
             connections: lock(&self.active).values().map(|connection| connection.status()).collect(),
             totals,
             cases,

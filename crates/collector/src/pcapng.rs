@@ -1,16 +1,18 @@
 //! The packets of a case as a pcapng file that standard tools open.
 //!
-//! Link type RAW: each packet begins with its IP header. One interface block stands for each numbering: its name is
-//! the intercept access point, its description the content identifier. A packet carries its direction in words
+//! Link type RAW where each packet begins with its IP header, as it does in most formats. One interface block stands for
+//! each numbering: its name is the intercept access point, its description the content identifier, its comment the
+//! format if that is not T1.IAS. A packet carries its direction in words
 //! (comment) and in its flags (inbound is to the subject), and its sequence number as packet id. Time stamps are in
 //! microseconds. The octets of its PDU that are not the packet stand in options of local use, which other programs pass
-//! over: so what was delivered is there octet by octet.
+//! over: so what was delivered is there octet by octet, unless a PDU holds several packets or was sealed.
 //!
 //! All that the collector has to know after a restart is in the file, so the file is also its memory:
 //! [`PacketFile::open`] reads what is there, cuts off a block that was being written when the machine stopped, and
 //! goes on in a new section.
 
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     io::{self, BufReader, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -19,14 +21,12 @@ use std::{
 
 use writ_encoder::{stream::StreamDecoder, t1_ias::Direction};
 
-use crate::FLUSH_AT;
+use crate::{FLUSH_AT, formats::Format};
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-/// LINKTYPE_RAW: IPv4 or IPv6, told apart by the version field.
-const LINK_TYPE_RAW: u16 = 101;
 
 const OPTION_END: u16 = 0;
 const OPTION_COMMENT: u16 = 1;
@@ -38,17 +38,48 @@ const PACKET_ID: u16 = 5;
 /// Codes of local use (draft-ietf-opsawg-pcapng, 3.5): [`Around`].
 const PDU_BEFORE: u16 = 0x8001;
 const PDU_BEHIND: u16 = 0x8002;
+/// Likewise: which packet of its PDU it is, where it is not the first.
+const PDU_MEMBER: u16 = 0x8003;
 
 /// No block of ours comes near this: a length beyond it is damage.
 const MAX_BLOCK: u32 = 16 << 20;
 
 /// What numbers its packets on its own: one content identifier at one intercept access point.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Source {
+    /// How it is handed over.
+    pub format: Format,
     /// Intercept access point, as the probe names it; empty if it does not.
     pub iap: String,
     /// Content identifier in its text form.
     pub content_identifier: String,
+}
+
+impl Source {
+    /// The numbers of `content_identifier` at `iap`.
+    pub(crate) fn of(format: Format, iap: String, content_identifier: String) -> Self {
+        Self { format, iap, content_identifier }
+    }
+}
+
+/// What the octets of a packet begin with: link types of pcapng.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub(crate) enum Link {
+    /// LINKTYPE_ETHERNET.
+    Ethernet = 1,
+    /// LINKTYPE_RAW: IPv4 or IPv6, told apart by the version field.
+    Ip = 101,
+    /// LINKTYPE_IEEE802_11.
+    Wireless = 105,
+    /// LINKTYPE_USER0: something that has no link type, as it came.
+    Other = 147,
+}
+
+impl Link {
+    fn of(number: u16) -> Option<Self> {
+        [Self::Ethernet, Self::Ip, Self::Wireless, Self::Other].into_iter().find(|link| *link as u16 == number)
+    }
 }
 
 /// One packet, as it is written and as it is read back.
@@ -56,14 +87,36 @@ pub(crate) struct Source {
 pub(crate) struct Packet<'a> {
     /// UTC in microseconds since 1970.
     pub time_us: u64,
+    /// What it begins with.
+    pub link: Link,
     /// Which way it went, if the handover said so.
     pub direction: Option<Direction>,
     /// Its sequence number, if it bears one.
     pub sequence: Option<u64>,
-    /// From the IP header on.
+    /// Which packet of its PDU it is, from 0.
+    pub member: u16,
+    /// Its octets.
     pub bytes: &'a [u8],
+    /// How long it was, if its end was cut off.
+    pub original_length: Option<u32>,
     /// The octets of its PDU around it.
     pub around: Around<'a>,
+}
+
+impl<'a> Packet<'a> {
+    /// A packet of which nothing is told but when it was there.
+    pub(crate) fn bare(time_us: u64, link: Link, bytes: &'a [u8]) -> Self {
+        Self {
+            time_us,
+            link,
+            direction: None,
+            sequence: None,
+            member: 0,
+            bytes,
+            original_length: None,
+            around: Around::default(),
+        }
+    }
 }
 
 /// What of a PDU is not the packet: with it the PDU is there octet by octet, as it came.
@@ -111,8 +164,8 @@ pub(crate) enum PacketFileError {
 pub(crate) struct PacketFile {
     file: File,
     buffer: Vec<u8>,
-    /// The interfaces of the present section; None before it is begun.
-    interfaces: Option<Vec<Source>>,
+    /// The interfaces of the present section, by number; None before it is begun.
+    interfaces: Option<HashMap<(Source, Link), u32>>,
 }
 
 impl PacketFile {
@@ -140,7 +193,7 @@ impl PacketFile {
     /// # Errors
     /// What the system says to a write, for example that the disk is full.
     pub(crate) fn write(&mut self, source: &Source, packet: &Packet<'_>) -> io::Result<()> {
-        let interface = self.interface(source)?;
+        let interface = self.interface(source, packet.link)?;
         let length = u32::try_from(packet.bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         block(&mut self.buffer, PACKET, |body| {
             body.extend_from_slice(&interface.to_le_bytes());
@@ -148,7 +201,8 @@ impl PacketFile {
             body.extend_from_slice(&high.to_le_bytes());
             body.extend_from_slice(&low.to_le_bytes());
             body.extend_from_slice(&length.to_le_bytes()); // captured
-            body.extend_from_slice(&length.to_le_bytes()); // on the line
+            let original = packet.original_length.map_or(length, |original| original.max(length));
+            body.extend_from_slice(&original.to_le_bytes()); // on the line
             body.extend_from_slice(packet.bytes);
             pad(body);
             if let Some(direction) = packet.direction {
@@ -157,6 +211,9 @@ impl PacketFile {
             option(body, PACKET_FLAGS, &flags(packet.direction).to_le_bytes());
             if let Some(sequence) = packet.sequence {
                 option(body, PACKET_ID, &sequence.to_le_bytes());
+            }
+            if packet.member > 0 {
+                option(body, PDU_MEMBER, &packet.member.to_le_bytes());
             }
             for (code, octets) in [(PDU_BEFORE, packet.around.before), (PDU_BEHIND, packet.around.behind)] {
                 if !octets.is_empty() {
@@ -197,31 +254,35 @@ impl PacketFile {
             body.extend_from_slice(&0u16.to_le_bytes());
             body.extend_from_slice(&u64::MAX.to_le_bytes()); // length not known
         });
-        self.interfaces = Some(Vec::new());
+        self.interfaces = Some(HashMap::new());
     }
 
-    fn interface(&mut self, source: &Source) -> io::Result<u32> {
+    fn interface(&mut self, source: &Source, link: Link) -> io::Result<u32> {
         if self.interfaces.is_none() {
             self.begin_section();
         }
         let interfaces = self.interfaces.get_or_insert_default();
-        let index = match interfaces.iter().position(|known| known == source) {
-            Some(index) => index,
+        let key = (source.clone(), link);
+        Ok(match interfaces.get(&key) {
+            Some(index) => *index,
             None => {
-                interfaces.push(source.clone());
+                let index = u32::try_from(interfaces.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+                interfaces.insert(key, index);
                 block(&mut self.buffer, INTERFACE, |body| {
-                    body.extend_from_slice(&LINK_TYPE_RAW.to_le_bytes());
+                    body.extend_from_slice(&(link as u16).to_le_bytes());
                     body.extend_from_slice(&0u16.to_le_bytes());
                     body.extend_from_slice(&0u32.to_le_bytes()); // no limit on length
+                    if source.format != Format::T1Ias {
+                        option(body, OPTION_COMMENT, source.format.name().as_bytes());
+                    }
                     option(body, INTERFACE_NAME, source.iap.as_bytes());
                     option(body, INTERFACE_DESCRIPTION, source.content_identifier.as_bytes());
                     option(body, INTERFACE_TIME_RESOLUTION, &[6]);
                     option(body, OPTION_END, &[]);
                 });
-                interfaces.len() - 1
+                index
             }
-        };
-        u32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput.into())
+        })
     }
 }
 
@@ -291,7 +352,7 @@ pub(crate) fn read_packets(path: &Path, mut known: impl FnMut(&Source, &Packet<'
 fn read_blocks(file: &File, known: &mut impl FnMut(&Source, &Packet<'_>)) -> Result<u64, PacketFileError> {
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut whole = 0;
-    let mut sources: Option<Vec<Source>> = None;
+    let mut sources: Option<Vec<(Source, Link)>> = None;
     let mut body = Vec::new();
     loop {
         let mut head = [0; 8];
@@ -317,7 +378,7 @@ fn read_block(
     kind: u32,
     length: u32,
     body: &[u8],
-    sources: &mut Option<Vec<Source>>,
+    sources: &mut Option<Vec<(Source, Link)>>,
     known: &mut impl FnMut(&Source, &Packet<'_>),
 ) -> Option<()> {
     let (body, trailer) = body.split_at_checked(body.len().checked_sub(4)?)?;
@@ -332,26 +393,30 @@ fn read_block(
             *sources = Some(Vec::new());
         }
         INTERFACE => {
-            let mut source = Source { iap: String::new(), content_identifier: String::new() };
+            let link = Link::of(u16::from_le_bytes(*body.first_chunk()?))?;
+            let mut source = Source::default();
             for (code, value) in options(body.get(8..)?) {
                 match code {
+                    OPTION_COMMENT => source.format = Format::named(str::from_utf8(value).ok()?)?,
                     INTERFACE_NAME => source.iap = String::from_utf8(value.to_vec()).ok()?,
                     INTERFACE_DESCRIPTION => source.content_identifier = String::from_utf8(value.to_vec()).ok()?,
                     _ => {}
                 }
             }
-            sources.as_mut()?.push(source);
+            sources.as_mut()?.push((source, link));
         }
         PACKET => {
-            let source = sources.as_ref()?.get(u32_at(body, 0)? as usize)?;
+            let (source, link) = sources.as_ref()?.get(u32_at(body, 0)? as usize)?;
             let time_us = u64::from(u32_at(body, 4)?) << 32 | u64::from(u32_at(body, 8)?);
             let captured = u32_at(body, 12)? as usize;
             let bytes = body.get(20..)?.get(..captured)?;
-            let mut packet = Packet { time_us, direction: None, sequence: None, bytes, around: Around::default() };
+            let original_length = Some(u32_at(body, 16)?).filter(|original| *original as usize != captured);
+            let mut packet = Packet { original_length, ..Packet::bare(time_us, *link, bytes) };
             for (code, value) in options(body.get(20..)?.get(captured.next_multiple_of(4)..)?) {
                 match code {
                     PACKET_FLAGS => packet.direction = direction(u32_at(value, 0)?),
                     PACKET_ID => packet.sequence = Some(u64::from_le_bytes(value.try_into().ok()?)),
+                    PDU_MEMBER => packet.member = u16::from_le_bytes(value.try_into().ok()?),
                     PDU_BEFORE => packet.around.before = value,
                     PDU_BEHIND => packet.around.behind = value,
                     _ => {}
@@ -397,7 +462,7 @@ mod tests {
     type Found = (String, Option<u64>, Option<Direction>, Vec<u8>);
 
     fn source(content_identifier: &str) -> Source {
-        Source { iap: "LAB-1".into(), content_identifier: content_identifier.into() }
+        Source::of(Format::Etsi, "LAB-1".into(), content_identifier.into())
     }
 
     fn read(path: &Path) -> Result<(PacketFile, Vec<Found>), PacketFileError> {
@@ -420,11 +485,10 @@ mod tests {
         for (number, bytes) in packets.iter().enumerate() {
             let direction = [None, Some(Direction::FromSubject), Some(Direction::ToSubject)][number % 3];
             let packet = Packet {
-                time_us: u64::MAX - 5,
                 direction,
                 sequence: Some(number as u64),
-                bytes,
                 around: Around { before: b"0 ", behind: b"" },
+                ..Packet::bare(u64::MAX - 5, Link::Ip, bytes)
             };
             file.write(&source(["a", "b"][number % 2]), &packet).expect("write");
             file.flush().expect("flush");
@@ -442,8 +506,7 @@ mod tests {
                 assert_eq!(*direction, [None, Some(Direction::FromSubject), Some(Direction::ToSubject)][number % 3]);
                 assert_eq!(bytes, &packets[number]);
             }
-            let last =
-                Packet { time_us: 1, direction: None, sequence: None, bytes: b"last", around: Around::default() };
+            let last = Packet::bare(1, Link::Ethernet, b"last");
             file.write(&source("c"), &last).expect("write");
             file.flush().expect("flush");
             let (_, found) = read(&path).expect("again");

@@ -1,6 +1,7 @@
-//! Sequence numbers of content: what is in order, missing, late or there twice.
+//! Sequence numbers: what is in order, missing, late or there twice.
 //!
-//! One [`Numbering`] follows one run of numbers, that of a (case, intercept access point, content identifier). A probe
+//! One [`Numbering`] follows one run of numbers, that of a (case, intercept access point, content identifier). Most formats
+//! tell the lower 32 bits of a number: what comes behind the last of them goes on from there. A probe
 //! that lost a connection sends again what was not acknowledged, so old numbers come back. A packet is dropped as a
 //! duplicate only when its number AND its digest are those of a packet that is filed already: a probe that lost its
 //! memory begins to number anew, and what it sends then must not be thrown away.
@@ -9,6 +10,8 @@ use std::collections::VecDeque;
 
 /// How many numbers back a packet is still recognised. More than a probe's stream memory holds of small packets.
 const WINDOW: usize = 1 << 20;
+/// How many numbers there are of 32 bits.
+const TURN: u64 = 1 << 32;
 /// Stands in the window for a number that has not come.
 const MISSING: u64 = 0;
 
@@ -55,6 +58,7 @@ impl Numbering {
             self.begin(sequence, digest);
             return Arrival::First;
         }
+        let sequence = self.turned(sequence);
         if sequence >= self.next {
             let first = self.next;
             let jumped = sequence - first;
@@ -85,6 +89,17 @@ impl Numbering {
                 Arrival::Restarted { expected }
             }
         }
+    }
+
+    /// A number of 32 bits that is near the one expected once its upper bits are put back.
+    fn turned(&self, sequence: u64) -> u64 {
+        let near = |number: &u64| number.abs_diff(self.next) < WINDOW as u64;
+        if sequence >= TURN || near(&sequence) {
+            return sequence;
+        }
+        let begin = self.next - self.next % TURN;
+        let turns = [begin.checked_sub(TURN), Some(begin), begin.checked_add(TURN)];
+        turns.into_iter().flatten().filter_map(|begin| begin.checked_add(sequence)).find(near).unwrap_or(sequence)
     }
 
     /// First number of the present run, if any came.
@@ -156,6 +171,18 @@ mod tests {
         numbering.take(u64::MAX, 1);
         numbering.take(0, 2);
         numbering.take(u64::MAX - 1, 1);
+    }
+
+    #[test]
+    fn numbers_of_32_bits_go_on_behind_the_last() {
+        let mut numbering = Numbering::default();
+        numbering.take(TURN - 2, 1);
+        assert_eq!(numbering.take(TURN - 1, 2), Arrival::InOrder);
+        assert_eq!(numbering.take(1, 4), Arrival::AfterGap { first: TURN, last: TURN });
+        assert_eq!(numbering.take(TURN - 1, 2), Arrival::Duplicate);
+        assert_eq!(numbering.take(0, 3), Arrival::Late);
+        assert_eq!(numbering.take(2, 5), Arrival::InOrder);
+        assert_eq!(numbering.take(1 << 30, 6), Arrival::Restarted { expected: TURN + 3 });
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 use serde::Serialize;
 
 use crate::Stream;
-pub use crate::case::Counts;
+pub use crate::case::{CheckCounts, Counts};
 
 /// Where the collector listens.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Endpoints {
-    /// For identifying information.
-    pub cmii: SocketAddr,
+    /// For identifying information, if there is any.
+    pub cmii: Option<SocketAddr>,
     /// For content.
     pub cmc: SocketAddr,
 }
@@ -29,6 +29,8 @@ pub struct Status {
     pub refused: u64,
     /// Connections that were ended because of what they brought, or because it could not be filed.
     pub faults: u64,
+    /// Endpoints of datagrams.
+    pub datagrams: Vec<DatagramStatus>,
     /// Connections that are there now.
     pub connections: Vec<ConnectionStatus>,
     /// Sums over the cases, tests left out.
@@ -56,6 +58,21 @@ pub struct ConnectionStatus {
     pub pdus: u64,
 }
 
+/// An endpoint of datagrams.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct DatagramStatus {
+    /// Which one.
+    pub stream: Stream,
+    /// Datagrams that came.
+    pub datagrams: u64,
+    /// Their octets.
+    pub bytes: u64,
+    /// Of those, datagrams that are none of the format, or that could not be filed.
+    pub unread: u64,
+    /// Datagrams that the kernel threw away because the collector was too slow, as far as it has told.
+    pub dropped: u64,
+}
+
 impl Counts {
     /// Adds the counts of another case.
     pub fn add(&mut self, other: &Self) {
@@ -70,6 +87,12 @@ impl Counts {
         self.unnumbered += other.unnumbered;
         self.restarts += other.restarts;
         self.missing = self.missing.saturating_add(other.missing);
+        self.cmii_missing = self.cmii_missing.saturating_add(other.cmii_missing);
+        self.sealed += other.sealed;
+        self.checks.good += other.checks.good;
+        self.checks.bad += other.checks.bad;
+        self.checks.missing += other.checks.missing;
+        self.checks.not_checked += other.checks.not_checked;
     }
 }
 
@@ -81,7 +104,18 @@ impl fmt::Display for Counts {
             "packets {packets} ({packet_bytes} bytes), missing {missing}, duplicates {duplicates}, late {late}; \
              messages {}, repeats {cmii_repeats}",
             cmii_arrived - cmii_repeats
-        )
+        )?;
+        if self.cmii_missing > 0 {
+            write!(f, ", missing {}", self.cmii_missing)?;
+        }
+        if self.sealed > 0 {
+            write!(f, "; sealed {}", self.sealed)?;
+        }
+        let CheckCounts { good, bad, missing, not_checked } = self.checks;
+        if good + bad + missing + not_checked > 0 {
+            write!(f, "; checks: good {good}, BAD {bad}, missing {missing}, not checked {not_checked}")?;
+        }
+        Ok(())
     }
 }
 

@@ -293,6 +293,8 @@ struct Kept {
 pub struct Verifier {
     key: Option<PublicKey>,
     most_octets: usize,
+    /// Octets that are kept of all series.
+    octets: usize,
     series: HashMap<Series, Kept>,
 }
 
@@ -302,9 +304,9 @@ impl Verifier {
     /// Most hashes that are kept of a series until a signature is over them.
     const MOST_HASHES: usize = 4096;
 
-    /// Keeps at most `most_octets` octets of the PDUs of each series. Without a key signatures are not checked.
+    /// Keeps at most `most_octets` octets of PDUs, of all series together. Without a key signatures are not checked.
     pub fn new(key: Option<PublicKey>, most_octets: usize) -> Self {
-        Self { key, most_octets, series: HashMap::new() }
+        Self { key, most_octets, octets: 0, series: HashMap::new() }
     }
 
     /// Takes a PDU that arrived, `bytes`, with what it says. Of an integrity check the verdict, unless it was there
@@ -325,7 +327,12 @@ impl Verifier {
                     return Some(Verdict::Missing(check.included.clone()));
                 };
                 return match check.check {
-                    CheckType::Hash => kept.hash(pdu.header.sequence, check),
+                    CheckType::Hash => {
+                        let before = kept.octets;
+                        let verdict = kept.hash(pdu.header.sequence, check);
+                        self.octets -= before - kept.octets;
+                        verdict
+                    }
                     CheckType::Signature => Some(kept.signature(self.key.as_ref(), check)),
                 };
             }
@@ -339,14 +346,22 @@ impl Verifier {
             return;
         }
         let kept = self.series.entry(series).or_default();
+        let before = kept.pdus.insert(sequence, bytes.into()).map_or(0, |before| before.len());
         kept.octets += bytes.len();
-        if let Some(before) = kept.pdus.insert(sequence, bytes.into()) {
-            kept.octets -= before.len();
-        }
-        while kept.octets > self.most_octets
-            && let Some((_, oldest)) = kept.pdus.pop_first()
+        kept.octets -= before;
+        self.octets += bytes.len();
+        self.octets -= before;
+        // What no check comes for lies in the largest series: half of that one, so that this is rare.
+        while self.octets > self.most_octets
+            && let Some(largest) = self.series.values_mut().max_by_key(|kept| kept.octets)
         {
-            kept.octets -= oldest.len();
+            let half = largest.octets / 2;
+            while largest.octets > half
+                && let Some((_, oldest)) = largest.pdus.pop_first()
+            {
+                largest.octets -= oldest.len();
+                self.octets -= oldest.len();
+            }
         }
     }
 }

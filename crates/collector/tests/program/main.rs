@@ -1,6 +1,10 @@
 //! The program `writ-collect` from outside.
 
 mod command;
+mod datagrams;
 mod digests;
+mod etsi;
 mod listen;
+mod senders;
 mod support;
+mod x3;

@@ -1,0 +1,394 @@
+//! The formats of handover: octets go in, and what they say comes out, in the few kinds that every format knows.
+//!
+//! A [`Reader`] reads the PDUs of one connection or one sender and gives what each says as [`Said`], which prints as
+//! JSON. [`Said::items`] takes that apart into [`Item`]s: packets of a case, messages of a case, checks, answers. Whoever
+//! files or prints them need not know the format. A module per format knows both.
+
+mod datagram;
+mod etsi;
+mod opencalea;
+mod t1_ias;
+mod x3;
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use writ_encoder::{Malformed, UtcMicros, ccc, jmirror, opencalea as calea, t1_ias as ias, tzsp, x2x3};
+
+pub(crate) use etsi::Verifiers;
+pub(crate) use t1_ias::name_source;
+
+use crate::{
+    Stream,
+    keys::Keys,
+    pcapng::{Packet, Source},
+};
+
+/// A format of handover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// ATIS-1000013: broadband Internet access.
+    #[default]
+    T1Ias,
+    /// ETSI TS 102 232-1 and -3.
+    Etsi,
+    /// ETSI TS 103 221-2: X2 and X3.
+    X3,
+    /// PacketCable's call content connections over UDP.
+    Ccc,
+    /// OpenCALEA's datagrams of 2007.
+    Opencalea,
+    /// The mirror header of Juniper routers, over UDP.
+    Jmirror,
+    /// TaZmen Sniffer Protocol, over UDP.
+    Tzsp,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::T1Ias, Self::Etsi, Self::X3, Self::Ccc, Self::Opencalea, Self::Jmirror, Self::Tzsp];
+
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// Its name in settings, files and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::T1Ias => "t1-ias",
+            Self::Etsi => "etsi",
+            Self::X3 => "x3",
+            Self::Ccc => "ccc",
+            Self::Opencalea => "opencalea",
+            Self::Jmirror => "jmirror",
+            Self::Tzsp => "tzsp",
+        }
+    }
+
+    /// Whether it comes as datagrams, else as a stream.
+    pub const fn is_datagrams(self) -> bool {
+        matches!(self, Self::Ccc | Self::Opencalea | Self::Jmirror | Self::Tzsp)
+    }
+
+    /// Whether there is identifying information in it. The others have content alone.
+    pub const fn has_identifying_information(self) -> bool {
+        !matches!(self, Self::Ccc | Self::Jmirror | Self::Tzsp)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a PDU says, in the words of its format.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Said<'a> {
+    /// T1.IAS, identifying information.
+    Cmii(Box<ias::Cmii>),
+    /// T1.IAS, content.
+    Cmcc(ias::Cmcc),
+    /// ETSI TS 102 232.
+    Etsi(Box<etsi::Read>),
+    /// X2 or X3.
+    X3(x2x3::Pdu<'a>),
+    /// Call content connection.
+    Ccc(ccc::Content<'a>),
+    /// Juniper's mirror.
+    Jmirror(jmirror::Content<'a>),
+    /// TZSP, and who sent it.
+    Tzsp(datagram::Sniffed<'a>),
+    /// OpenCALEA, identifying information.
+    CaleaCmii(calea::Cmii<'a>),
+    /// OpenCALEA, content.
+    CaleaCmc(calea::Cmc<'a>),
+}
+
+impl Said<'_> {
+    /// Which format it is in.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Cmii(_) | Self::Cmcc(_) => Format::T1Ias,
+            Self::Etsi(_) => Format::Etsi,
+            Self::X3(_) => Format::X3,
+            Self::Ccc(_) => Format::Ccc,
+            Self::Jmirror(_) => Format::Jmirror,
+            Self::Tzsp(_) => Format::Tzsp,
+            Self::CaleaCmii(_) | Self::CaleaCmc(_) => Format::Opencalea,
+        }
+    }
+
+    /// Whether it belongs to identifying information or to content.
+    pub(crate) fn stream(&self) -> Stream {
+        match self {
+            Self::Cmii(_) | Self::CaleaCmii(_) => Stream::Cmii,
+            Self::Etsi(read) => read.stream(),
+            Self::X3(pdu) => x3::stream(pdu),
+            Self::Cmcc(_) | Self::Ccc(_) | Self::Jmirror(_) | Self::Tzsp(_) | Self::CaleaCmc(_) => Stream::Cmc,
+        }
+    }
+
+    /// Takes it apart. `pdu` are its octets.
+    ///
+    /// # Errors
+    /// The first that `take` gives.
+    pub(crate) fn items<E>(&self, pdu: &[u8], take: &mut impl FnMut(Item<'_>) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::Cmii(message) => t1_ias::message(message, take),
+            Self::Cmcc(content) => t1_ias::content(content, pdu, take),
+            Self::Etsi(read) => read.items(pdu, take),
+            Self::X3(said) => x3::items(said, pdu, take),
+            Self::Ccc(content) => datagram::ccc(content, pdu, take),
+            Self::Jmirror(content) => datagram::jmirror(content, pdu, take),
+            Self::Tzsp(sniffed) => sniffed.items(pdu, take),
+            Self::CaleaCmii(message) => opencalea::message(message, take),
+            Self::CaleaCmc(content) => opencalea::content(content, pdu, take),
+        }
+    }
+}
+
+/// One of the things that a PDU can say in any format.
+#[derive(Debug)]
+pub(crate) enum Item<'a> {
+    /// Content of a case: the packets of one PDU, which share its number.
+    Packets {
+        /// The case; none where the PDU names none.
+        case: Option<String>,
+        /// Whose numbers they bear.
+        source: Source,
+        /// The number.
+        sequence: Option<u64>,
+        /// In the order of the PDU.
+        packets: &'a [Packet<'a>],
+    },
+    /// Identifying information of a case. What it says is the PDU whole.
+    Message {
+        /// The case.
+        case: String,
+        /// Whose numbers it bears.
+        source: Source,
+        /// The number; none where messages are not numbered.
+        sequence: Option<u32>,
+        /// What is told of it in the same words whatever the format; none for T1.IAS, whose own words these are.
+        about: Option<Box<About>>,
+        /// Whether it tells of the headers of packets.
+        is_header_report: bool,
+        /// Whether it says that the numbers of the source's sessions begin anew.
+        begins_anew: bool,
+    },
+    /// What only a key opens that is not here, or another.
+    Sealed {
+        /// The case.
+        case: String,
+        /// Whose numbers it bears.
+        source: Source,
+        /// The number.
+        sequence: u32,
+        /// Why it is not open.
+        why: &'static str,
+    },
+    /// What an integrity check is worth.
+    Check {
+        /// The case.
+        case: String,
+        /// The series that it is over.
+        source: Source,
+        /// The stream of that series; none if it is not named.
+        over: Option<Stream>,
+        /// The check and its verdict.
+        check: Check<'a>,
+    },
+    /// What the sender wants to hear, once everything before is filed.
+    Answer(Vec<u8>),
+}
+
+/// An integrity check and what it is worth.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Check<'a> {
+    /// Its number among the checks of its kind.
+    pub number: u32,
+    /// Hash or signature.
+    pub check: writ_encoder::etsi::CheckType,
+    /// How many PDUs, or hashes, it is over.
+    pub over: usize,
+    /// What it is worth.
+    pub verdict: &'a writ_encoder::etsi::Verdict,
+}
+
+/// A message in the words that the table of identifying information has columns for.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) struct About {
+    /// What kind of message.
+    pub message: String,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<UtcMicros>,
+    /// The target, as the message names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscriber_identity: Option<Text>,
+    /// The target's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<End>,
+    /// Sender and receiver of the packet or the flow.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Ends>,
+    /// Packets of the flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet_count: Option<u64>,
+    /// Why something ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+}
+
+/// A text, in the form that T1.IAS's own have.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Text {
+    /// The text.
+    pub value: String,
+}
+
+/// An address, likewise.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct End {
+    /// The address.
+    pub address: std::net::IpAddr,
+}
+
+/// Sender and receiver, likewise.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Ends {
+    /// Sender.
+    pub source: End,
+    /// Receiver.
+    pub destination: End,
+    /// Sender's port.
+    pub source_port: Option<u16>,
+    /// Receiver's port.
+    pub destination_port: Option<u16>,
+}
+
+impl Ends {
+    /// Those that stand in the headers of an IP packet, if it is one.
+    fn of_packet(headers: &[u8]) -> Option<Self> {
+        use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
+        let sliced = LaxSlicedPacket::from_ip(headers).ok()?;
+        let (source, destination) = match sliced.net.as_ref()? {
+            LaxNetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
+            LaxNetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
+            _ => return None,
+        };
+        let ports = match &sliced.transport {
+            Some(TransportSlice::Tcp(tcp)) => Some((tcp.source_port(), tcp.destination_port())),
+            Some(TransportSlice::Udp(udp)) => Some((udp.source_port(), udp.destination_port())),
+            _ => None,
+        };
+        Some(Self {
+            source: End { address: source },
+            destination: End { address: destination },
+            source_port: ports.map(|(port, _)| port),
+            destination_port: ports.map(|(_, port)| port),
+        })
+    }
+}
+
+/// What the formats that are read need to know beside the octets.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// Keys of cases and probes.
+    pub keys: Arc<Keys>,
+    /// Which header CCC datagrams bear.
+    pub ccc: ccc::Layout,
+    /// What waits for integrity checks.
+    pub verifiers: Arc<Verifiers>,
+}
+
+/// Reads the PDUs of one connection, or the datagrams of one endpoint.
+pub(crate) enum Reader {
+    /// T1.IAS; which stream the first PDU tells, if nobody does.
+    T1Ias(Option<Stream>),
+    /// ETSI TS 102 232.
+    Etsi(Box<etsi::Reader>),
+    /// X2 and X3.
+    X3,
+    /// Call content connections.
+    Ccc(ccc::Layout),
+    /// Juniper's mirror.
+    Jmirror,
+    /// TZSP.
+    Tzsp,
+    /// OpenCALEA; which stream the datagram tells, if nobody does.
+    Opencalea(Option<Stream>),
+}
+
+/// Octets that are no PDU of the format. May quote them: this is the agency's side, whose case it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// No PDU of T1.IAS.
+    #[error(transparent)]
+    T1Ias(#[from] ias::DecodeError),
+    /// A PDU of neither stream.
+    #[error("neither CmII ({cmii}) nor CmC ({cmc})")]
+    Neither {
+        /// Why it is not CmII.
+        cmii: ias::DecodeError,
+        /// Why it is not CmC.
+        cmc: ias::DecodeError,
+    },
+    /// No PS-PDU.
+    #[error(transparent)]
+    Etsi(#[from] writ_encoder::etsi::DecodeError),
+    /// None of a format of fixed layout.
+    #[error(transparent)]
+    Fixed(#[from] Malformed),
+}
+
+impl Reader {
+    /// A reader of what `from` sends in `format`. `stream` is the endpoint's, if that is known.
+    pub(crate) fn new(format: Format, stream: Option<Stream>, from: SocketAddr, terms: &Terms) -> Self {
+        match format {
+            Format::T1Ias => Self::T1Ias(stream),
+            Format::Etsi => Self::Etsi(Box::new(etsi::Reader::new(stream, from, &terms.keys, &terms.verifiers))),
+            Format::X3 => Self::X3,
+            Format::Ccc => Self::Ccc(terms.ccc),
+            Format::Jmirror => Self::Jmirror,
+            Format::Tzsp => Self::Tzsp,
+            Format::Opencalea => Self::Opencalea(stream),
+        }
+    }
+
+    /// What a PDU says. `from` is who sent it.
+    ///
+    /// # Errors
+    /// Octets that are none.
+    pub(crate) fn read<'a>(&mut self, pdu: &'a [u8], from: SocketAddr) -> Result<Said<'a>, Unreadable> {
+        Ok(match self {
+            Self::T1Ias(stream) => {
+                let said = t1_ias::read(pdu, *stream)?;
+                *stream = Some(said.stream());
+                said
+            }
+            Self::Etsi(reader) => Said::Etsi(Box::new(reader.read(pdu)?)),
+            Self::X3 => Said::X3(x2x3::decode(pdu)?.0),
+            Self::Ccc(layout) => Said::Ccc(ccc::decode(*layout, pdu)?),
+            Self::Jmirror => Said::Jmirror(jmirror::decode(pdu)?),
+            Self::Tzsp => Said::Tzsp(datagram::Sniffed { from, datagram: tzsp::decode(pdu)? }),
+            Self::Opencalea(stream) => opencalea::read(pdu, *stream)?,
+        })
+    }
+}
+
+/// The present moment, for what bears no time.
+fn arrival_us() -> u64 {
+    jiff::Timestamp::now().as_microsecond().unsigned_abs()
+}
+
+/// Microseconds since 1970.
+fn unix_us(time: UtcMicros) -> u64 {
+    time.unix_micros().unsigned_abs()
+}
