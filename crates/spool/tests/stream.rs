@@ -198,6 +198,8 @@ proptest! {
         for _ in 0..10 {
             let _ = consumer.take_run(5000);
         }
+        let _ = consumer.unsent_records().map(|records| records.take(100).count());
+        let _ = consumer.sent_records(3);
         let _ = consumer.acknowledged(consumer.sent_bytes());
         let _ = consumer.rewind();
         let _ = StreamView::open(&rig.memory).map(|view| view.waiting());
@@ -300,6 +302,39 @@ fn runs_are_whole_pdus_of_one_delivery_and_come_again_until_they_are_released() 
     assert_eq!(rig.consumer().released_mark(), consumer.released_mark());
     assert_eq!(consumer.rewind().unwrap(), 0);
     assert_eq!(consumer.take_run(1500).unwrap(), Some(&all[2][..]));
+}
+
+#[test]
+fn records_are_given_whole_until_they_are_sent_and_again_after_a_rewind() {
+    let rig = Rig::new(3, 4096);
+    let (mut producer, mut consumer) = (rig.producer(), rig.consumer());
+    let unsent = |consumer: &Consumer| -> Vec<u64> {
+        let records = consumer.unsent_records().unwrap().map(|record| {
+            let (record, bytes) = record.unwrap();
+            assert_eq!(bytes, pdu(record.sequence, 700));
+            record.sequence
+        });
+        records.collect()
+    };
+    assert_eq!(unsent(&consumer), []);
+    // Five fit into a segment.
+    for number in 0..12 {
+        append(&mut producer, number, &pdu(number, 700), 0).unwrap();
+    }
+    producer.commit().unwrap();
+    assert_eq!(unsent(&consumer), (0..12).collect::<Vec<_>>());
+    assert_eq!((consumer.sent_records(0).unwrap(), consumer.sent_records(7).unwrap()), (0, 4900));
+    assert_eq!(unsent(&consumer), (7..12).collect::<Vec<_>>());
+    assert_eq!(consumer.acknowledged(3500).unwrap(), (5, 3500));
+    assert_eq!(unsent(&consumer), (7..12).collect::<Vec<_>>());
+    assert!(!consumer.may_sleep().unwrap());
+    assert_eq!(consumer.sent_records(100).unwrap(), 3500);
+    assert!(unsent(&consumer).is_empty() && consumer.may_sleep().unwrap());
+    assert_eq!(consumer.rewind().unwrap(), 7);
+    assert_eq!(unsent(&consumer), (5..12).collect::<Vec<_>>());
+    consumer.sent_records(7).unwrap();
+    assert_eq!(consumer.acknowledged(consumer.sent_bytes()).unwrap(), (7, 4900));
+    assert!(consumer.is_empty().unwrap() && unsent(&consumer).is_empty());
 }
 
 #[test]

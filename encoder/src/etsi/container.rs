@@ -136,7 +136,7 @@ impl Sealer {
         let blocks = plain.whole().next_multiple_of(BLOCK);
 
         let octets = Header::new(0x81, blocks);
-        let part = u32::from_le_bytes([0x82, 1, EncryptedPayloadType::Part3 as u8, 0]);
+        let part = u32::from_le_bytes([0x82, 1, part_of(payload)? as u8, 0]);
         let container = Header::new(0xa4, 3 + octets.whole() + 3);
         let choice = Header::new(0xa2, container.whole());
         let whole = Header::new(0x30, header.len() + choice.whole());
@@ -178,6 +178,15 @@ pub enum SealError {
     /// What was to be sealed is no PDU.
     #[error(transparent)]
     NotAPdu(#[from] DecodeError),
+}
+
+/// Which part of the standard a payload \[2\] is of: HI1 and TRI are of the first, what is intercepted of the third.
+fn part_of(payload: &[u8]) -> Result<EncryptedPayloadType> {
+    let (value, _) = Value::read(payload, 0)?;
+    Ok(match value.choice()?.alternative()? {
+        0 | 1 => EncryptedPayloadType::Part3,
+        _ => EncryptedPayloadType::Part1,
+    })
 }
 
 /// pSHeader \[1\] and payload \[2\] of a PDU, each whole.

@@ -9,3 +9,4 @@ mod hostile;
 mod page;
 mod records;
 mod sealed;
+mod series;

@@ -1,7 +1,10 @@
 //! Sessions against agencies of the tests' own, over loopback.
 
 mod certificates;
+mod datagrams;
+mod etsi;
 mod folder;
 mod rig;
 mod sessions;
 mod words;
+mod x3;

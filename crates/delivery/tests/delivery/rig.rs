@@ -63,6 +63,11 @@ impl Stream {
 
     /// Appends `count` numbered PDUs; those that find the stream full are counted lost. Returns the numbers appended.
     pub(crate) fn feed(&mut self, count: u64) -> Vec<u64> {
+        self.feed_with(count, MAX_PDU, write_pdu)
+    }
+
+    /// The same of PDUs that `write` makes of their numbers, of at most `most` bytes each.
+    pub(crate) fn feed_with(&mut self, count: u64, most: usize, write: impl Fn(&mut [u8], u64) -> usize) -> Vec<u64> {
         let mut appended = Vec::new();
         for _ in 0..count {
             let number = self.next;
@@ -70,7 +75,7 @@ impl Stream {
             let slot = self.ledger.slot(0).unwrap();
             slot.receive(1, 0);
             let record = Record { slot: 0, generation: 1, delivery: 0, kind: RecordKind::Content, sequence: number };
-            match self.producer.append(MAX_PDU, record, |room| Ok::<_, ()>(write_pdu(room, number))) {
+            match self.producer.append(most, record, |room| Ok::<_, ()>(write(room, number))) {
                 Ok(_) => appended.push(number),
                 Err(AppendError::Full) => slot.lost(0, LossReason::SpoolFull, 1),
                 Err(other) => panic!("{other:?}"),
@@ -81,10 +86,17 @@ impl Stream {
     }
 
     pub(crate) fn session(&self, endpoint: &str, transport: Transport, timing: Timing) -> SessionHandle {
+        self.session_to(
+            Route::Endpoint { endpoint: Endpoint::try_from(endpoint.to_owned()).unwrap(), transport },
+            timing,
+        )
+    }
+
+    pub(crate) fn session_to(&self, route: Route, timing: Timing) -> SessionHandle {
         let consumer = Consumer::open(&self.memory, self.wake.try_clone().unwrap(), self.ledger.clone()).unwrap();
         Session::spawn(SessionSetup {
             label: self.label.clone(),
-            route: Route::Endpoint { endpoint: Endpoint::try_from(endpoint.to_owned()).unwrap(), transport },
+            route,
             predecessor: Predecessor::FormerRun,
             consumer,
             ledger: self.ledger.clone(),
