@@ -1,7 +1,7 @@
 //! From the configured files to what a connection needs. Everything is read and checked before anything starts.
 
 use crate::destination::{ConfigError, Destination, Endpoint};
-use crate::files::{Folder, check_folder};
+use crate::files::{Folder, Form, check_folder};
 use crate::route::Route;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject};
@@ -12,6 +12,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use writ_encoder::handover::Format;
 
 /// How connections to one endpoint are protected.
 #[derive(Clone, Debug)]
@@ -41,11 +42,15 @@ impl Destination {
             remedy: remedy.to_owned(),
         };
         if let Some(folder) = &self.folder {
-            check_folder(folder).map_err(|bad| ConfigError {
+            let form = match self.format {
+                Format::Files => Form::Drop(self.rotate.unwrap_or_default()),
+                _ => Form::Streams,
+            };
+            check_folder(folder, form).map_err(|bad| ConfigError {
                 file: Some(folder.clone()),
                 ..refuse("folder", &bad.problem, bad.remedy)
             })?;
-            return Ok(Folder::both(folder).map(Route::Files));
+            return Ok(Folder::both(folder, form).map(Route::Files));
         }
         // `check` has seen to it that both are there.
         let missing = || refuse("cmii", "is missing", "give cmii and cmc, or folder");

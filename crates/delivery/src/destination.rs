@@ -1,6 +1,7 @@
 //! The `[[destination]]` section of the configuration: where an agency is, and how the way there is protected; or a
 //! folder of this machine.
 
+use crate::files::Rotation;
 use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -39,6 +40,8 @@ pub struct Destination {
     pub cmc: Option<Endpoint>,
     /// In place of both endpoints: the folder of this machine that gets a file for each case and stream.
     pub folder: Option<PathBuf>,
+    /// When the files of a folder are finished and new ones begun, where the format is `files`.
+    pub rotate: Option<Rotation>,
     /// Whether digests are kept of what is delivered there, for the agency to countersign.
     #[serde(default = "yes")]
     pub digests: bool,
@@ -149,6 +152,7 @@ impl Destination {
             let problem = "is empty, too long or not plain text".to_owned();
             return Err(refuse("name", problem, "use 1 to 64 ASCII letters, digits and signs without blanks"));
         }
+        self.check_drop().map_err(|(field, problem, remedy)| refuse(field, problem, remedy))?;
         if let Some(folder) = &self.folder {
             return self
                 .check_folder_section(folder)
@@ -178,6 +182,22 @@ impl Destination {
                 let remedy = "use tls, or say in plain.path_protected_otherwise how the path is protected";
                 refuse(field, problem, remedy)
             }),
+        }
+    }
+
+    /// Files for an agency to fetch lie in a folder, and they alone are begun anew.
+    fn check_drop(&self) -> Result<(), (&'static str, String, &'static str)> {
+        match (self.format, &self.folder, &self.rotate) {
+            (Format::Files, None, _) => Err((
+                "folder",
+                "is missing".to_owned(),
+                "give folder = \"/path\": the agency fetches the files from it",
+            )),
+            (Format::Files, Some(_), _) | (_, _, None) => Ok(()),
+            (format, _, Some(_)) => {
+                let problem = format!("stands beside format = \"{format}\"");
+                Err(("rotate", problem, "leave it out, or set format = \"files\""))
+            }
         }
     }
 
@@ -212,9 +232,9 @@ impl Destination {
         })
     }
 
-    /// Whether what goes there stays on this machine, in files. Test warrants may go nowhere else.
+    /// Whether what goes there stays on this machine, in files that no agency fetches. Test warrants may go nowhere else.
     pub fn is_local_file(&self) -> bool {
-        self.folder.is_some()
+        self.folder.is_some() && self.format != Format::Files
     }
 }
 

@@ -30,7 +30,7 @@ pub use delivered::DeliveredFile;
 pub use destination::{ConfigError, Destination, Endpoint, Plain, Tls};
 pub use digests::{DigestSheet, close_windows};
 pub use failure::FailureKind;
-pub use files::Predecessor;
+pub use files::{Predecessor, Rotation};
 pub use peer::{Peer, TlsPeer};
 pub use route::Route;
 pub use session::{Ended, Notice, Session, SessionHandle, SessionSetup, Timing};
