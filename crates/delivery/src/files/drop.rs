@@ -256,8 +256,8 @@ impl Desk {
                     let has_records = place.put_right(self.folder.kind, &file, mark)?;
                     if has_records { place.finish(&file)? } else { place.remove()? }
                 } else if place.name.ends_with(".undo") && !place.file().with_extension("").exists() {
-                    // Its file was finished.
-                    fs::remove_file(place.file())?;
+                    // Its file was finished, perhaps a moment ago.
+                    remove_if_there(&place.file())?;
                 }
             }
         }
@@ -324,10 +324,7 @@ impl Place {
 
     /// Removes what is beside a file that is no longer in work.
     fn leave(&self) -> io::Result<()> {
-        match fs::remove_file(self.beside("undo")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(&self.beside("undo"))?;
         let _others_are_in_it = fs::remove_dir(&self.work);
         Ok(())
     }
@@ -360,6 +357,58 @@ fn sum_of(file: &File) -> io::Result<String> {
     Ok(digits)
 }
 
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn sync_directory(directory: impl AsRef<Path>) -> io::Result<()> {
     File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Form;
+    use super::*;
+    use writ_encoder::files::{Event, Intercept};
+    use writ_encoder::t1_ias::{Assignment, CaseId, CorrelationId, IapSystemId, SessionId, SubscriberIdentity};
+    use writ_spool::RecordKind;
+
+    #[test]
+    fn a_file_is_finished_when_its_time_is_over() {
+        let root = tempfile::tempdir().unwrap();
+        let rotation = Rotation { minutes: NonZeroU32::new(5).unwrap(), ..Rotation::default() };
+        let [cmii, _] = Folder::both(root.path(), Form::Drop(rotation));
+        let mut files = cmii.open(Predecessor::FormerRun, 0).unwrap();
+        let ledger = Ledger::open(Ledger::create(1, 1).unwrap()).unwrap();
+        ledger.slot(0).unwrap().reset(1, 1);
+        let template = Intercept::new(
+            &CaseId::new("CASE").unwrap(),
+            &IapSystemId::new("probe").unwrap(),
+            &CorrelationId::new("c").unwrap(),
+            &SubscriberIdentity::new("line").unwrap(),
+        );
+        let record = Record { slot: 0, generation: 1, delivery: 0, kind: RecordKind::Event, sequence: 0 };
+        let session = SessionId::new("s").unwrap();
+        let mut write = |number, then| {
+            let time = UtcMicros::from_unix_nanos(0);
+            let line = template.event(time, number, &session, Assignment::without_address(), Event::SessionStart);
+            files.append(number, &record, &line).unwrap();
+            files.sync().unwrap();
+            files.released(Instant::now() + Duration::from_secs(then), &ledger).unwrap();
+            fs::read_dir(root.path().join("CASE")).map_or(0, Iterator::count)
+        };
+        // A minute before, behind; and the next one has its own time.
+        assert_eq!([write(1, 240), write(2, 300), write(3, 240), write(4, 300)], [0, 2, 2, 4]);
+        let mut lines: Vec<_> = fs::read_dir(root.path().join("CASE"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
+            .map(|path| fs::read_to_string(path).unwrap().lines().count())
+            .collect();
+        lines.sort_unstable();
+        assert_eq!(lines, [2, 2]);
+    }
 }

@@ -276,6 +276,9 @@ impl Pki {
     }
 }
 
+/// What is written for a packet of a case (0 or 1), by its number.
+type Encode = Box<dyn Fn(usize, u64, &[u8]) -> Vec<u8>>;
+
 /// A stream of content for two cases by turns, and the folder that it goes to.
 pub(crate) struct FolderRig {
     pub(crate) folder: tempfile::TempDir,
@@ -283,8 +286,7 @@ pub(crate) struct FolderRig {
     wake: Wake,
     pub(crate) ledger: Arc<Ledger>,
     producer: Producer,
-    /// What is written for a packet of a case (0 or 1), by its number.
-    pub(crate) encode: Box<dyn Fn(usize, u64, &[u8]) -> Vec<u8>>,
+    pub(crate) encode: Encode,
     pub(crate) next: u64,
     /// Of the destination, beside its folder.
     settings: &'static str,
