@@ -322,7 +322,7 @@ impl Config {
                 fault(error.field, error.problem, &error.remedy);
             }
         }
-        for (index, destination) in self.destination.iter().enumerate().filter(|(_, it)| it.is_local_file()) {
+        for (index, destination) in self.destination.iter().enumerate().filter(|(_, it)| it.folder.is_some()) {
             if self.destination[..index].iter().any(|earlier| earlier.folder == destination.folder) {
                 fault(
                     format!("destination[{index}].folder"),

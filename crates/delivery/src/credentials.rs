@@ -1,7 +1,7 @@
 //! From the configured files to what a connection needs. Everything is read and checked before anything starts.
 
 use crate::destination::{ConfigError, Destination, EncryptionSettings, Endpoint, IntegritySettings};
-use crate::files::{Folder, check_folder};
+use crate::files::{Folder, Form, check_folder};
 use crate::manner::{CaseKeys, Checks, EtsiManner, KeepAlive, Manner, name_of};
 use crate::route::Route;
 use rustls::client::Resumption;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use writ_digests::Stream as StreamKind;
 use writ_encoder::etsi::{Cadence, SigningKey};
-use writ_encoder::handover::Terms;
+use writ_encoder::handover::{Format, Terms};
 
 /// How connections to one endpoint are protected.
 #[derive(Clone, Debug)]
@@ -46,11 +46,15 @@ impl Destination {
             remedy: remedy.to_owned(),
         };
         if let Some(folder) = &self.folder {
-            check_folder(folder).map_err(|bad| ConfigError {
+            let form = match self.format {
+                Format::Files => Form::Drop(self.rotate.unwrap_or_default()),
+                _ => Form::Streams,
+            };
+            check_folder(folder, form).map_err(|bad| ConfigError {
                 file: Some(folder.clone()),
                 ..refuse("folder", &bad.problem, bad.remedy)
             })?;
-            return Ok(Folder::both(folder).map(Route::Files));
+            return Ok(Folder::both(folder, form).map(Route::Files));
         }
         let config = match &self.tls {
             Some(tls) => Some(Arc::new(client_config(&tls.ca, Some((&tls.cert, &tls.key)), &format!("{place}.tls"))?)),

@@ -6,6 +6,7 @@ mod terms;
 
 pub use terms::{EncryptionSettings, IntegritySettings, KeepAliveSettings};
 
+use crate::files::Rotation;
 use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -47,6 +48,8 @@ pub struct Destination {
     pub cmc: Option<Endpoint>,
     /// In place of both endpoints: the folder of this machine that gets a file for each case and stream.
     pub folder: Option<PathBuf>,
+    /// When the files of a folder are finished and new ones begun, where the format is `files`.
+    pub rotate: Option<Rotation>,
     /// Whether digests are kept of what is delivered there, for the agency to countersign. Of T1.IAS they are, if nothing
     /// is said; of other formats there are none.
     pub digests: Option<bool>,
@@ -166,9 +169,9 @@ impl Destination {
         })
     }
 
-    /// Whether what goes there stays on this machine, in files. Test warrants may go nowhere else.
+    /// Whether what goes there stays on this machine, in files that no agency fetches. Test warrants may go nowhere else.
     pub fn is_local_file(&self) -> bool {
-        self.folder.is_some()
+        self.folder.is_some() && self.format != Format::Files
     }
 
     /// Whether this stream of the format goes over UDP, a datagram for each PDU.

@@ -1,4 +1,5 @@
-//! The files of a destination on this machine: for each case a directory, in it a file for each of the two streams.
+//! The files of a destination on this machine: for each case a directory, in it a file for each of the two streams. Or, with
+//! the format `files`, those that an agency fetches ([`drop`]).
 //!
 //! ```text
 //! FOLDER/CASE/cmii.ber   identifying information: the PDUs as an agency would get them, back to back
@@ -11,7 +12,12 @@
 //! its successor does, who finds in the undo file that the round it belongs to was never released. After a power cut the
 //! memory is gone too: then every whole PDU stays, for nobody will write it again.
 
+mod drop;
+
+pub use drop::Rotation;
+
 use crate::failure::{Failure, FailureKind};
+use drop::DropFiles;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -20,9 +26,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use writ_digests::Stream as StreamKind;
 use writ_encoder::stream::{StreamDecoder, StreamError};
 use writ_encoder::t1_ias::{decode_cmcc, decode_cmii, file_name};
+use writ_spool::{Ledger, Record};
 
 /// Files held open at once. Those of further cases are opened again when something comes for them.
 const MOST_OPEN: usize = 128;
@@ -38,17 +46,35 @@ fn case(kind: StreamKind, pdus: &[u8]) -> String {
     file_name(case_id.as_deref())
 }
 
+/// What the files of a folder are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A file for each case and stream, which is appended to for ever.
+    Streams,
+    /// Files for an agency to fetch.
+    Drop(Rotation),
+}
+
 /// The files of one stream below a destination's folder.
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: Arc<Path>,
+    form: Form,
     kind: StreamKind,
 }
 
 impl Folder {
     /// Both of a destination.
-    pub(crate) fn both(path: &Path) -> [Self; 2] {
-        StreamKind::ALL.map(|kind| Self { path: path.into(), kind })
+    pub(crate) fn both(path: &Path, form: Form) -> [Self; 2] {
+        StreamKind::ALL.map(|kind| Self { path: path.into(), form, kind })
+    }
+
+    /// Puts right what a predecessor left half done. `mark` stands for what is released of the stream now.
+    pub(crate) fn open(&self, predecessor: Predecessor, mark: u64) -> Result<Box<dyn Files>, Failure> {
+        Ok(match self.form {
+            Form::Streams => Box::new(CaseFiles::open(self, predecessor, mark)?),
+            Form::Drop(rotation) => Box::new(DropFiles::open(self, rotation, predecessor, mark)?),
+        })
     }
 
     fn file(&self, directory: &Path) -> PathBuf {
@@ -62,7 +88,11 @@ impl Folder {
 
 impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/CASE/{}.ber", self.path.display(), self.kind.name())
+        let folder = self.path.display();
+        match self.form {
+            Form::Streams => write!(f, "{folder}/CASE/{}.ber", self.kind.name()),
+            Form::Drop(_) => write!(f, "{folder}/CASE/*.{}", drop::suffix(self.kind)),
+        }
     }
 }
 
@@ -72,26 +102,42 @@ pub(crate) struct BadFolder {
     pub(crate) remedy: &'static str,
 }
 
-/// Looks whether a folder can be a destination's: this user's own, and closed to all others.
-pub(crate) fn check_folder(path: &Path) -> Result<(), BadFolder> {
+/// Looks whether a folder can be a destination's: this user's own, and closed to all others, but for the group that fetches
+/// files from it.
+pub(crate) fn check_folder(path: &Path, form: Form) -> Result<(), BadFolder> {
     let bad = |problem: String, remedy| Err(BadFolder { problem, remedy });
-    const MAKE: &str = "make it, mode 0700, for the user that runs the probe: install -d -m 700 FOLDER";
+    let (make, close, others) = match form {
+        Form::Streams => {
+            let make = "make it, mode 0700, for the user that runs the probe: install -d -m 700 FOLDER";
+            (make, "chmod 700 it", 0o077)
+        }
+        Form::Drop(_) => {
+            let make = "make it, mode 2750, for the user that runs the probe and the group that fetches: \
+                        install -d -m 2750 -g GROUP FOLDER";
+            (make, "chmod 2750 it: the group that fetches reads, and nobody else does", 0o027)
+        }
+    };
     if !path.is_absolute() {
         return bad("is no absolute path".to_owned(), "write the path from / on");
     }
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) => return bad(format!("cannot be used ({error})"), MAKE),
+        Err(error) => return bad(format!("cannot be used ({error})"), make),
     };
     if !metadata.is_dir() {
-        return bad("is no directory".to_owned(), MAKE);
+        return bad("is no directory".to_owned(), make);
     }
     let (user, owner) = (rustix::process::geteuid().as_raw(), metadata.uid());
     if owner != user {
         return bad(format!("is user {owner}'s, and the probe runs as user {user}"), "chown it to that user");
     }
-    if metadata.mode() & 0o077 != 0 {
-        return bad(format!("is open to others (mode {:04o})", metadata.mode() & 0o7777), "chmod 700 it");
+    let mode = metadata.mode() & 0o7777;
+    if mode & others != 0 {
+        return bad(format!("is open to others (mode {mode:04o})"), close);
+    }
+    // Only with this bit do the files become the group's.
+    if mode & 0o050 != 0 && mode & 0o2000 == 0 {
+        return bad(format!("does not hand its group on to what is in it (mode {mode:04o})"), "chmod 2750 it");
     }
     Ok(())
 }
@@ -107,8 +153,32 @@ pub enum Predecessor {
     AtWork,
 }
 
-/// The files of one stream, open for appending.
-pub(crate) struct CaseFiles {
+/// The files of one stream, open for appending in rounds.
+pub(crate) trait Files: Send {
+    /// Appends records of one delivery of one intercept, `first` and what follows it. They are on disk after the next
+    /// [`Files::sync`]; `mark` stands for what was released of the stream before this round.
+    fn append(&mut self, mark: u64, first: &Record, records: &[u8]) -> Result<(), Failure>;
+
+    /// Waits until the disk has everything appended: the round is done.
+    fn sync(&mut self) -> Result<(), Failure>;
+
+    /// Takes back what a round that failed has appended. To be called again until it works.
+    fn roll_back(&mut self) -> Result<(), Failure>;
+
+    /// Everything appended is released. To be called now and then also where nothing comes: a file's time may be over, or its
+    /// intercept.
+    fn released(&mut self, _now: Instant, _ledger: &Ledger) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The same, and nothing more will come.
+    fn finish(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// The files of one stream of which each is a stream of PDUs.
+struct CaseFiles {
     folder: Folder,
     open: HashMap<String, CaseFile>,
     /// Held locked, so that two probes do not write the same files.
@@ -126,22 +196,22 @@ struct CaseFile {
 }
 
 impl CaseFiles {
-    /// Puts right what a predecessor left half done. `mark` stands for what is released of the stream now.
-    pub(crate) fn open(folder: &Folder, predecessor: Predecessor, mark: u64) -> Result<Self, Failure> {
+    /// Puts right what a predecessor left half done.
+    fn open(folder: &Folder, predecessor: Predecessor, mark: u64) -> Result<Self, Failure> {
         let lock = match predecessor {
             Predecessor::AtWork => None,
             Predecessor::FormerRun | Predecessor::SameRun => {
-                let lock = lock(folder)?;
+                let lock = lock(&folder.path.join(format!(".{}.lock", folder.kind.name())))?;
                 put_right(folder, (predecessor == Predecessor::SameRun).then_some(mark))?;
                 Some(lock)
             }
         };
         Ok(Self { folder: folder.clone(), open: HashMap::new(), _lock: lock })
     }
+}
 
-    /// Appends PDUs of one case. They are on disk after the next [`CaseFiles::sync`]; `mark` stands for what was
-    /// released of the stream before this round.
-    pub(crate) fn append(&mut self, mark: u64, pdus: &[u8]) -> Result<(), Failure> {
+impl Files for CaseFiles {
+    fn append(&mut self, mark: u64, _: &Record, pdus: &[u8]) -> Result<(), Failure> {
         let file = match self.open.entry(case(self.folder.kind, pdus)) {
             Entry::Occupied(known) if known.get().is_there()? => known.into_mut(),
             Entry::Occupied(mut moved) => {
@@ -157,28 +227,29 @@ impl CaseFiles {
         file.append(mark, pdus).map_err(of_files)
     }
 
-    /// Waits until the disk has everything appended: the round is done.
-    pub(crate) fn sync(&mut self) -> Result<(), Failure> {
-        for file in self.open.values_mut().filter(|file| file.in_round) {
-            file.file.sync_data().map_err(of_files)?;
-        }
-        for file in self.open.values_mut() {
-            (file.whole, file.in_round) = (file.length, false);
-        }
+    fn sync(&mut self) -> Result<(), Failure> {
+        sync(self.open.values_mut())?;
         if self.open.len() > MOST_OPEN {
             self.open.clear();
         }
         Ok(())
     }
 
-    /// Takes back what a round that failed has appended. To be called again until it works.
-    pub(crate) fn roll_back(&mut self) -> Result<(), Failure> {
-        for file in self.open.values_mut().filter(|file| file.in_round) {
-            file.file.set_len(file.whole).map_err(of_files)?;
-            (file.length, file.in_round) = (file.whole, false);
-        }
-        Ok(())
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        self.open.values_mut().try_for_each(CaseFile::roll_back)
     }
+}
+
+/// Waits until the disk has what was appended to all of these.
+fn sync<'f>(files: impl Iterator<Item = &'f mut CaseFile>) -> Result<(), Failure> {
+    let mut written: Vec<_> = files.filter(|file| file.in_round).collect();
+    for file in &written {
+        file.file.sync_data().map_err(of_files)?;
+    }
+    for file in &mut written {
+        (file.whole, file.in_round) = (file.length, false);
+    }
+    Ok(())
 }
 
 impl CaseFile {
@@ -203,6 +274,14 @@ impl CaseFile {
         Ok(self.in_round || self.file.metadata().map_err(of_files)?.nlink() > 0)
     }
 
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        if self.in_round {
+            self.file.set_len(self.whole).map_err(of_files)?;
+            (self.length, self.in_round) = (self.whole, false);
+        }
+        Ok(())
+    }
+
     fn append(&mut self, mark: u64, pdus: &[u8]) -> io::Result<()> {
         if !self.in_round {
             let mut undo = [0; UNDO_BYTES];
@@ -222,8 +301,8 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Keeps others away from a stream's files.
-fn lock(folder: &Folder) -> Result<File, Failure> {
-    let lock = open_file(&folder.path.join(format!(".{}.lock", folder.kind.name()))).map_err(of_files)?;
+fn lock(path: &Path) -> Result<File, Failure> {
+    let lock = open_file(path).map_err(of_files)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {

@@ -8,7 +8,7 @@ mod network;
 
 use crate::digests::{DigestSheet, Windows};
 use crate::failure::{Failure, FailureKind};
-use crate::files::{CaseFiles, Predecessor};
+use crate::files::{Files, Predecessor};
 use crate::peer::Peer;
 use crate::route::Route;
 use ring::rand::SecureRandom;
@@ -136,7 +136,7 @@ impl SessionHandle {
 pub struct Session {
     setup: SessionSetup,
     /// The files, once they are open. They outlive a failure: what it left half done is put right by the next attempt.
-    files: Option<CaseFiles>,
+    files: Option<Box<dyn Files>>,
     windows: Option<Windows>,
     stop: Arc<OnceLock<Instant>>,
     /// What was last logged, so that a state is said once and not at every attempt.

@@ -105,10 +105,11 @@ impl Consumer {
     }
 
     /// The next records to send that lie back to back and belong to one delivery of one intercept: whole PDUs, as many as
-    /// `limit` bytes hold and at least one; none if all committed ones are sent. They count as sent with this call.
+    /// `limit` bytes hold and at least one, behind what is kept of the first of them; none if all committed ones are sent. They
+    /// count as sent with this call.
     ///
     /// For a way out that has to know whose a PDU is. Not to be mixed with [`Consumer::unsent`], which cuts anywhere.
-    pub fn take_run(&mut self, limit: usize) -> Result<Option<&[u8]>, StreamError> {
+    pub fn take_run(&mut self, limit: usize) -> Result<Option<(Record, &[u8])>, StreamError> {
         let (_, head) = self.stream.bounds()?;
         let mut at = self.taken;
         let records = loop {
@@ -138,7 +139,7 @@ impl Consumer {
         self.sent = (at.segment, end);
         self.sent_bytes += (end - first.offset) as u64;
         let bytes = self.stream.map.bytes(start + first.offset..start + end);
-        bytes.map(Some).ok_or(StreamError::Corrupt("a segment lies outside"))
+        bytes.map(|bytes| Some((first.record, bytes))).ok_or(StreamError::Corrupt("a segment lies outside"))
     }
 
     /// The records that were not sent yet, each whole and with whose it is. Say with [`Consumer::sent_records`] how many of

@@ -20,7 +20,7 @@ use crate::t1_ias::Direction;
 use serde::{Deserialize, Serialize};
 
 /// Whose a record is, as it says itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Names {
     /// The agency's name for the case.
     pub case_id: String,

@@ -4,12 +4,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::files;
 use crate::given::*;
 use crate::x2x3::identity;
 use writ_encoder::ccc::{Connection, Form};
+use writ_encoder::files::{Event as FileEvent, Summary as FileSummary};
 use writ_encoder::jmirror::{Mirror, MirrorId};
 use writ_encoder::opencalea::{Ends, Length, Name, Tap};
-use writ_encoder::t1_ias::{Direction, Intercept, Summary};
+use writ_encoder::t1_ias::{Allocation, Assignment, Direction, Intercept, Reason, SessionId, Summary};
 use writ_encoder::tzsp::{Encapsulation, Sniffer};
 use writ_encoder::x2x3::{Direction as Way, Format, Identity, Task};
 
@@ -186,4 +188,44 @@ fn x2x3() {
         (32, PACKET_NOTE),
     ];
     hold("handover-x2x3.md", "X3", &dump(&pdu, &parts));
+}
+
+#[test]
+fn files() {
+    let template = files::template("CASE-1", b"CASE-1-C", "line 42");
+    let block = files::block(&template, time(TIME), Some(Direction::FromSubject), 5, &PACKET);
+    let parts = [
+        (8, "Enhanced Packet Block, 156 octets"),
+        (4, "  interface 0"),
+        (8, "  microseconds since 1970, the high word first"),
+        (8, "  captured and original length: 32"),
+        (32, PACKET_NOTE),
+        (16, "  comment: fromSubject"),
+        (16, "  comment: case CASE-1"),
+        (20, "  comment: content CASE-1-C"),
+        (16, "  comment: probe IAP-1"),
+        (8, "  flags: outbound"),
+        (12, "  packet id 5"),
+        (4, "  end of options"),
+        (4, "156 octets"),
+    ];
+    hold("handover-files.md", "packet", &dump(&block, &parts));
+
+    let mut flow = flow("10.0.0.1", "10.0.0.2");
+    (flow.protocol, flow.ports) = (17, Some((1234, 5678)));
+    let session = SessionId::new("6f1c2a90-0b7d4f6e12a98c35").unwrap();
+    let address = Assignment::of("10.0.0.1".parse().unwrap(), Allocation::Static);
+    let direction = Some(Direction::FromSubject);
+    let report = |out: &mut [u8]| template.header_report(out, time(TIME + 1), direction, 2, &flow, PACKET.len());
+    let (packets, octets) = (300, 9600);
+    let summary =
+        FileSummary { flow, packets, octets, first: time(TIME + 2), last: time(TIME + 9_000_000), cause: "idle" };
+    let reason = Reason::new("surveillance ended: period of the order is over").unwrap();
+    let lines = [
+        template.event(time(TIME), 1, &session, address, FileEvent::SessionAlreadyEstablished),
+        written(report),
+        written(|out| template.summary(out, 3, &summary)),
+        template.event(time(TIME + 10_000_000), 4, &session, address, FileEvent::SessionEnd(&reason)),
+    ];
+    hold("handover-files.md", "lines", str::from_utf8(&lines.concat()).unwrap());
 }

@@ -29,7 +29,7 @@ impl Destination {
         }
         self.check_terms()?;
         self.check_conversation()?;
-        self.check_summaries()?;
+        self.check_gathering()?;
         match &self.folder {
             Some(folder) => self.check_folder(folder),
             None if self.format == Format::Files => {
@@ -65,12 +65,16 @@ impl Destination {
         Ok(())
     }
 
-    /// What stands in one PDU.
-    fn check_summaries(&self) -> Result<(), Fault> {
+    /// What is put together in one PDU or in one file.
+    fn check_gathering(&self) -> Result<(), Fault> {
         if let Some(etsi) = &self.etsi
             && !(1..=32).contains(&etsi.packets_per_pdu)
         {
             return Err(("etsi.packets_per_pdu", format!("is {}", etsi.packets_per_pdu), "give 1 to 32"));
+        }
+        if self.rotate.is_some() && self.format != Format::Files {
+            let problem = format!("stands beside format = \"{}\"", self.format);
+            return Err(("rotate", problem, "leave it out, or set format = \"files\""));
         }
         let Some(summaries) = self.summaries else { return Ok(()) };
         if !matches!(self.format, Format::T1Ias | Format::Etsi | Format::Files) {

@@ -1,9 +1,9 @@
 //! A stream that goes into files of this machine: in rounds, each on disk before its records are released.
 
 use super::{Broken, Notice, Session};
-use crate::files::{CaseFiles, Folder};
+use crate::files::Folder;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of one round at most: what a failed one has to write again.
 const ROUND: u64 = 4 << 20;
@@ -18,7 +18,7 @@ impl Session {
             Some(files) => files.roll_back()?,
             none => {
                 let mark = self.setup.consumer.released_mark();
-                *none = Some(CaseFiles::open(folder, self.setup.predecessor, mark)?);
+                *none = Some(folder.open(self.setup.predecessor, mark)?);
             }
         }
         let mut open = false;
@@ -32,7 +32,7 @@ impl Session {
                 self.tell(|| Notice::Open(None));
             }
             if self.gives_up()? {
-                return Ok(());
+                return Ok(self.files.as_mut().map_or(Ok(()), |files| files.finish())?);
             }
             if written == 0 && self.setup.consumer.may_sleep()? {
                 let waited = self.setup.consumer.wake().wait(IDLE);
@@ -51,14 +51,17 @@ impl Session {
         let mark = self.setup.consumer.released_mark();
         let mut written = 0;
         while written < ROUND {
-            let Some(pdus) = self.setup.consumer.take_run(RUN)? else { break };
-            files.append(mark, pdus)?;
+            let Some((first, pdus)) = self.setup.consumer.take_run(RUN)? else { break };
+            files.append(mark, &first, pdus)?;
             written += pdus.len() as u64;
         }
         if written > 0 {
             files.sync()?;
             self.account(|account| account.sent(written));
             self.release(self.setup.consumer.sent_bytes())?;
+        }
+        if let Some(files) = &mut self.files {
+            files.released(Instant::now(), &self.setup.ledger)?;
         }
         Ok(written)
     }

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod datagrams;
+mod drop;
 mod etsi;
 mod folder;
 mod rig;

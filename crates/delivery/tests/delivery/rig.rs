@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use writ_delivery::{
-    Destination, Endpoint, FailureKind, Predecessor, Route, Session, SessionHandle, SessionSetup, Timing, Transport,
+    Destination, Ended, Endpoint, FailureKind, Predecessor, Route, Session, SessionHandle, SessionSetup, Timing,
+    Transport,
 };
 use writ_spool::{
     AppendError, Consumer, DeliverySnapshot, Ledger, LossReason, Producer, Record, RecordKind, StreamSnapshot, Wake,
@@ -284,5 +285,105 @@ impl Pki {
             .unwrap();
         config.send_tls13_tickets = tickets;
         Arc::new(config)
+    }
+}
+
+/// What is written for a packet of a case (0 or 1), by its number.
+type Encode = Box<dyn Fn(usize, u64, &[u8]) -> Vec<u8>>;
+
+/// A stream of content for two cases by turns, and the folder that it goes to.
+pub(crate) struct FolderRig {
+    pub(crate) folder: tempfile::TempDir,
+    memory: OwnedFd,
+    wake: Wake,
+    pub(crate) ledger: Arc<Ledger>,
+    producer: Producer,
+    pub(crate) encode: Encode,
+    pub(crate) next: u64,
+    /// Of the destination, beside its folder.
+    settings: &'static str,
+    /// Which of the destination's streams: 0 identifying information, 1 content.
+    pub(crate) stream: usize,
+}
+
+impl FolderRig {
+    pub(crate) fn new(
+        settings: &'static str,
+        mode: u32,
+        encode: impl Fn(usize, u64, &[u8]) -> Vec<u8> + 'static,
+    ) -> Self {
+        let ledger = Arc::new(Ledger::open(Ledger::create(2, 1).unwrap()).unwrap());
+        let memory = create_stream("test", 4, 1 << 18).unwrap();
+        let wake = Wake::create().unwrap();
+        let producer = Producer::open(&memory, wake.try_clone().unwrap(), ledger.clone()).unwrap();
+        for slot in [0, 1] {
+            ledger.slot(slot).unwrap().reset(1, 1);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        Self { folder, memory, wake, ledger, producer, encode: Box::new(encode), next: 0, settings, stream: 1 }
+    }
+
+    /// Appends numbered packets, in runs of three for each case.
+    pub(crate) fn feed(&mut self, count: u64) {
+        for _ in 0..count {
+            let (number, slot) = (self.next, (self.next / 3 % 2) as u16);
+            self.next += 1;
+            let record = Record { slot, generation: 1, delivery: 0, kind: RecordKind::Content, sequence: number };
+            let packet = vec![number as u8; 40 + (number * 131 % 1300) as usize];
+            let pdu = (self.encode)(slot.into(), number, &packet);
+            let write = |room: &mut [u8]| {
+                room.copy_from_slice(&pdu);
+                Ok::<_, ()>(pdu.len())
+            };
+            self.producer.append(pdu.len(), record, write).unwrap();
+        }
+        self.producer.commit().unwrap();
+    }
+
+    /// The numbers that must be in the files of a case.
+    pub(crate) fn expected(&self, case: u64) -> Vec<u64> {
+        (0..self.next).filter(|number| number / 3 % 2 == case).collect()
+    }
+
+    pub(crate) fn destination(&self) -> Destination {
+        let folder = self.folder.path();
+        toml::from_str(&format!("name = \"here\"\nfolder = {folder:?}\n{}", self.settings)).unwrap()
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        let routes = self.destination().load("destination[0]").unwrap();
+        routes[self.stream].clone()
+    }
+
+    pub(crate) fn consumer(&self) -> Consumer {
+        Consumer::open(&self.memory, self.wake.try_clone().unwrap(), self.ledger.clone()).unwrap()
+    }
+
+    pub(crate) fn session(&self, predecessor: Predecessor) -> SessionHandle {
+        Session::spawn(SessionSetup {
+            label: "here cmc".to_owned(),
+            route: self.route(),
+            predecessor,
+            consumer: self.consumer(),
+            ledger: self.ledger.clone(),
+            stream: 0,
+            timing: timing(),
+            digests: None,
+            notices: None,
+        })
+        .unwrap()
+    }
+
+    /// A session that writes everything there is and ends.
+    pub(crate) fn write_all(&self, predecessor: Predecessor) {
+        let session = self.session(predecessor);
+        session.stop(PATIENCE);
+        assert!(matches!(session.join().unwrap(), Ended::Drained));
+    }
+
+    /// Waits until so many records are released.
+    pub(crate) fn wait_for(&self, records: u64) {
+        eventually("all on disk", || self.ledger.stream(0).unwrap().snapshot().delivered_records == records);
     }
 }
