@@ -2,6 +2,8 @@
 //! into files. For trying out a setup, and for an auditor who wants to see what a warrant would take. It asks for the
 //! same approvals as an interception, and is recorded like one.
 
+mod outlet;
+
 use super::warrant::{read_signatures, read_text};
 use super::{CommandError, ConfigArgs, Outcome, output};
 use crate::config::Config;
@@ -9,9 +11,8 @@ use crate::pipeline::{Intercept, Intercepts, Outlets, Recipient, Worker};
 use crate::roles::control::{approve_replay, caller, order};
 use anyhow::Context;
 use clap::Args;
+use outlet::Outlet;
 use serde::Serialize;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use writ_abi::ProbeCounter;
 use writ_abi::{SlotPolicy, SlotRef};
 use writ_authority::ApprovedWarrant;
 use writ_capture::{ClockOffset, Kernel, KernelSettings, PcapSource, Source};
+use writ_delivery::StreamKind;
+use writ_encoder::files::Names;
 use writ_identity::{FixedAddresses, Tenant, reconcile};
 use writ_spool::{Consumer, Ledger, Producer, RecordKind, Wake, create_stream};
 
@@ -65,25 +68,6 @@ struct StreamReport {
     events: u64,
 }
 
-/// A stream's reading end and the file that takes the agency's place.
-struct Outlet {
-    consumer: Consumer,
-    path: PathBuf,
-    file: File,
-}
-
-impl Outlet {
-    fn drain(&mut self) -> anyhow::Result<()> {
-        while let Some(bytes) = self.consumer.unsent(usize::MAX)? {
-            let length = bytes.len();
-            self.file.write_all(bytes).with_context(|| self.path.display().to_string())?;
-            self.consumer.sent(length);
-        }
-        self.consumer.acknowledged(self.consumer.sent_bytes())?;
-        Ok(())
-    }
-}
-
 pub(super) fn run(args: &ReplayArgs) -> Result<Outcome, CommandError> {
     let config = Config::load(&args.config.config).map_err(CommandError::input)?;
     let document = read_text(&args.warrant)?;
@@ -127,20 +111,21 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
     ledger.slot(SLOT.slot).context("no slot")?.reset(SLOT.generation, order.deliveries.len());
 
     std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    // Those of the first delivery stand for all in the front of a file; each packet in it says itself whose it is.
+    let names = Names {
+        case_id: order.deliveries.first().map(|it| it.case_id.clone()).unwrap_or_default(),
+        content_id: order.deliveries.first().map(|it| it.content_identifier.clone()).unwrap_or_default(),
+        probe: config.probe.id.clone(),
+    };
     let (mut producers, mut outlets) = (Vec::new(), Vec::new());
     for destination in &config.destination {
-        for kind in ["cmii", "cmc"] {
+        for kind in StreamKind::ALL {
             let stream =
                 create_stream("writ-replay", config.spool.segments as usize, config.spool.segment_bytes as usize)?;
             let wake = Wake::create()?;
             producers.push(Producer::open(&stream, wake.try_clone()?, Arc::clone(&ledger))?);
-            let path = directory.join(format!("{}-{kind}.ber", destination.name));
             let consumer = Consumer::open(&stream, wake, Arc::clone(&ledger))?;
-            outlets.push(Outlet {
-                consumer,
-                file: File::create(&path).with_context(|| path.display().to_string())?,
-                path,
-            });
+            outlets.push(Outlet::create(directory, destination, kind, consumer, &names)?);
         }
     }
     let (streams, _) = Outlets::settle(producers, &ledger)?;
