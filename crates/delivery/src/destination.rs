@@ -180,7 +180,7 @@ impl Destination {
             Format::Ccc | Format::Opencalea | Format::Jmirror | Format::Tzsp => true,
             Format::T1Ias => {
                 let call_content = self.t1_ias.is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram);
-                call_content && stream == StreamKind::Cmc && self.folder.is_none()
+                call_content && stream == StreamKind::Cmc
             }
             Format::Etsi | Format::X3 | Format::Files => false,
         }
@@ -276,6 +276,7 @@ mod tests {
         assert_eq!(field("etsi", &[BOTH, TLS]), Err("d.etsi".into()));
         assert_eq!(field("etsi", &["folder = \"/t\"\n", OPERATOR]), Err("d.folder".into()));
         assert_eq!(field("x3", &[BOTH, TLS, CALL]), Err("d.t1-ias".into()));
+        assert_eq!(field("t1-ias", &["folder = \"/t\"\n", CALL]), Err("d.t1-ias.cc_format".into()));
         assert_eq!(field("files", &["folder = \"/t\"\n"]), Ok(()));
         assert_eq!(field("files", &[BOTH, PLAIN]), Err("d.folder".into()));
     }

@@ -187,6 +187,14 @@ impl Peer {
         Ok(Self::Tls(Box::new(stream)))
     }
 
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        // The probe may be gone, which the next read shows.
+        let _ = match self {
+            Self::Plain(socket) => socket.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        };
+    }
+
     /// End of the connection reads as 0, however it came about.
     pub(crate) fn read(&mut self, room: &mut [u8]) -> usize {
         match self {
