@@ -63,7 +63,7 @@ pub fn x3_task() -> Result<x2x3::Task> {
         domain_id: None,
         network_function_id: Some("pop3-probe1".into()),
         interception_point_id: Some("pop3".into()),
-        matched_target: None,
+        matched_target: Some(format!("<ipv4Address>{SUBJECT}</ipv4Address>")),
     })?)
 }
 

@@ -54,7 +54,7 @@ struct Content {
 }
 
 impl Content {
-    const LONGEST: usize = 96;
+    const LONGEST: usize = 128;
     /// Where the header tells of the payload.
     const PAYLOAD: usize = 8;
 
