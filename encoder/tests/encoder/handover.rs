@@ -25,7 +25,14 @@ fn flow() -> Flow {
 
 fn moment() -> Moment<'static> {
     let time = UtcMicros::from_unix_nanos(1_700_000_000_123_456_000);
-    Moment { time, direction: Some(Direction::FromSubject), sequence: 300, is_ipv6: false, link: &LINK }
+    Moment {
+        time,
+        direction: Some(Direction::FromSubject),
+        sequence: 300,
+        original_length: None,
+        is_ipv6: false,
+        link: &LINK,
+    }
 }
 
 fn etsi_terms() -> Terms {

@@ -155,7 +155,7 @@ impl Destination {
         if let Some((field, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
             return Err((field, "stands beside folder".to_owned(), remedy));
         }
-        if self.t1_ias.is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram) {
+        if self.t1_ias.as_ref().is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram) {
             let problem = "asks for datagrams, and a file has no ends of them".to_owned();
             return Err(("t1-ias.cc_format", problem, "take it out, or give endpoints in place of the folder"));
         }
