@@ -167,7 +167,10 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
         .unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
         let whose =
             packets.iter().map(|packet| packet.ends().unwrap()).map(|ends| party([ends.source, ends.destination]));
-        let packets: Vec<_> = whose.zip(of_packets(&packets)).collect();
+        // OpenCALEA cuts times to milliseconds, and not to microseconds.
+        let cut_ns = if way.format == "opencalea" { 999_000 } else { 0 };
+        let stamped = of_packets(&packets).into_iter().map(|(number, utc_ns)| (number, utc_ns + cut_ns));
+        let packets: Vec<_> = whose.zip(stamped).collect();
         hold_both(way.name, &sent, &packets, whole.clone());
         agency.stop().unwrap();
         let gaps = fs::read_to_string(agency.directory.join(way.filed).join("gaps.jsonl")).unwrap_or_default();
