@@ -103,6 +103,6 @@ pub use signature::{
 pub use target::{Criteria, Target, TargetError};
 pub use test_line::TestLine;
 pub use traffic::{EitherSide, MOST_TRAFFIC_RULES, PortSide, Ports, TrafficRule};
-pub use warrant::{CaseId, Compartment, Delivery, Streams, Warrant};
+pub use warrant::{CaseId, Compartment, ContentIdentifier, Delivery, Streams, Warrant};
 pub use window::{Window, WindowError};
 pub use words::{reading, signing, words};

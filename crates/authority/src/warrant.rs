@@ -44,9 +44,16 @@ pub struct Delivery {
     /// The agency's identifier of the case.
     pub case_id: CaseId,
     /// The agency's identifier of the content stream; the case id serves where it gave none.
-    pub content_identifier: Option<CaseId>,
+    pub content_identifier: Option<ContentIdentifier>,
     /// Which streams go there.
     pub streams: Streams,
+}
+
+impl Delivery {
+    /// What content is called on its way.
+    pub fn content_name(&self) -> &str {
+        self.content_identifier.as_ref().map_or(self.case_id.as_str(), ContentIdentifier::as_str)
+    }
 }
 
 /// Which streams a delivery takes.
@@ -77,15 +84,12 @@ impl Streams {
 pub struct CaseId(String);
 
 impl CaseId {
+    /// Characters at most: T1.IAS' caseId and ETSI's LIID.
+    const LONGEST: usize = 25;
+
     /// `None` if `text` is no such identifier.
     pub fn new(text: &str) -> Option<Self> {
-        let visible = text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
-        ((1..=25).contains(&text.len()) && visible && text.trim() == text).then(|| Self(text.to_owned()))
-    }
-
-    /// Whether it is that of a test.
-    pub fn is_test(&self) -> bool {
-        self.0.starts_with("TEST-")
+        is_identifier(text, Self::LONGEST).then(|| Self(text.to_owned()))
     }
 
     /// The identifier as it goes out.
@@ -98,6 +102,42 @@ impl fmt::Display for CaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// An identifier of content as the handover carries it: 1 to 36 characters of printable ASCII without spaces around. Which of
+/// them a destination takes is its format's matter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentIdentifier(String);
+
+impl ContentIdentifier {
+    /// Characters at most: a UUID, which is what X1 names a task by.
+    const LONGEST: usize = 36;
+
+    /// `None` if `text` is no such identifier.
+    pub fn new(text: &str) -> Option<Self> {
+        is_identifier(text, Self::LONGEST).then(|| Self(text.to_owned()))
+    }
+
+    /// The identifier as it goes out.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContentIdentifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_identifier(text: &str, longest: usize) -> bool {
+    let visible = text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    (1..=longest).contains(&text.len()) && visible && text.trim() == text
+}
+
+/// Whether an identifier is that of a test.
+fn is_of_test(id: &str) -> bool {
+    id.starts_with("TEST-")
 }
 
 /// Among whom of the operator's people a case is known: a name that the configuration of access gives a meaning.
@@ -398,10 +438,10 @@ fn read_days(
 fn mark_tests(authority: Option<Authority>, deliveries: &[Delivery], faults: &mut Vec<Fault>) {
     let Some(authority) = authority else { return };
     for (i, delivery) in deliveries.iter().enumerate() {
-        let ids = [("case_id", Some(&delivery.case_id)), ("content_identifier", delivery.content_identifier.as_ref())];
-        for (field, id) in ids {
+        let content = delivery.content_identifier.as_ref().map(ContentIdentifier::as_str);
+        for (field, id) in [("case_id", Some(delivery.case_id.as_str())), ("content_identifier", content)] {
             let Some(id) = id else { continue };
-            let (problem, remedy) = match (authority.is_test(), id.is_test()) {
+            let (problem, remedy) = match (authority.is_test(), is_of_test(id)) {
                 (true, false) => ("a test's identifiers begin with TEST-", "write it as \"TEST-0001\""),
                 (false, true) => ("TEST- marks tests, and this is none", "write the identifier that the agency gave"),
                 _ => continue,
@@ -433,16 +473,17 @@ fn read_deliveries(root: &mut Section, scope: Option<Scope>, faults: &mut Vec<Fa
 }
 
 fn read_delivery(mut section: Section, scope: Option<Scope>, faults: &mut Vec<Fault>) -> Option<Delivery> {
-    let case_id = |text: &str| {
-        CaseId::new(text).ok_or_else(|| {
-            Wrong::new("not 1 to 25 printable ASCII characters", "write the identifier that the agency gave")
-        })
+    const REMEDY: &str = "write the identifier that the agency gave";
+    let case_id =
+        |text: &str| CaseId::new(text).ok_or_else(|| Wrong::new("not 1 to 25 printable ASCII characters", REMEDY));
+    let content = |text: &str| {
+        ContentIdentifier::new(text).ok_or_else(|| Wrong::new("not 1 to 36 printable ASCII characters", REMEDY))
     };
     let destination = section.text("destination", "fbi-lab", faults);
     let id = section.parsed("case_id", "FBI-2026-0117", faults, case_id);
     let content_identifier = section
         .has("content_identifier")
-        .then(|| section.parsed("content_identifier", "FBI-2026-0117-C", faults, case_id))
+        .then(|| section.parsed("content_identifier", "FBI-2026-0117-C", faults, content))
         .flatten();
     let streams = read_streams(&mut section, scope, faults);
     section.finish(faults);

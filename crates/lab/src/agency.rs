@@ -1,8 +1,8 @@
 //! An agency: `writ-collect`, and what it has written down.
 
 use std::fs;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -27,29 +27,41 @@ impl Agency {
     pub fn start(
         namespace: &Namespace,
         address: IpAddr,
-        binary: &std::path::Path,
-        evidence: &std::path::Path,
+        binary: &Path,
+        evidence: &Path,
         certificates: &Certificates,
         endpoints: Endpoints,
     ) -> Result<Self, LabError> {
-        let directory = evidence.join(endpoints.name);
+        let Endpoints { name, cmii, cmc } = endpoints;
+        let text = |directory: &Path| documents::collector_configuration(directory, certificates, endpoints, address);
+        Self::start_as(namespace, binary, evidence, name, &[cmii, cmc].map(|port| (address, port).into()), text)
+    }
+
+    /// The same with a configuration of the caller's, which is given the directory, and which listens on these endpoints.
+    pub fn start_as(
+        namespace: &Namespace,
+        binary: &Path,
+        evidence: &Path,
+        name: &str,
+        endpoints: &[SocketAddr],
+        configuration: impl FnOnce(&Path) -> String,
+    ) -> Result<Self, LabError> {
+        let directory = evidence.join(name);
         fs::create_dir_all(&directory).map_err(LabError::io(directory.display().to_string()))?;
-        let configuration = evidence.join(format!("{}.toml", endpoints.name));
-        let text = documents::collector_configuration(&directory, certificates, endpoints, address);
-        documents::write(&configuration, &text)?;
-        let log = evidence.join(format!("{}.log", endpoints.name));
-        let log = fs::File::create(&log).map_err(LabError::io(log.display().to_string()))?;
+        let file = evidence.join(format!("{name}.toml"));
+        documents::write(&file, &configuration(&directory))?;
+        let log = evidence.join(format!("{name}.log"));
+        let stderr = fs::File::create(&log).map_err(LabError::io(log.display().to_string()))?;
         let mut command = namespace.command(binary);
-        command.args(["listen", "--config"]).arg(&configuration);
-        let mut collector = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))?;
+        command.args(["listen", "--config"]).arg(&file);
+        let mut collector = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr))?;
         until("writ-collect listens", Duration::from_secs(10), || {
             if let Some(status) = collector.status()? {
-                let stderr = fs::read_to_string(evidence.join(format!("{}.log", endpoints.name))).unwrap_or_default();
+                let stderr = fs::read_to_string(&log).unwrap_or_default();
                 return Err(LabError::Command { command: "writ-collect listen".into(), status, stderr });
             }
-            let sockets = namespace.exec("ss", &["-Hltn"])?;
-            let open = |port: u16| sockets.contains(&format!("{address}:{port} "));
-            Ok((open(endpoints.cmii) && open(endpoints.cmc)).then_some(()))
+            let sockets = namespace.exec("ss", &["-Hlntu"])?;
+            Ok(endpoints.iter().all(|endpoint| sockets.contains(&format!("{endpoint} "))).then_some(()))
         })?;
         Ok(Agency { collector, directory })
     }

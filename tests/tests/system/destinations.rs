@@ -20,7 +20,7 @@ use writ_lab::{Ends, IpPacket, read_packets, run, until};
 pub(crate) const HERE: &str = "here";
 
 /// Adds destinations to the configuration.
-fn configure(scene: &Scene, sections: &str) {
+pub(crate) fn configure(scene: &Scene, sections: &str) {
     fs::write(scene.path("writ.toml"), format!("{}\n{sections}", scene.configuration())).unwrap();
 }
 

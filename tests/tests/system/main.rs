@@ -28,6 +28,7 @@
 //! | [`clocks`] | the wall clock is set by hours; an emergency ends by the kernel unless the others sign |
 //! | [`tests_of_lines`] | a test reaches its own line and files alone |
 //! | [`interview`] | a warrant is written by answering questions at a terminal |
+//! | [`formats`] | every handover format, from the tap to an agency: the fields on the wire are what was put in |
 //! | [`replay`] | a capture file gives what a port would have given |
 //!
 //! All of it needs root and the tools of `cargo xtask setup`.
@@ -41,6 +42,7 @@ mod clocks;
 mod destinations;
 mod digests;
 mod exports;
+mod formats;
 mod guide;
 mod hostile;
 mod interview;

@@ -261,10 +261,9 @@ fn log_if_unrecorded(act: Act, done: Result<(), RegisterError>) {
 /// Whether a delivery can be made in its destination's format, under the names that the warrant gives it.
 fn handover(warrant: &Warrant, delivery: &Delivery, destination: &Destination, config: &Config) -> Result<(), String> {
     let terms = destination.terms().ok_or("the destination's section lacks something: see writ check-config")?;
-    let content_identifier = delivery.content_identifier.as_ref().unwrap_or(&delivery.case_id);
     let names = Names {
         case_id: delivery.case_id.as_str(),
-        content_identifier: content_identifier.as_str(),
+        content_identifier: delivery.content_name(),
         probe: &config.probe.id,
         subscriber: warrant.targets().first().map(|target| target.subscriber.as_str()).unwrap_or_default(),
         warrant: warrant.uuid().as_u128(),

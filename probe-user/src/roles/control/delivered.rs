@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use uuid::Uuid;
-use writ_authority::{Actor, CaseId, Countersigned, Original, Warrant};
+use writ_authority::{Actor, Countersigned, Original, Warrant};
 use writ_digests::{Delivered, Line, Stream, Window};
 use writ_spool::Ledger;
 
@@ -70,11 +70,10 @@ fn open_windows(ledger: &Ledger, warrant: Uuid) -> Vec<(u8, Line)> {
 
 /// The deliveries of a warrant as its agencies know them, each without lines yet.
 fn deliveries(warrant: &Warrant, iap: &str) -> Vec<DeliveredLines> {
-    let of = |id: &CaseId| id.as_str().to_owned();
     let deliveries = warrant.deliveries().iter().map(|delivery| DeliveredLines {
         destination: delivery.destination.clone(),
-        case_id: of(&delivery.case_id),
-        content_identifier: of(delivery.content_identifier.as_ref().unwrap_or(&delivery.case_id)),
+        case_id: delivery.case_id.as_str().to_owned(),
+        content_identifier: delivery.content_name().to_owned(),
         iap: iap.to_owned(),
         lines: Vec::new(),
     });

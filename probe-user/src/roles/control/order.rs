@@ -40,12 +40,7 @@ pub fn order(warrant: &Warrant, window: Window, slot: SlotRef, config: &Config) 
                 Some(ArmedDelivery {
                     destination: config.destination_index(&delivery.destination)?,
                     case_id: delivery.case_id.as_str().to_owned(),
-                    content_identifier: delivery
-                        .content_identifier
-                        .as_ref()
-                        .unwrap_or(&delivery.case_id)
-                        .as_str()
-                        .to_owned(),
+                    content_identifier: delivery.content_name().to_owned(),
                     cmii: delivery.streams.cmii(),
                     cmc: delivery.streams.cmc(),
                 })
