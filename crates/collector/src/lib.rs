@@ -28,6 +28,8 @@ mod intake;
 pub mod keys;
 mod lines;
 mod listener;
+mod memory;
+mod notes;
 mod numberings;
 mod pcapng;
 mod replay;

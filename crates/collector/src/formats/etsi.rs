@@ -39,8 +39,11 @@ const OPTIONS: [DeliveryOption; 1] = [DeliveryOption::PduAcknowledgement];
 /// What has arrived of each sender on each endpoint and waits for a check to be over it.
 pub(crate) struct Verifiers {
     key: Option<PublicKey>,
-    senders: Mutex<HashMap<(Option<Stream>, IpAddr), Arc<Mutex<Verifier>>>>,
+    senders: Mutex<HashMap<(Option<Stream>, IpAddr), SharedVerifier>>,
 }
+
+/// The verifier of a sender, as its connections share it.
+type SharedVerifier = Arc<Mutex<Verifier>>;
 
 impl Verifiers {
     /// Nothing has arrived. Without a key signatures are not checked.
@@ -48,7 +51,7 @@ impl Verifiers {
         Self { key, senders: Mutex::default() }
     }
 
-    fn of(&self, endpoint: Option<Stream>, sender: IpAddr) -> Arc<Mutex<Verifier>> {
+    fn of(&self, endpoint: Option<Stream>, sender: IpAddr) -> SharedVerifier {
         let fresh = || Arc::new(Mutex::new(Verifier::new(self.key.clone(), KEPT)));
         let mut senders = lock(&self.senders);
         if senders.len() >= MOST_SENDERS && !senders.contains_key(&(endpoint, sender)) {
@@ -66,7 +69,7 @@ impl Verifiers {
 pub(crate) struct Reader {
     endpoint: Option<Stream>,
     keys: Arc<Keys>,
-    verifier: Arc<Mutex<Verifier>>,
+    verifier: SharedVerifier,
 }
 
 /// A PS-PDU, its payload opened if there was a key.
@@ -187,11 +190,14 @@ impl Read {
                     _ => None,
                 },
                 sequence,
-                member: u16::try_from(packets.len()).unwrap_or(u16::MAX),
                 original_length: original_length.and_then(|length| u32::try_from(length).ok()),
                 around: if members.len() == 1 { Around::of(pdu, &octets.0) } else { Around::default() },
                 ..Packet::bare(time_us, Link::Ip, &octets.0)
             });
+        }
+        // A PDU has room for some ten thousand.
+        for (following, packet) in (0..=u16::MAX).zip(packets.iter_mut().rev()) {
+            packet.following = following;
         }
         if !is_whole {
             take(self.message(self.named("unsupported-content"), None))?;
