@@ -5,6 +5,7 @@
 //! | `content.pcapng` | the packets ([`pcapng`](crate::pcapng)) |
 //! | `cmii.jsonl`, `cmii.csv` | the identifying information ([`events`](crate::events)) |
 //! | `gaps.jsonl`, `sealed.jsonl`, `checks.jsonl` | what there is to say of the delivery ([`notes`](crate::notes)) |
+//! | `cmii.txt`, `cmc.pcap` | of OpenCALEA: what its own collector would write ([`originals`](crate::originals)) |
 //! | `digest.json` | per run of the collector: rolling SHA-256 and counts; per numbering: where it stands |
 //!
 //! The files are the collector's memory ([`memory`](crate::memory)): a case that is opened again knows from them what it has, so a restart neither
@@ -32,10 +33,14 @@ use crate::{
     notes::{Notes, Unwritten},
     now,
     numberings::{Event, Known},
+    originals::{Original, Originals},
     pcapng::{Packet, PacketFile, PacketFileError, Source},
     status::Counts,
     tell_test, write_atomically,
 };
+
+/// Named in an error where it may be either.
+const ORIGINALS: &str = "cmii.txt or cmc.pcap";
 
 /// Why something could not be filed.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,7 @@ pub(crate) struct Case {
     packets: PacketFile,
     events: EventLog,
     notes: Notes,
+    originals: Originals,
     memory: Memory,
     began: String,
     earlier_runs: Vec<Value>,
@@ -143,6 +149,7 @@ impl Case {
             packets,
             events,
             notes,
+            originals: Originals::default(),
             memory,
             began: now(),
             earlier_runs,
@@ -162,6 +169,16 @@ impl Case {
     /// Whether it is only a test.
     pub(crate) fn is_test(&self) -> bool {
         self.is_test
+    }
+
+    /// Adds to the files that OpenCALEA's own collector would write.
+    ///
+    /// # Errors
+    /// What the system says to the write. The case is closed then.
+    pub(crate) fn file_original(&mut self, original: &Original) -> Result<(), CaseError> {
+        self.must_be_open()?;
+        let appended = self.originals.append(&self.folder, original);
+        self.or_close(appended, original.file())
     }
 
     /// What it knows of what it has.
@@ -322,6 +339,8 @@ impl Case {
         self.or_close(packets, "content.pcapng")?;
         let events = self.events.flush();
         self.or_close(events, "cmii.jsonl")?;
+        let originals = self.originals.flush();
+        self.or_close(originals, ORIGINALS)?;
         let noted = self.notes.flush();
         self.noted(noted)
     }
@@ -365,6 +384,8 @@ impl Case {
         self.or_close(packets, "content.pcapng")?;
         let events = self.events.sync();
         self.or_close(events, "cmii.jsonl")?;
+        let originals = self.originals.sync();
+        self.or_close(originals, ORIGINALS)?;
         let noted = self.notes.sync();
         self.noted(noted)?;
         self.closed = true;

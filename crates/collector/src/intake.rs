@@ -262,6 +262,10 @@ impl Desk {
                 let case = &self.filing(Some(case))?.case;
                 lock(case).file_check(said.stream(), &source, over, check)?;
             }
+            Item::Original { case, original } => {
+                let case = &self.filing(Some(case))?.case;
+                lock(case).file_original(&original)?;
+            }
             Item::Answer(answer) => self.answers.extend(answer),
         }
         Ok(())

@@ -32,6 +32,7 @@ mod listener;
 mod memory;
 mod notes;
 mod numberings;
+mod originals;
 mod pcapng;
 mod replay;
 mod sequence;

@@ -15,12 +15,15 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use serde::{Deserialize, Serialize};
 use writ_encoder::{Malformed, UtcMicros, ccc, jmirror, opencalea as calea, t1_ias as ias, tzsp, x2x3};
 
-pub(crate) use etsi::Verifiers;
 pub(crate) use t1_ias::name_source;
+
+use etsi::Verifiers;
 
 use crate::{
     Stream,
+    config::Reading,
     keys::Keys,
+    originals::Original,
     pcapng::{Packet, Source},
 };
 
@@ -203,6 +206,13 @@ pub(crate) enum Item<'a> {
         /// The check and its verdict.
         check: Check<'a>,
     },
+    /// What OpenCALEA's own collector would write.
+    Original {
+        /// The case.
+        case: String,
+        /// What is added, and to which file.
+        original: Original,
+    },
     /// What the sender wants to hear, once everything before is filed.
     Answer(Vec<u8>),
 }
@@ -222,7 +232,6 @@ pub(crate) struct Check<'a> {
 
 /// A message in the words that the table of identifying information has columns for.
 #[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
 pub(crate) struct About {
     /// What kind of message.
     pub message: String,
@@ -300,12 +309,18 @@ impl Ends {
 /// What the formats that are read need to know beside the octets.
 #[derive(Clone)]
 pub(crate) struct Terms {
-    /// Keys of cases and probes.
-    pub keys: Arc<Keys>,
-    /// Which header CCC datagrams bear.
-    pub ccc: ccc::Layout,
+    keys: Arc<Keys>,
+    ccc: ccc::Layout,
     /// What waits for integrity checks.
-    pub verifiers: Arc<Verifiers>,
+    verifiers: Arc<Verifiers>,
+}
+
+impl Terms {
+    /// Those of the settings.
+    pub(crate) fn new(reading: &Reading) -> Self {
+        let Reading { ccc, keys, verify_key } = reading;
+        Self { keys: Arc::clone(keys), ccc: *ccc, verifiers: Arc::new(Verifiers::new(verify_key.clone())) }
+    }
 }
 
 /// Reads the PDUs of one connection, or the datagrams of one endpoint.
