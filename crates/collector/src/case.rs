@@ -8,8 +8,8 @@
 //! | `cmii.txt`, `cmc.pcap` | of OpenCALEA: what its own collector would write ([`originals`](crate::originals)) |
 //! | `digest.json` | per run of the collector: rolling SHA-256 and counts; per numbering: where it stands |
 //!
-//! The files are the collector's memory ([`memory`](crate::memory)): a case that is opened again knows from them what it has, so a restart neither
-//! sees gaps where there are none nor files anything twice.
+//! The files are the collector's memory ([`memory`](crate::memory)): a case that is opened again knows from them what it
+//! has, so a restart neither sees gaps where there are none nor files anything twice.
 
 use std::{
     borrow::Cow,

@@ -21,7 +21,11 @@ use writ_encoder::{
     t1_ias,
 };
 
-use super::{About, Check, End, Ends, Format, Item, Text, Unreadable, arrival_us, unix_us};
+use super::{
+    Check, Format, Item, Unreadable,
+    about::{About, End, Ends, Text},
+    arrival_us, unix_us,
+};
 use crate::{
     Stream,
     cases::lock,

@@ -4,6 +4,7 @@
 //! JSON. [`Said::items`] takes that apart into [`Item`]s: packets of a case, messages of a case, checks, answers. Whoever
 //! files or prints them need not know the format. A module per format knows both.
 
+mod about;
 mod datagram;
 mod etsi;
 mod opencalea;
@@ -15,6 +16,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use serde::{Deserialize, Serialize};
 use writ_encoder::{Malformed, UtcMicros, ccc, jmirror, opencalea as calea, t1_ias as ias, tzsp, x2x3};
 
+pub(crate) use about::About;
 pub(crate) use t1_ias::name_source;
 
 use etsi::Verifiers;
@@ -228,82 +230,6 @@ pub(crate) struct Check<'a> {
     pub over: usize,
     /// What it is worth.
     pub verdict: &'a writ_encoder::etsi::Verdict,
-}
-
-/// A message in the words that the table of identifying information has columns for.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct About {
-    /// What kind of message.
-    pub message: String,
-    /// When.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timestamp: Option<UtcMicros>,
-    /// The target, as the message names it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subscriber_identity: Option<Text>,
-    /// The target's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<End>,
-    /// Sender and receiver of the packet or the flow.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub ends: Option<Ends>,
-    /// Packets of the flow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub packet_count: Option<u64>,
-    /// Why something ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Text>,
-}
-
-/// A text, in the form that T1.IAS's own have.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Text {
-    /// The text.
-    pub value: String,
-}
-
-/// An address, likewise.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct End {
-    /// The address.
-    pub address: std::net::IpAddr,
-}
-
-/// Sender and receiver, likewise.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Ends {
-    /// Sender.
-    pub source: End,
-    /// Receiver.
-    pub destination: End,
-    /// Sender's port.
-    pub source_port: Option<u16>,
-    /// Receiver's port.
-    pub destination_port: Option<u16>,
-}
-
-impl Ends {
-    /// Those that stand in the headers of an IP packet, if it is one.
-    fn of_packet(headers: &[u8]) -> Option<Self> {
-        use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
-        let sliced = LaxSlicedPacket::from_ip(headers).ok()?;
-        let (source, destination) = match sliced.net.as_ref()? {
-            LaxNetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-            LaxNetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-            _ => return None,
-        };
-        let ports = match &sliced.transport {
-            Some(TransportSlice::Tcp(tcp)) => Some((tcp.source_port(), tcp.destination_port())),
-            Some(TransportSlice::Udp(udp)) => Some((udp.source_port(), udp.destination_port())),
-            _ => None,
-        };
-        Some(Self {
-            source: End { address: source },
-            destination: End { address: destination },
-            source_port: ports.map(|(port, _)| port),
-            destination_port: ports.map(|(_, port)| port),
-        })
-    }
 }
 
 /// What the formats that are read need to know beside the octets.

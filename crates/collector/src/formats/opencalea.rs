@@ -2,7 +2,11 @@
 
 use writ_encoder::opencalea::{Cmc, Cmii, decode_cmc, decode_cmii};
 
-use super::{About, End, Ends, Format, Item, Said, Unreadable, unix_us};
+use super::{
+    Format, Item, Said, Unreadable,
+    about::{About, End, Ends},
+    unix_us,
+};
 use crate::{
     Stream,
     originals::Original,
