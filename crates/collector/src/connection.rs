@@ -79,8 +79,8 @@ pub(crate) enum Ending {
     #[error("broken: {0}")]
     Broken(io::Error),
     /// The peer does not read the answers to its own questions.
-    #[error("the peer does not take the answers that it asks for: {0}")]
-    Deaf(io::Error),
+    #[error("the peer does not take the answers that it asks for")]
+    Deaf,
     /// What it brought ended it.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -181,6 +181,7 @@ impl Connection {
         let mut intake = Intake::new(self.stream, self.peer, format, terms, Arc::clone(cases), Arc::clone(&reader));
         let mut buffer = vec![0; READ_SIZE];
         let mut give_up = None;
+        let mut gone = false;
         let ending = loop {
             if stop.load(Ordering::Relaxed) && give_up.is_none() {
                 channel.say_goodbye();
@@ -203,13 +204,16 @@ impl Connection {
                     let taken = kept.map_err(Fault::Keep).and_then(|()| intake.take(piece));
                     self.pdus.store(intake.pdus(), Ordering::Relaxed);
                     match taken {
-                        Ok(answers) if answers.is_empty() || give_up.is_some() => {}
-                        Ok(answers) => {
-                            if let Err(error) = channel.say(&answers, stop) {
+                        Ok(answers) if answers.is_empty() || give_up.is_some() || gone => {}
+                        Ok(answers) => match channel.say(&answers, stop) {
+                            Ok(()) => {}
+                            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                                 channel.reset();
-                                break Ending::Deaf(error);
+                                break Ending::Deaf;
                             }
-                        }
+                            // The peer is gone. What it had sent is filed all the same.
+                            Err(_) => gone = true,
+                        },
                         Err(fault) => {
                             channel.reset();
                             break Ending::Fault(fault);

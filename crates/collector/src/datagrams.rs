@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -42,6 +42,8 @@ const LONGEST: usize = 1 << 16;
 const KERNEL_BUFFER: usize = 64 << 20;
 /// How often an endpoint looks whether the collector stops.
 const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+/// How long a collector that stops goes on filing what still comes.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// After a receive that failed.
 const BREATH: Duration = Duration::from_millis(200);
 
@@ -92,8 +94,12 @@ impl Datagrams {
         let mut reader = FormatReader::new(self.format, Some(self.stream), nobody, terms);
         let mut desk = Desk::new(Arc::clone(cases), Arc::new(Reader::default()));
         let mut buffers = vec![[0; LONGEST]; BATCH];
+        let mut give_up = None;
         loop {
             let stopping = stop.load(Ordering::Relaxed);
+            if stopping && Instant::now() >= *give_up.get_or_insert_with(|| Instant::now() + LAST_WORDS) {
+                return;
+            }
             let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
             let wait = if stopping { Timespec::default() } else { WAIT };
             match poll(&mut ready, Some(&wait)) {
@@ -102,19 +108,22 @@ impl Datagrams {
                 // A poll that fails (interrupted) is as good as one that waited.
                 Ok(0) | Err(_) => continue,
             }
-            let taken = self.receive(&mut buffers, |from, datagram| {
-                let filed = match reader.read(datagram, from) {
-                    Ok(said) => desk.file(&said, datagram).map_err(|error| error.to_string()),
-                    Err(error) => return self.is_unread(from, &error.to_string()),
-                };
-                if let Err(error) = filed {
-                    self.is_unread(from, &error);
-                    // A case whose files were closed is opened anew for the next one.
-                    desk = Desk::new(Arc::clone(cases), Arc::new(Reader::default()));
+            let mut is_filed = true;
+            let taken = self.receive(&mut buffers, |from, datagram| match reader.read(datagram, from) {
+                Ok(said) => {
+                    if let Err(error) = desk.file(&said, datagram) {
+                        is_filed = false;
+                        self.is_unread(from, &error.to_string());
+                    }
                 }
+                Err(error) => self.is_unread(from, &error.to_string()),
             });
             if let Err(error) = desk.flush() {
+                is_filed = false;
                 tracing::error!("{} endpoint: what arrived cannot be filed: {error}", self.stream.name());
+            }
+            if !is_filed {
+                // A case whose files were closed after a fault is opened anew.
                 desk = Desk::new(Arc::clone(cases), Arc::new(Reader::default()));
             }
             if let Err(error) = taken {

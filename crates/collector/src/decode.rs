@@ -7,7 +7,6 @@ use std::{
     io::{self, BufRead, Read, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    sync::Arc,
 };
 
 use serde::Serialize;
@@ -18,7 +17,7 @@ use crate::{
     capture_file::{self, CaptureFault, Datagram},
     config::Reading,
     cut::{Cutter, StreamFault, format_of},
-    formats::{Format, Item, Reader, Said, Terms, Unreadable, Verifiers},
+    formats::{Format, Item, Reader, Said, Terms, Unreadable},
     is_test,
     pcapng::{PacketFile, PacketFileError, Source},
     tell_test,
@@ -114,11 +113,7 @@ pub fn decode(
     packets: Option<&Path>,
 ) -> Result<(), DecodeFault> {
     let packets = packets.map(new_packet_file).transpose().map_err(DecodeFault::Packets)?;
-    let terms = Terms {
-        keys: Arc::clone(&telling.reading.keys),
-        ccc: telling.reading.ccc,
-        verifiers: Arc::new(Verifiers::new(telling.reading.verify_key.clone())),
-    };
+    let terms = Terms::new(&telling.reading);
     let mut printer = Printer { out, packets, told: false };
     let begin = input.fill_buf()?;
     if capture_file::is_one(begin) {
@@ -210,7 +205,7 @@ impl<W: Write> Printer<W> {
         let case = match &item {
             Item::Packets { case, .. } => case.as_deref(),
             Item::Message { case, .. } | Item::Sealed { case, .. } | Item::Check { case, .. } => Some(case.as_str()),
-            Item::Answer(_) => None,
+            Item::Original { .. } | Item::Answer(_) => None,
         };
         if let Some(case) = case.filter(|case| !self.told && is_test(case)) {
             tell_test(case);

@@ -15,11 +15,12 @@ use serde::Serialize;
 
 use crate::{
     Stream,
-    case::{CaseError, Place},
+    case::CaseError,
     cases::{Cases, CasesError, SharedCase, lock},
     cut::{Cutter, StreamFault, format_of},
     digest::hexadecimal,
     formats::{About, Format, Item, Reader as FormatReader, Said, Terms, Unreadable},
+    memory::Place,
     pcapng::Source,
     replay::Replay,
 };
@@ -248,7 +249,7 @@ impl Desk {
                 let mut case = lock(case);
                 let is_new = case.file_message(pdu, &source, place, &line, &value, is_header_report)?;
                 if is_new && begins_anew {
-                    case.begin_anew(said.stream(), &source);
+                    case.memory().begin_anew(said.stream(), &source);
                 }
                 drop(case);
                 self.line = line;
@@ -260,6 +261,10 @@ impl Desk {
             Item::Check { case, source, over, check } => {
                 let case = &self.filing(Some(case))?.case;
                 lock(case).file_check(said.stream(), &source, over, check)?;
+            }
+            Item::Original { case, original } => {
+                let case = &self.filing(Some(case))?.case;
+                lock(case).file_original(&original)?;
             }
             Item::Answer(answer) => self.answers.extend(answer),
         }
@@ -304,7 +309,7 @@ fn replay<'a>(
     match replays.entry(source.clone()) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => {
-            let former = lock(case).hand_over(source, reader);
+            let former = lock(case).memory().hand_over(source, reader);
             if let Some(former) = former {
                 former.wait_until_read();
             }

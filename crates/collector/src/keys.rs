@@ -70,8 +70,8 @@ impl Keys {
     }
 
     /// The key of a case, if there is one.
-    pub(crate) fn of_case(&self, liid: &str) -> Option<&CaseKey> {
-        self.cases.get(liid).or(self.any.as_ref())
+    pub(crate) fn of_case(&self, liid: &[u8]) -> Option<&CaseKey> {
+        str::from_utf8(liid).ok().and_then(|liid| self.cases.get(liid)).or(self.any.as_ref())
     }
 }
 

@@ -1,14 +1,15 @@
 //! The agency's side of the handover: receives what probes send, decodes it and files it by case.
 //!
 //! ```text
-//! probe ──TLS, TCP──► connection ──bytes──► intake ──PDUs──► case ──► content.pcapng, cmii.jsonl, cmii.csv, ...
+//! probe ──TLS, TCP──► connection ──bytes──► intake ──PDUs──► formats ──items──► desk ──► case ──► content.pcapng,
+//! probe ──UDP───────► datagrams ───datagrams───────────────►                                      cmii.jsonl, ...
 //! ```
 //!
 //! A [`Collector`] listens on two endpoints, one for identifying information (CmII) and one for content (CmC). A thread
-//! serves each connection: it cuts the stream into PDUs, looks up the case of each and files it there. What is missing
-//! from the numbers, what came twice and what could not be read is counted and said. [`decode`](decode::decode) prints
-//! a stream that was kept, without filing anything; [`digests`] makes of what is filed the digests that the probe makes of
-//! what it delivered, and [`countersign`] signs them.
+//! serves each connection: it cuts the stream into PDUs, has their format take each apart, and files what it says in the
+//! case that it names. What is missing from the numbers, what came twice and what could not be read is counted and said.
+//! [`decode`](decode::decode) prints a stream that was kept, without filing anything; [`digests`] makes of what is filed the
+//! digests that the probe makes of what it delivered, and [`countersign`] signs them.
 #![forbid(unsafe_code)]
 
 mod capture_file;
@@ -28,7 +29,10 @@ mod intake;
 pub mod keys;
 mod lines;
 mod listener;
+mod memory;
+mod notes;
 mod numberings;
+mod originals;
 mod pcapng;
 mod replay;
 mod sequence;

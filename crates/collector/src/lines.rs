@@ -7,8 +7,6 @@ use std::{
     path::Path,
 };
 
-use serde_json::Value;
-
 use crate::FLUSH_AT;
 
 /// A file that whole lines are appended to.
@@ -69,47 +67,5 @@ impl Lines {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.flush()?;
         self.file.sync_all()
-    }
-}
-
-/// A file of a case that is made when the first line comes.
-#[derive(Debug)]
-pub(crate) struct Lazy {
-    name: &'static str,
-    lines: Option<Lines>,
-}
-
-impl Lazy {
-    /// The file of this name.
-    pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, lines: None }
-    }
-
-    /// Appends a line to the file in `folder`. It is there after the next [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// What the system says to it.
-    pub(crate) fn append(&mut self, folder: &Path, line: &Value) -> io::Result<()> {
-        let lines = match &mut self.lines {
-            Some(lines) => lines,
-            lines => lines.insert(Lines::open(&folder.join(self.name), |_| {})?),
-        };
-        lines.append(line.to_string().as_bytes())
-    }
-
-    /// Writes out what is buffered.
-    ///
-    /// # Errors
-    /// What the system says to the write.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.lines.as_mut().map_or(Ok(()), Lines::flush)
-    }
-
-    /// Writes out what is buffered and waits until the disk has it.
-    ///
-    /// # Errors
-    /// What the system says to it.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.lines.as_mut().map_or(Ok(()), Lines::sync)
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     config::{Endpoint, Problem, Settings, Transport},
     connection::{Connection, Ending, Service},
     datagrams::Datagrams,
-    formats::{Format, Terms, Verifiers},
+    formats::{Format, Terms},
     lines::Lines,
     now,
     status::{Counts, Endpoints, Status},
@@ -97,8 +97,7 @@ impl Collector {
         };
         let cases = Cases::open(&settings.directory, settings.max_cases, settings.keep_streams).map_err(unusable)?;
         let record = cases.connections().map_err(unusable)?;
-        let mut listeners = Vec::new();
-        let mut datagrams = Vec::new();
+        let (mut listeners, mut datagrams) = (Vec::new(), Vec::new());
         for (stream, Port { way, .. }) in ports {
             match way {
                 Way::Connections(listener, format) => listeners.push((stream, listener, format)),
@@ -114,11 +113,7 @@ impl Collector {
         let shared = Arc::new(Shared {
             cases: Arc::new(cases),
             tls,
-            terms: Terms {
-                keys: Arc::clone(&settings.reading.keys),
-                ccc: settings.reading.ccc,
-                verifiers: Arc::new(Verifiers::new(settings.reading.verify_key.clone())),
-            },
+            terms: Terms::new(&settings.reading),
             datagrams,
             keep_streams: settings.keep_streams,
             max_connections: settings.max_connections,
@@ -323,7 +318,7 @@ impl Shared {
         let title = connection.title();
         match &ending {
             Ending::Closed | Ending::Stopped => tracing::info!("{title}: {ending}"),
-            Ending::WithinPdu { .. } | Ending::Broken(_) | Ending::Deaf(_) => tracing::warn!("{title}: {ending}"),
+            Ending::WithinPdu { .. } | Ending::Broken(_) | Ending::Deaf => tracing::warn!("{title}: {ending}"),
             Ending::Refused(_) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("{title}: {ending}");

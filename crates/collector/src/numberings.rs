@@ -82,7 +82,16 @@ struct Numbered {
 impl Numberings {
     /// Takes the next PDU of a source; `digest` stands for everything in it.
     pub(crate) fn take(&mut self, source: &Source, sequence: u64, digest: u64) -> Known {
-        let numbered = self.numbered(source);
+        self.taken += 1;
+        if self.sources.len() >= MOST && !self.sources.contains_key(source) {
+            self.forget_one();
+        }
+        // The name is copied for a new source alone.
+        let numbered = match self.sources.get_mut(source) {
+            Some(numbered) => numbered,
+            None => self.sources.entry(source.clone()).or_default(),
+        };
+        numbered.last = self.taken;
         let new = |event| Known::New { is_late: false, event: Some(event) };
         match numbered.numbering.take(sequence, digest) {
             Arrival::InOrder => Known::New { is_late: false, event: None },
@@ -142,16 +151,6 @@ impl Numberings {
                 "missing": numbering.missing(),
             })
         })
-    }
-
-    fn numbered(&mut self, source: &Source) -> &mut Numbered {
-        if self.sources.len() >= MOST && !self.sources.contains_key(source) {
-            self.forget_one();
-        }
-        self.taken += 1;
-        let numbered = self.sources.entry(source.clone()).or_default();
-        numbered.last = self.taken;
-        numbered
     }
 
     fn forget_one(&mut self) {

@@ -38,8 +38,8 @@ const PACKET_ID: u16 = 5;
 /// Codes of local use (draft-ietf-opsawg-pcapng, 3.5): [`Around`].
 const PDU_BEFORE: u16 = 0x8001;
 const PDU_BEHIND: u16 = 0x8002;
-/// Likewise: which packet of its PDU it is, where it is not the first.
-const PDU_MEMBER: u16 = 0x8003;
+/// Likewise: how many packets of its PDU come behind it, if there are any.
+const PDU_FOLLOWING: u16 = 0x8003;
 
 /// No block of ours comes near this: a length beyond it is damage.
 const MAX_BLOCK: u32 = 16 << 20;
@@ -93,8 +93,8 @@ pub(crate) struct Packet<'a> {
     pub direction: Option<Direction>,
     /// Its sequence number, if it bears one.
     pub sequence: Option<u64>,
-    /// Which packet of its PDU it is, from 0.
-    pub member: u16,
+    /// How many packets of its PDU come behind it.
+    pub following: u16,
     /// Its octets.
     pub bytes: &'a [u8],
     /// How long it was, if its end was cut off.
@@ -111,7 +111,7 @@ impl<'a> Packet<'a> {
             link,
             direction: None,
             sequence: None,
-            member: 0,
+            following: 0,
             bytes,
             original_length: None,
             around: Around::default(),
@@ -164,8 +164,15 @@ pub(crate) enum PacketFileError {
 pub(crate) struct PacketFile {
     file: File,
     buffer: Vec<u8>,
-    /// The interfaces of the present section, by number; None before it is begun.
-    interfaces: Option<HashMap<(Source, Link), u32>>,
+    /// The interfaces of the present section; None before it is begun.
+    interfaces: Option<Interfaces>,
+}
+
+/// Interfaces by what they stand for, with their numbers.
+#[derive(Debug, Default)]
+struct Interfaces {
+    known: HashMap<Source, Vec<(Link, u32)>>,
+    count: u32,
 }
 
 impl PacketFile {
@@ -212,8 +219,8 @@ impl PacketFile {
             if let Some(sequence) = packet.sequence {
                 option(body, PACKET_ID, &sequence.to_le_bytes());
             }
-            if packet.member > 0 {
-                option(body, PDU_MEMBER, &packet.member.to_le_bytes());
+            if packet.following > 0 {
+                option(body, PDU_FOLLOWING, &packet.following.to_le_bytes());
             }
             for (code, octets) in [(PDU_BEFORE, packet.around.before), (PDU_BEHIND, packet.around.behind)] {
                 if !octets.is_empty() {
@@ -254,7 +261,7 @@ impl PacketFile {
             body.extend_from_slice(&0u16.to_le_bytes());
             body.extend_from_slice(&u64::MAX.to_le_bytes()); // length not known
         });
-        self.interfaces = Some(HashMap::new());
+        self.interfaces = Some(Interfaces::default());
     }
 
     fn interface(&mut self, source: &Source, link: Link) -> io::Result<u32> {
@@ -262,27 +269,26 @@ impl PacketFile {
             self.begin_section();
         }
         let interfaces = self.interfaces.get_or_insert_default();
-        let key = (source.clone(), link);
-        Ok(match interfaces.get(&key) {
-            Some(index) => *index,
-            None => {
-                let index = u32::try_from(interfaces.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-                interfaces.insert(key, index);
-                block(&mut self.buffer, INTERFACE, |body| {
-                    body.extend_from_slice(&(link as u16).to_le_bytes());
-                    body.extend_from_slice(&0u16.to_le_bytes());
-                    body.extend_from_slice(&0u32.to_le_bytes()); // no limit on length
-                    if source.format != Format::T1Ias {
-                        option(body, OPTION_COMMENT, source.format.name().as_bytes());
-                    }
-                    option(body, INTERFACE_NAME, source.iap.as_bytes());
-                    option(body, INTERFACE_DESCRIPTION, source.content_identifier.as_bytes());
-                    option(body, INTERFACE_TIME_RESOLUTION, &[6]);
-                    option(body, OPTION_END, &[]);
-                });
-                index
+        let known = interfaces.known.get(source).and_then(|known| known.iter().find(|(of, _)| *of == link));
+        if let Some((_, index)) = known {
+            return Ok(*index);
+        }
+        let index = interfaces.count;
+        interfaces.count = index.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
+        interfaces.known.entry(source.clone()).or_default().push((link, index));
+        block(&mut self.buffer, INTERFACE, |body| {
+            body.extend_from_slice(&(link as u16).to_le_bytes());
+            body.extend_from_slice(&0u16.to_le_bytes());
+            body.extend_from_slice(&0u32.to_le_bytes()); // no limit on length
+            if source.format != Format::T1Ias {
+                option(body, OPTION_COMMENT, source.format.name().as_bytes());
             }
-        })
+            option(body, INTERFACE_NAME, source.iap.as_bytes());
+            option(body, INTERFACE_DESCRIPTION, source.content_identifier.as_bytes());
+            option(body, INTERFACE_TIME_RESOLUTION, &[6]);
+            option(body, OPTION_END, &[]);
+        });
+        Ok(index)
     }
 }
 
@@ -416,7 +422,7 @@ fn read_block(
                 match code {
                     PACKET_FLAGS => packet.direction = direction(u32_at(value, 0)?),
                     PACKET_ID => packet.sequence = Some(u64::from_le_bytes(value.try_into().ok()?)),
-                    PDU_MEMBER => packet.member = u16::from_le_bytes(value.try_into().ok()?),
+                    PDU_FOLLOWING => packet.following = u16::from_le_bytes(value.try_into().ok()?),
                     PDU_BEFORE => packet.around.before = value,
                     PDU_BEHIND => packet.around.behind = value,
                     _ => {}

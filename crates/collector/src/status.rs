@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 use serde::Serialize;
 
 use crate::Stream;
-pub use crate::case::{CheckCounts, Counts};
 
 /// Where the collector listens.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -71,6 +70,52 @@ pub struct DatagramStatus {
     pub unread: u64,
     /// Datagrams that the kernel threw away because the collector was too slow, as far as it has told.
     pub dropped: u64,
+}
+
+/// Counts of one case in this run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Counts {
+    /// CmII messages that arrived.
+    pub cmii_arrived: u64,
+    /// Of those, repeats after a reconnect, which are not filed again.
+    pub cmii_repeats: u64,
+    /// Of those, header reports that were filed.
+    pub header_reports: u64,
+    /// Content PDUs that arrived.
+    pub cmc_arrived: u64,
+    /// Packets that were filed.
+    pub packets: u64,
+    /// Octets of those.
+    pub packet_bytes: u64,
+    /// Packets that were filed already and came again.
+    pub duplicates: u64,
+    /// Packets that came after their successors.
+    pub late: u64,
+    /// Packets without a sequence number.
+    pub unnumbered: u64,
+    /// Numberings that began anew.
+    pub restarts: u64,
+    /// Numbers of content that are missing now, over all runs.
+    pub missing: u64,
+    /// Numbers of messages that are missing now, over all runs, where messages are numbered.
+    pub cmii_missing: u64,
+    /// PDUs that no key here opens, filed as they came.
+    pub sealed: u64,
+    /// What integrity checks were worth.
+    pub checks: CheckCounts,
+}
+
+/// Integrity checks that arrived, by what they were worth.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct CheckCounts {
+    /// All that they were over was as it was sent.
+    pub good: u64,
+    /// Something was changed.
+    pub bad: u64,
+    /// Something that they were over did not arrive.
+    pub missing: u64,
+    /// Not checked: no key, or an algorithm that is not computed here.
+    pub not_checked: u64,
 }
 
 impl Counts {

@@ -10,7 +10,7 @@
 //! over what is sent. On the other side [`decode`] gives plain values, a [`CaseKey`] opens containers and a
 //! [`Verifier`] checks.
 //!
-//! Nothing here is used by the probe or the collector yet: they hand over T1.IAS.
+//! The collector reads it; the probe does not send it yet.
 
 pub mod asn1;
 mod container;

@@ -15,13 +15,17 @@ use writ_encoder::{
     UtcMicros,
     etsi::{
         Cc, CcContents, CountryCode, DataType, DeliveryOption, Direction, Edition, Identity, Intercept, Iri,
-        IriContents, Liid, NetworkElementId, OperatorId, Payload, Pdu, PsHeader, PublicKey, Tri, Verdict, Verifier,
-        decode,
+        IriContents, Label, Liid, NetworkElementId, OperatorId, Payload, Pdu, PsHeader, PublicKey, Tri, Verdict,
+        Verifier, decode,
     },
     t1_ias,
 };
 
-use super::{About, Check, End, Ends, Format, Item, Text, Unreadable, arrival_us, unix_us};
+use super::{
+    Check, Format, Item, Unreadable,
+    about::{About, End, Ends, Text},
+    arrival_us, unix_us,
+};
 use crate::{
     Stream,
     cases::lock,
@@ -39,8 +43,11 @@ const OPTIONS: [DeliveryOption; 1] = [DeliveryOption::PduAcknowledgement];
 /// What has arrived of each sender on each endpoint and waits for a check to be over it.
 pub(crate) struct Verifiers {
     key: Option<PublicKey>,
-    senders: Mutex<HashMap<(Option<Stream>, IpAddr), Arc<Mutex<Verifier>>>>,
+    senders: Mutex<HashMap<(Option<Stream>, IpAddr), SharedVerifier>>,
 }
+
+/// The verifier of a sender, as its connections share it.
+type SharedVerifier = Arc<Mutex<Verifier>>;
 
 impl Verifiers {
     /// Nothing has arrived. Without a key signatures are not checked.
@@ -48,7 +55,7 @@ impl Verifiers {
         Self { key, senders: Mutex::default() }
     }
 
-    fn of(&self, endpoint: Option<Stream>, sender: IpAddr) -> Arc<Mutex<Verifier>> {
+    fn of(&self, endpoint: Option<Stream>, sender: IpAddr) -> SharedVerifier {
         let fresh = || Arc::new(Mutex::new(Verifier::new(self.key.clone(), KEPT)));
         let mut senders = lock(&self.senders);
         if senders.len() >= MOST_SENDERS && !senders.contains_key(&(endpoint, sender)) {
@@ -66,7 +73,7 @@ impl Verifiers {
 pub(crate) struct Reader {
     endpoint: Option<Stream>,
     keys: Arc<Keys>,
-    verifier: Arc<Mutex<Verifier>>,
+    verifier: SharedVerifier,
 }
 
 /// A PS-PDU, its payload opened if there was a key.
@@ -99,7 +106,7 @@ impl Reader {
         let (mut byte_counter, mut sealed) = (None, None);
         let Pdu { header, payload } = pdu;
         let payload = match payload {
-            Payload::Encrypted(container) => match self.keys.of_case(&header.liid.to_string()) {
+            Payload::Encrypted(container) => match self.keys.of_case(&header.liid.0) {
                 None => {
                     sealed = Some("there is no key for it");
                     Payload::Encrypted(container)
@@ -187,11 +194,14 @@ impl Read {
                     _ => None,
                 },
                 sequence,
-                member: u16::try_from(packets.len()).unwrap_or(u16::MAX),
                 original_length: original_length.and_then(|length| u32::try_from(length).ok()),
                 around: if members.len() == 1 { Around::of(pdu, &octets.0) } else { Around::default() },
                 ..Packet::bare(time_us, Link::Ip, &octets.0)
             });
+        }
+        // A PDU has room for some ten thousand.
+        for (following, packet) in (0..=u16::MAX).zip(packets.iter_mut().rev()) {
+            packet.following = following;
         }
         if !is_whole {
             take(self.message(self.named("unsupported-content"), None))?;
@@ -245,7 +255,7 @@ impl Read {
     }
 
     fn case(&self) -> String {
-        self.header.liid.to_string()
+        name(&self.header.liid)
     }
 
     fn session(&self) -> String {
@@ -254,9 +264,10 @@ impl Read {
 
     fn source(&self, series: String) -> Source {
         let PsHeader { operator, network_element, .. } = &self.header;
+        let operator = name(operator);
         let iap = match network_element {
-            Some(element) => format!("{operator}/{element}"),
-            None => operator.to_string(),
+            Some(element) => format!("{operator}/{}", name(element)),
+            None => operator,
         };
         Source::of(Format::Etsi, iap, series)
     }
@@ -315,8 +326,14 @@ fn iri(header: &PsHeader, reports: &[Iri]) -> About {
     }
 }
 
-fn text(label: &writ_encoder::etsi::Label) -> Text {
-    Text { value: label.to_string() }
+fn text(label: &Label) -> Text {
+    Text { value: name(label) }
+}
+
+/// A name as it is, if it is of printable ASCII without a backslash; else escaped. So no two are alike.
+fn name(label: &Label) -> String {
+    let is_plain = label.0.iter().all(|octet| matches!(octet, b' '..=b'~') && *octet != b'\\');
+    str::from_utf8(&label.0).ok().filter(|_| is_plain).map_or_else(|| label.to_string(), str::to_owned)
 }
 
 /// The word that JSON has for a value of an enumeration, or for the alternative that was chosen.
@@ -333,11 +350,12 @@ fn word(value: &impl Serialize) -> String {
 fn answered(question: &PsHeader, answer: &Tri) -> Option<Vec<u8>> {
     let edition = u8::try_from(question.version).ok().and_then(|version| Edition::new(version, 20).ok());
     let country = |code: &Option<String>| code.as_ref().and_then(|code| CountryCode::new(code.as_str()).ok());
-    let element = question.network_element.as_ref().map(ToString::to_string);
+    let whole = |label: &Label| str::from_utf8(&label.0).unwrap_or_default().to_owned();
+    let element = question.network_element.as_ref().map(whole);
     let identity = Identity {
-        liid: Liid::new(question.liid.to_string()).ok()?,
+        liid: Liid::new(whole(&question.liid)).ok()?,
         authorization_country: country(&question.authorization_country),
-        operator: OperatorId::new(question.operator.to_string()).ok()?,
+        operator: OperatorId::new(whole(&question.operator)).ok()?,
         network_element: element.and_then(|element| NetworkElementId::new(element).ok()),
         delivery_country: country(&question.delivery_country),
         interception_point: None,
@@ -345,4 +363,38 @@ fn answered(question: &PsHeader, answer: &Tri) -> Option<Vec<u8>> {
     };
     let now = UtcMicros::new(jiff::Timestamp::now().as_microsecond()).ok()?;
     Intercept::new(&identity, question.cin.unwrap_or_default()).tri(now, question.sequence, answer).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_they_are_and_no_two_alike() {
+        let names =
+            [&b"O'Neil"[..], b"\\x00", b"\x00", b"a\"b", b"\xff", b"\\xff"].map(|octets| name(&Label(octets.to_vec())));
+        assert_eq!((&*names[0], &*names[3]), ("O'Neil", "a\"b"));
+        let count = names.len();
+        assert_eq!(names.into_iter().collect::<std::collections::BTreeSet<_>>().len(), count);
+    }
+
+    #[test]
+    fn an_answer_bears_the_names_of_its_question() {
+        let identity = Identity {
+            liid: Liid::new("O'Neil \\ 1").expect("fits"),
+            authorization_country: CountryCode::new("US").ok(),
+            operator: OperatorId::new("\"OP\"").expect("fits"),
+            network_element: None,
+            delivery_country: None,
+            interception_point: None,
+            edition: Edition::new(39, 20).expect("fits"),
+        };
+        let asked = Intercept::new(&identity, 5).tri(UtcMicros::from_unix_nanos(0), 9, &Tri::KeepAlive).expect("fits");
+        let (asked, _) = decode(&asked).expect("a PDU");
+        let answer = answered(&asked.header, &Tri::KeepAliveResponse).expect("an answer");
+        let (answer, _) = decode(&answer).expect("a PDU");
+        assert_eq!(answer.payload, Payload::Tri(Tri::KeepAliveResponse));
+        let time = asked.header.time;
+        assert_eq!(PsHeader { time, ..answer.header }, asked.header);
+    }
 }

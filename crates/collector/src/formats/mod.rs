@@ -4,6 +4,7 @@
 //! JSON. [`Said::items`] takes that apart into [`Item`]s: packets of a case, messages of a case, checks, answers. Whoever
 //! files or prints them need not know the format. A module per format knows both.
 
+mod about;
 mod datagram;
 mod etsi;
 mod opencalea;
@@ -15,12 +16,16 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use serde::{Deserialize, Serialize};
 use writ_encoder::{Malformed, UtcMicros, ccc, jmirror, opencalea as calea, t1_ias as ias, tzsp, x2x3};
 
-pub(crate) use etsi::Verifiers;
+pub(crate) use about::About;
 pub(crate) use t1_ias::name_source;
+
+use etsi::Verifiers;
 
 use crate::{
     Stream,
+    config::Reading,
     keys::Keys,
+    originals::Original,
     pcapng::{Packet, Source},
 };
 
@@ -203,6 +208,13 @@ pub(crate) enum Item<'a> {
         /// The check and its verdict.
         check: Check<'a>,
     },
+    /// What OpenCALEA's own collector would write.
+    Original {
+        /// The case.
+        case: String,
+        /// What is added, and to which file.
+        original: Original,
+    },
     /// What the sender wants to hear, once everything before is filed.
     Answer(Vec<u8>),
 }
@@ -220,92 +232,21 @@ pub(crate) struct Check<'a> {
     pub verdict: &'a writ_encoder::etsi::Verdict,
 }
 
-/// A message in the words that the table of identifying information has columns for.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) struct About {
-    /// What kind of message.
-    pub message: String,
-    /// When.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timestamp: Option<UtcMicros>,
-    /// The target, as the message names it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subscriber_identity: Option<Text>,
-    /// The target's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<End>,
-    /// Sender and receiver of the packet or the flow.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub ends: Option<Ends>,
-    /// Packets of the flow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub packet_count: Option<u64>,
-    /// Why something ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Text>,
-}
-
-/// A text, in the form that T1.IAS's own have.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Text {
-    /// The text.
-    pub value: String,
-}
-
-/// An address, likewise.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct End {
-    /// The address.
-    pub address: std::net::IpAddr,
-}
-
-/// Sender and receiver, likewise.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Ends {
-    /// Sender.
-    pub source: End,
-    /// Receiver.
-    pub destination: End,
-    /// Sender's port.
-    pub source_port: Option<u16>,
-    /// Receiver's port.
-    pub destination_port: Option<u16>,
-}
-
-impl Ends {
-    /// Those that stand in the headers of an IP packet, if it is one.
-    fn of_packet(headers: &[u8]) -> Option<Self> {
-        use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
-        let sliced = LaxSlicedPacket::from_ip(headers).ok()?;
-        let (source, destination) = match sliced.net.as_ref()? {
-            LaxNetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-            LaxNetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-            _ => return None,
-        };
-        let ports = match &sliced.transport {
-            Some(TransportSlice::Tcp(tcp)) => Some((tcp.source_port(), tcp.destination_port())),
-            Some(TransportSlice::Udp(udp)) => Some((udp.source_port(), udp.destination_port())),
-            _ => None,
-        };
-        Some(Self {
-            source: End { address: source },
-            destination: End { address: destination },
-            source_port: ports.map(|(port, _)| port),
-            destination_port: ports.map(|(_, port)| port),
-        })
-    }
-}
-
 /// What the formats that are read need to know beside the octets.
 #[derive(Clone)]
 pub(crate) struct Terms {
-    /// Keys of cases and probes.
-    pub keys: Arc<Keys>,
-    /// Which header CCC datagrams bear.
-    pub ccc: ccc::Layout,
+    keys: Arc<Keys>,
+    ccc: ccc::Layout,
     /// What waits for integrity checks.
-    pub verifiers: Arc<Verifiers>,
+    verifiers: Arc<Verifiers>,
+}
+
+impl Terms {
+    /// Those of the settings.
+    pub(crate) fn new(reading: &Reading) -> Self {
+        let Reading { ccc, keys, verify_key } = reading;
+        Self { keys: Arc::clone(keys), ccc: *ccc, verifiers: Arc::new(Verifiers::new(verify_key.clone())) }
+    }
 }
 
 /// Reads the PDUs of one connection, or the datagrams of one endpoint.

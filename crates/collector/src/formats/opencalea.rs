@@ -2,9 +2,14 @@
 
 use writ_encoder::opencalea::{Cmc, Cmii, decode_cmc, decode_cmii};
 
-use super::{About, End, Ends, Format, Item, Said, Unreadable, unix_us};
+use super::{
+    Format, Item, Said, Unreadable,
+    about::{About, End, Ends},
+    unix_us,
+};
 use crate::{
     Stream,
+    originals::Original,
     pcapng::{Around, Link, Packet, Source},
 };
 
@@ -32,6 +37,7 @@ pub(super) fn message<E>(message: &Cmii<'_>, take: &mut impl FnMut(Item<'_>) -> 
         }),
         ..About::default()
     };
+    take(Item::Original { case: message.case_id.to_owned(), original: Original::Line(message.to_string()) })?;
     take(Item::Message {
         case: message.case_id.to_owned(),
         source: Source::of(Format::Opencalea, message.iap_system_id.to_owned(), message.content_id.to_owned()),
@@ -51,6 +57,12 @@ pub(super) fn content<E>(
         around: Around::of(datagram, content.payload),
         ..Packet::bare(unix_us(content.timestamp), Link::Ethernet, content.payload)
     };
-    let source = Source::of(Format::Opencalea, String::new(), content.content_id.to_owned());
-    take(Item::Packets { case: Some(content.content_id.to_owned()), source, sequence: None, packets: &[packet] })
+    let case = content.content_id.to_owned();
+    let source = Source::of(Format::Opencalea, String::new(), case.clone());
+    // pcap cannot tell a time past 2106.
+    if let Some(header) = content.pcap_record() {
+        let original = Original::Record([&header[..], content.payload].concat());
+        take(Item::Original { case: case.clone(), original })?;
+    }
+    take(Item::Packets { case: Some(case), source, sequence: None, packets: &[packet] })
 }

@@ -8,7 +8,11 @@ use writ_encoder::{
     x2x3::{self, Attribute, Format as Payload, HEADER, Kind, Pdu, keep_alive_answer},
 };
 
-use super::{About, End, Ends, Format, Item, Text, arrival_us, unix_us};
+use super::{
+    Format, Item,
+    about::{About, End, Ends, Text},
+    arrival_us, unix_us,
+};
 use crate::{
     Stream,
     pcapng::{Around, Link, Packet, Source},

@@ -141,6 +141,12 @@ fn opencalea_is_filed_by_case_and_by_content_id() {
     });
     program.counted("the one that is none", |status| status["datagrams"][0]["unread"] == 1);
     assert!(program.stop().1.success());
+    // And what its own collector would have written.
+    let line = "content-7, CASE-7, LAB-1, 2026-06-01T00:00:00.000, 198.51.100.7, 203.0.113.9, 1031, 53\n";
+    assert_eq!(fs::read_to_string(folder.path().join("CASE-7/cmii.txt")).expect("text"), line);
+    if let Some(text) = run_tshark(&folder.path().join("content-7/cmc.pcap"), &["-T", "fields", "-e", "udp.srcport"]) {
+        assert_eq!(String::from_utf8_lossy(&text).trim(), "1031");
+    }
     let filed = lines(&folder.path().join("CASE-7/cmii.jsonl"));
     assert_eq!((&filed[0]["source_port"], &filed[0]["destination_port"]), (&json!(1031), &json!(53)));
     if let Some(text) = run_tshark(&folder.path().join("content-7/content.pcapng"), &["-T", "fields", "-e", "eth.src"])

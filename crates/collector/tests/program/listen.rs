@@ -34,7 +34,7 @@ fn two_cases_over_tls_are_filed_apart_and_whole() {
 
     // Both cases mixed in one stream, in pieces that end within PDUs.
     let content: Vec<u8> = (1..=200).flat_map(|number| [one.content(number), two.content(number)].concat()).collect();
-    let messages = [one.session(), two.session(), two.report(1), two.report(2), one.report(3)].concat();
+    let messages = [one.session(), two.session(), two.report(1), two.summary(2, 7), one.report(3)].concat();
     for (endpoint, bytes) in [(program.cmc, &content), (program.cmii, &messages)] {
         let mut connection = certificates.connect(endpoint, Some(&certificates.probe));
         for piece in bytes.chunks(333) {
@@ -77,7 +77,7 @@ fn two_cases_over_tls_are_filed_apart_and_whole() {
     let filed = lines(&cases.join("CASE-2/cmii.jsonl"));
     assert_eq!(
         filed.iter().map(|line| line["message"].clone()).collect::<Vec<_>>(),
-        ["session-already-established", "header-report", "header-report"]
+        ["session-already-established", "header-report", "summary-report"]
     );
     let mut table = csv::Reader::from_path(cases.join("CASE-2/cmii.csv")).expect("table");
     let head = table.headers().expect("head").clone();
@@ -91,6 +91,7 @@ fn two_cases_over_tls_are_filed_apart_and_whole() {
     assert_eq!(cell(0, "address"), "198.51.100.7");
     assert_eq!((cell(1, "source_port"), cell(2, "source_port")), ("1025".into(), "1026".into()));
     assert_eq!(cell(1, "destination"), "2001:db8::7");
+    assert_eq!((cell(1, "packet_count"), cell(2, "packet_count")), (String::new(), "7".into()));
 
     let connections = lines(&cases.join("connections.jsonl"));
     let cmc = connections.iter().find(|connection| connection["stream"] == "cmc").expect("record");

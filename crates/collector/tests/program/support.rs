@@ -26,7 +26,7 @@ use writ_encoder::{
     UtcMicros,
     t1_ias::{
         Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, Direction, Flow, IapSystemId, Intercept,
-        SessionId, SubscriberIdentity,
+        SessionId, SubscriberIdentity, Summary,
     },
 };
 
@@ -190,15 +190,17 @@ impl Probe {
 
     /// The header report of the packet with this number.
     pub(crate) fn report(&self, number: u16) -> Vec<u8> {
-        let flow = Flow {
-            source: "198.51.100.7".parse().expect("address"),
-            destination: "2001:db8::7".parse().expect("address"),
-            protocol: 17,
-            ports: Some((1024 + number, 53)),
-            flow_label: None,
-        };
         let mut out = vec![0; self.intercept.header_report_bound()];
-        let written = self.intercept.header_report(&mut out, time(number.into()), &flow).expect("room");
+        let written = self.intercept.header_report(&mut out, time(number.into()), &flow(number)).expect("room");
+        out.truncate(written);
+        out
+    }
+
+    /// A summary of the flow of the packet with this number.
+    pub(crate) fn summary(&self, number: u16, packets: u64) -> Vec<u8> {
+        let summary = Summary { flow: flow(number), packets };
+        let mut out = vec![0; Intercept::SUMMARY_REPORT_BOUND];
+        let written = self.intercept.summary_report(&mut out, time(number.into()), &summary).expect("room");
         out.truncate(written);
         out
     }
@@ -210,6 +212,17 @@ impl Probe {
             &SessionId::new("session, \"one\"").expect("fits"),
             Assignment::of("198.51.100.7".parse().expect("address"), Allocation::Static),
         )
+    }
+}
+
+/// The flow of the packet with this number.
+fn flow(number: u16) -> Flow {
+    Flow {
+        source: "198.51.100.7".parse().expect("address"),
+        destination: "2001:db8::7".parse().expect("address"),
+        protocol: 17,
+        ports: Some((1024 + number, 53)),
+        flow_label: None,
     }
 }
 
