@@ -100,7 +100,7 @@ impl Destination {
                     remedy: "correct it".to_owned(),
                 })?;
                 let integrity = self.integrity.as_ref().map(|settings| settings.load(place)).transpose()?;
-                let keys = self.encryption.as_ref().map(|settings| settings.load(place)).transpose()?;
+                let keys = self.encryption.as_ref().map(|settings| settings.load(place).map(Arc::new)).transpose()?;
                 let acknowledge = self.acknowledge;
                 Ok(Some(Manner::Etsi(Arc::new(EtsiManner { name, keep_alive, acknowledge, integrity, keys }))))
             }

@@ -38,7 +38,7 @@ pub struct EtsiManner {
     /// Hashes and signatures, if there are to be any.
     pub integrity: Option<Checks>,
     /// The keys of the cases; with them nothing goes in the clear.
-    pub keys: Option<CaseKeys>,
+    pub keys: Option<Arc<CaseKeys>>,
 }
 
 /// How PDUs are vouched for.
@@ -51,7 +51,7 @@ pub struct Checks {
 }
 
 /// The keys of cases, by LIID.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct CaseKeys {
     named: HashMap<Box<[u8]>, CaseKey>,
     others: Option<CaseKey>,

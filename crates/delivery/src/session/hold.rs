@@ -2,11 +2,11 @@
 
 use super::Timing;
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Acknowledged bytes that are not released yet; see [`Timing::hold`].
 pub(super) struct Hold {
-    time: std::time::Duration,
+    time: Duration,
     bytes: u64,
     /// Acknowledged up to here by then, one mark a grain of time, oldest first.
     marks: VecDeque<(u64, Instant)>,
@@ -54,7 +54,6 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn acknowledged_bytes_are_released_when_old_or_too_many() {

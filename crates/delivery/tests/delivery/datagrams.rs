@@ -3,6 +3,7 @@
 use crate::rig::{PATIENCE, Stream, eventually, take_pdus, timing};
 use std::net::UdpSocket;
 use writ_delivery::{Destination, Ended, FailureKind, Route};
+use writ_spool::SessionState;
 
 fn route(endpoint: &str) -> Route {
     let destination: Destination =
@@ -65,6 +66,16 @@ fn what_goes_to_a_receiver_that_is_not_there_waits_for_it() {
     eventually("delivered", || stream.delivered() == 100);
     session.stop(PATIENCE);
     assert!(matches!(session.join().unwrap(), Ended::Drained));
+}
+
+#[test]
+fn a_stream_that_the_format_does_not_have_is_in_order_and_ends_at_once() {
+    let stream = Stream::new(2, 4096);
+    let session = stream.session_to(Route::Nowhere, timing());
+    eventually("in order", || stream.account().state == SessionState::Connected);
+    session.stop(PATIENCE);
+    assert!(matches!(session.join().unwrap(), Ended::Drained));
+    assert_eq!(stream.account().attempts_failed, 0);
 }
 
 #[test]

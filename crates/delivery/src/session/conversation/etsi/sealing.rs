@@ -5,17 +5,18 @@ use super::utc_now;
 use crate::failure::{Failure, FailureKind};
 use crate::manner::CaseKeys;
 use std::collections::HashMap;
+use std::sync::Arc;
 use writ_encoder::etsi::{Glance, Sealer};
 
 /// The sealers of one connection. One for each LIID and not for each session of its target: what is sealed with one key has
 /// one counter.
 pub(super) struct Sealing {
-    keys: CaseKeys,
+    keys: Arc<CaseKeys>,
     sealers: HashMap<Box<[u8]>, Sealer>,
 }
 
 impl Sealing {
-    pub(super) fn new(keys: CaseKeys) -> Self {
+    pub(super) fn new(keys: Arc<CaseKeys>) -> Self {
         Self { keys, sealers: HashMap::new() }
     }
 
