@@ -9,13 +9,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
-use writ_encoder::etsi;
-use writ_encoder::t1_ias::{Direction, Flow, HeaderSets, Intercept};
-use writ_encoder::{NoRoom, Stamp, Stamper};
+use writ_encoder::t1_ias::{Direction, HeaderSets};
+use writ_encoder::{NoRoom, Stamper, ccc, etsi, opencalea, x2x3};
 use writ_lab::run;
 
 use crate::report::{Row, Section, Target};
-use crate::steps::{BATCH, Rig, Scope, Way, encoder, etsi_encoder, flow, time};
+use crate::steps::{BATCH, Rig, Scope, Way, ccc_connection, encoder, etsi_encoder, flow, opencalea_tap, time, x3_task};
 
 /// This part of the bench.
 pub const PART: &str = "instructions";
@@ -30,58 +29,58 @@ const STEPS: u64 = 64 * 50;
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Case {
-    /// Copying a content PDU of 64 octets of packet.
-    Copy64,
-    /// Making it.
-    Content64,
-    /// Copying a content PDU of 1400 octets of packet.
-    Copy1400,
-    /// Making it.
-    Content1400,
-    /// Copying a header report.
-    CopyReport,
-    /// Making it, of a flow that was seen before.
+    /// Making a content PDU of T1.IAS.
+    T1Ias,
+    /// Making one of ETSI TS 102 232.
+    Etsi,
+    /// Making one of ETSI TS 103 221-2.
+    X3,
+    /// Making a datagram of a call content connection.
+    Ccc,
+    /// Making one of OpenCALEA.
+    Opencalea,
+    /// Making a header report of T1.IAS, of a flow that was seen before.
     Report,
     /// Making the first of a flow.
     ReportAnew,
-    /// Copying a content PDU of ETSI TS 102 232 of 64 octets of packet.
-    CopyEtsi64,
-    /// Making it.
-    Etsi64,
-    /// Copying one of 1400 octets of packet.
-    CopyEtsi1400,
-    /// Making it.
-    Etsi1400,
-    /// A worker, content, 60-byte frames.
-    WorkerContent60,
+    /// Making a header report of ETSI TS 102 232; the length is that of the headers.
+    EtsiReport,
+    /// A worker, content; the length is that of the frames.
+    Worker,
     /// The same, looking for packets that the mirror shows twice.
-    WorkerTwice60,
-    /// A worker, content, 1514-byte frames.
-    WorkerContent1514,
-    /// The same, looking for packets that the mirror shows twice.
-    WorkerTwice1514,
-    /// A worker, header reports, 60-byte frames.
-    WorkerReport60,
+    WorkerTwice,
+    /// A worker, header reports.
+    WorkerReport,
 }
 
-impl Case {
-    fn is_worker(self) -> bool {
-        matches!(
-            self,
-            Self::WorkerContent60
-                | Self::WorkerTwice60
-                | Self::WorkerContent1514
-                | Self::WorkerTwice1514
-                | Self::WorkerReport60
-        )
+/// A case, with packets of one length.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Step {
+    #[arg(long, value_enum)]
+    case: Case,
+    /// Octets of a packet.
+    #[arg(long)]
+    length: usize,
+    /// A PDU is copied, not made.
+    #[arg(long)]
+    copied: bool,
+}
+
+impl Step {
+    const fn made(case: Case, length: usize) -> Self {
+        Self { case, length, copied: false }
+    }
+
+    const fn copied(case: Case, length: usize) -> Self {
+        Self { case, length, copied: true }
     }
 }
 
 /// A process that callgrind counts: takes so many steps.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Order {
-    #[arg(long, value_enum)]
-    case: Case,
+    #[command(flatten)]
+    step: Step,
     /// In PDUs.
     #[arg(long)]
     steps: u64,
@@ -89,91 +88,85 @@ pub struct Order {
 
 /// Takes the steps.
 pub fn take_steps(order: &Order) -> Result<()> {
-    let steps = order.steps;
-    match order.case {
-        Case::Copy64 => content(64, true, steps),
-        Case::Content64 => content(64, false, steps),
-        Case::Copy1400 => content(1400, true, steps),
-        Case::Content1400 => content(1400, false, steps),
-        Case::CopyReport => copied_report(steps),
-        Case::Report => {
-            let mut header_sets = HeaderSets::default();
-            report(steps, |intercept, out, time, flow| intercept.header_report_from(out, time, header_sets.of(flow)?))
+    let length = order.step.length;
+    match order.step.case {
+        Case::T1Ias => {
+            let (intercept, mut stamper) = (encoder()?, Stamper::default());
+            pdus(order, intercept.content_bound(length), |out, number, packet| {
+                intercept.content(out, stamper.stamp(time(number)), Direction::ToSubject, number, packet)
+            })
         }
-        Case::ReportAnew => report(steps, |intercept, out, time, flow| intercept.header_report(out, time, flow)),
-        Case::CopyEtsi64 => etsi_content(64, true, steps),
-        Case::Etsi64 => etsi_content(64, false, steps),
-        Case::CopyEtsi1400 => etsi_content(1400, true, steps),
-        Case::Etsi1400 => etsi_content(1400, false, steps),
-        Case::WorkerContent60 => worker(rig(60, Scope::Content)?, steps),
-        Case::WorkerTwice60 => worker(rig(60, Scope::Content)?.recognising_duplicates(), steps),
-        Case::WorkerContent1514 => worker(rig(1514, Scope::Content)?, steps),
-        Case::WorkerTwice1514 => worker(rig(1514, Scope::Content)?.recognising_duplicates(), steps),
-        Case::WorkerReport60 => worker(rig(60, Scope::Headers)?, steps),
+        Case::Etsi => {
+            let intercept = etsi_encoder()?;
+            pdus(order, intercept.content_bound(length), |out, number, packet| {
+                intercept.content(out, time(number), etsi::Direction::ToTarget, number as u32, packet.into())
+            })
+        }
+        Case::X3 => {
+            let task = x3_task()?;
+            let (direction, format) = (x2x3::Direction::ToTarget, x2x3::Format::IPV4);
+            pdus(order, task.overhead() + length, |out, number, packet| {
+                task.content(out, time(number), direction, number, format, packet)
+            })
+        }
+        Case::Ccc => {
+            let connection = ccc_connection();
+            pdus(order, ccc::Connection::LONGEST_HEADER + length, |out, number, packet| {
+                connection.content(out, time(number), packet)
+            })
+        }
+        Case::Opencalea => {
+            let tap = opencalea_tap()?;
+            pdus(order, opencalea::Tap::CMC_HEADER + length, |out, number, packet| tap.cmc(out, time(number), packet))
+        }
+        Case::Report => {
+            let (intercept, flow, mut stamper) = (encoder()?, flow()?, Stamper::default());
+            let mut header_sets = HeaderSets::default();
+            pdus(order, intercept.header_report_bound(), |out, number, _| {
+                let time = stamper.stamp(time(number));
+                intercept.header_report_from(out, time, header_sets.of(black_box(&flow))?)
+            })
+        }
+        Case::ReportAnew => {
+            let (intercept, flow, mut stamper) = (encoder()?, flow()?, Stamper::default());
+            pdus(order, intercept.header_report_bound(), |out, number, _| {
+                intercept.header_report(out, stamper.stamp(time(number)), black_box(&flow))
+            })
+        }
+        Case::EtsiReport => {
+            let intercept = etsi_encoder()?;
+            pdus(order, intercept.header_report_bound(length), |out, number, headers| {
+                intercept.header_report(out, time(number), etsi::Direction::ToTarget, number as u32, headers)
+            })
+        }
+        Case::Worker => worker(rig(length, Scope::Content)?, order.steps),
+        Case::WorkerTwice => worker(rig(length, Scope::Content)?.recognising_duplicates(), order.steps),
+        Case::WorkerReport => worker(rig(length, Scope::Headers)?, order.steps),
     }
 }
 
-fn content(length: usize, copies: bool, steps: u64) -> Result<()> {
-    let (intercept, mut way) = (encoder()?, Way::new(SOURCE));
-    let room = intercept.content_bound(length);
-    let octets = intercept.content(&mut vec![0; room], time(0), Direction::ToSubject, 1 << 20, &vec![0; length])?;
-    let mut stamper = Stamper::default();
-    for _ in 0..steps {
-        way.step(length, room, |source, target, number| {
-            if copies {
-                return copy(source, target, octets);
-            }
-            let time = stamper.stamp(time(number));
-            intercept.content(target, time, Direction::ToSubject, number, &source[..length]).unwrap_or(0)
-        });
-    }
-    Ok(())
-}
-
-fn etsi_content(length: usize, copies: bool, steps: u64) -> Result<()> {
-    let (intercept, mut way) = (etsi_encoder()?, Way::new(SOURCE));
-    let room = intercept.content_bound(length);
-    let packet = vec![0; length];
-    let direction = etsi::Direction::ToTarget;
-    let octets = intercept.content(&mut vec![0; room], time(0), direction, 1 << 20, packet[..].into())?;
-    for _ in 0..steps {
-        way.step(length, room, |source, target, number| {
-            if copies {
-                return copy(source, target, octets);
-            }
-            intercept.content(target, time(number), direction, number as u32, source[..length].into()).unwrap_or(0)
-        });
-    }
-    Ok(())
-}
-
-fn copied_report(steps: u64) -> Result<()> {
-    let (intercept, mut way) = (encoder()?, Way::new(SOURCE));
-    let room = intercept.header_report_bound();
-    let octets = intercept.header_report(&mut vec![0; room], time(0), &flow()?)?;
-    for _ in 0..steps {
-        way.step(octets, room, |source, target, _| copy(source, target, octets));
-    }
-    Ok(())
-}
-
-fn report(
-    steps: u64,
-    mut write: impl FnMut(&Intercept, &mut [u8], Stamp, &Flow) -> Result<usize, NoRoom>,
+/// Writes or copies PDUs; each has so much room. `write` is given a packet and its number.
+fn pdus(
+    order: &Order,
+    room: usize,
+    mut write: impl FnMut(&mut [u8], u64, &[u8]) -> Result<usize, NoRoom>,
 ) -> Result<()> {
-    let (intercept, mut way, flow) = (encoder()?, Way::new(SOURCE), flow()?);
-    let (room, mut stamper) = (intercept.header_report_bound(), Stamper::default());
-    for _ in 0..steps {
-        way.step(0, room, |_, target, number| {
-            write(&intercept, target, stamper.stamp(time(number)), black_box(&flow)).unwrap_or(0)
+    let Order { step: Step { length, copied, .. }, steps } = *order;
+    let (mut way, mut octets) = (Way::new(SOURCE), 0);
+    // Written at one place alone, so that it is inlined as where it is in use. What is copied is as long as the first.
+    for _ in 0..if copied { 1 } else { steps } {
+        way.step(length, room, |source, target, number| {
+            octets = write(target, number, &source[..length]).unwrap_or(0);
+            octets
+        });
+    }
+    for _ in 0..if copied { steps } else { 0 } {
+        way.step(length, room, |source, target, _| {
+            target[..octets].copy_from_slice(&source[..octets]);
+            octets
         });
     }
     Ok(())
-}
-
-fn copy(source: &[u8], target: &mut [u8], octets: usize) -> usize {
-    target[..octets].copy_from_slice(&source[..octets]);
-    octets
 }
 
 fn rig(length: usize, scope: Scope) -> Result<Rig> {
@@ -192,21 +185,42 @@ pub fn measure(directory: &Path, doing: &mut dyn FnMut(&str)) -> Result<Section>
     fs::create_dir_all(directory)?;
     let mut section = Section::new(PART, "Instructions a PDU, by callgrind", ["instr.", "copy"]);
     let most = Some(Target::AtMost(200.0));
-    for (name, case, reference, target) in [
-        ("encoding content, 64 octets", Case::Content64, Case::Copy64, most),
-        ("encoding content, 1400 octets", Case::Content1400, Case::Copy1400, most),
-        ("encoding a header report", Case::Report, Case::CopyReport, most),
-        ("encoding the first header report of a flow", Case::ReportAnew, Case::CopyReport, None),
-        ("encoding ETSI content, 64 octets", Case::Etsi64, Case::CopyEtsi64, most),
-        ("encoding ETSI content, 1400 octets", Case::Etsi1400, Case::CopyEtsi1400, most),
-        ("worker, content, 60 octets", Case::WorkerContent60, Case::Copy64, None),
-        ("worker, content, 60 octets, duplicates looked for", Case::WorkerTwice60, Case::Copy64, None),
-        ("worker, content, 1514 octets", Case::WorkerContent1514, Case::Copy1400, None),
-        ("worker, content, 1514 octets, duplicates looked for", Case::WorkerTwice1514, Case::Copy1400, None),
-        ("worker, header report, 60 octets", Case::WorkerReport60, Case::CopyReport, None),
+    let mut rows = Vec::new();
+    for (what, case, target) in [
+        ("content", Case::T1Ias, most),
+        ("ETSI content", Case::Etsi, most),
+        ("X3 content", Case::X3, most),
+        ("CCC content", Case::Ccc, most),
+        ("OpenCALEA content", Case::Opencalea, None),
     ] {
+        for length in [64, 1400] {
+            let name = format!("encoding {what}, {length} octets");
+            rows.push((name, Step::made(case, length), Step::copied(case, length), target));
+        }
+    }
+    let report = Step::copied(Case::Report, 0);
+    let [short, long] = [64, 1400].map(|length| Step::copied(Case::T1Ias, length));
+    rows.extend(
+        [
+            ("encoding a header report", Step::made(Case::Report, 0), report, most),
+            ("encoding the first header report of a flow", Step::made(Case::ReportAnew, 0), report, None),
+            (
+                "encoding an ETSI header report, 40 octets",
+                Step::made(Case::EtsiReport, 40),
+                Step::copied(Case::EtsiReport, 40),
+                most,
+            ),
+            ("worker, content, 60 octets", Step::made(Case::Worker, 60), short, None),
+            ("worker, content, 60 octets, duplicates looked for", Step::made(Case::WorkerTwice, 60), short, None),
+            ("worker, content, 1514 octets", Step::made(Case::Worker, 1514), long, None),
+            ("worker, content, 1514 octets, duplicates looked for", Step::made(Case::WorkerTwice, 1514), long, None),
+            ("worker, header report, 60 octets", Step::made(Case::WorkerReport, 60), report, None),
+        ]
+        .map(|(name, step, reference, target)| (name.to_owned(), step, reference, target)),
+    );
+    for (name, step, reference, target) in rows {
         doing(&format!("instructions: {name}"));
-        let counted = count(directory, case).and_then(|whole| Ok((whole, count(directory, reference)?)));
+        let counted = count(directory, step).and_then(|whole| Ok((whole, count(directory, reference)?)));
         section.rows.push(match counted {
             Ok((whole, copy)) => Row::new(name, [Some(whole), Some(copy)]).beside(
                 "instructions more than the copy alone",
@@ -225,22 +239,24 @@ pub fn measure(directory: &Path, doing: &mut dyn FnMut(&str)) -> Result<Section>
 }
 
 /// Instructions for each PDU.
-fn count(directory: &Path, case: Case) -> Result<f64> {
-    let (few, many) = (total(directory, case, STEPS)?, total(directory, case, STEPS * 2)?);
+fn count(directory: &Path, step: Step) -> Result<f64> {
+    let (few, many) = (total(directory, step, STEPS)?, total(directory, step, STEPS * 2)?);
     ensure!(many > few, "callgrind saw nothing of what was to be counted; was it inlined?");
     Ok((many - few) as f64 / STEPS as f64)
 }
 
 /// All instructions of a process.
-fn total(directory: &Path, case: Case, steps: u64) -> Result<u64> {
+fn total(directory: &Path, step: Step, steps: u64) -> Result<u64> {
     let file = directory.join("callgrind.out");
     let mut command = Command::new("valgrind");
     command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", file.display()));
-    if case.is_worker() {
+    if matches!(step.case, Case::Worker | Case::WorkerTwice | Case::WorkerReport) {
         command.arg(format!("--toggle-collect={WORKER}"));
     }
-    let name = case.to_possible_value().context("a case has a name")?;
-    command.arg(std::env::current_exe()?).args(["step", "--case", name.get_name(), "--steps", &steps.to_string()]);
+    let name = step.case.to_possible_value().context("a case has a name")?;
+    command.arg(std::env::current_exe()?).args(["step", "--case", name.get_name()]);
+    command.args(["--length", &step.length.to_string(), "--steps", &steps.to_string()]);
+    command.args(step.copied.then_some("--copied"));
     run(command.stdout(Stdio::null())).context("valgrind; `cargo xtask setup --bench` installs it")?;
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     _ = fs::remove_file(&file);
@@ -269,7 +285,8 @@ mod tests {
     #[test]
     fn every_case_takes_its_steps() {
         for case in Case::value_variants() {
-            take_steps(&Order { case: *case, steps: 128 }).unwrap();
+            take_steps(&Order { step: Step::made(*case, 64), steps: 128 }).unwrap();
         }
+        take_steps(&Order { step: Step::copied(Case::Etsi, 64), steps: 128 }).unwrap();
     }
 }

@@ -10,10 +10,9 @@ use anyhow::{Context as _, Result};
 use uuid::Uuid;
 use writ_abi::{ABI_VERSION, FrameFlags, FrameHeader, SLOTS_PER_ADDRESS, SlotRef};
 use writ_capture::{ClockOffset, MemorySource, PortSettings, Source as _};
-use writ_encoder::UtcMicros;
-use writ_encoder::etsi;
 use writ_encoder::handover::{T1IasTerms, Terms};
 use writ_encoder::t1_ias::{self, CaseId, ContentIdentifier, CorrelationId, Flow, IapSystemId, SubscriberIdentity};
+use writ_encoder::{UtcMicros, ccc, etsi, opencalea, x2x3};
 use writ_probe::ipc::{ArmedDelivery, ArmedIntercept};
 use writ_probe::pipeline::{Duplicates, Intercept, Intercepts, Outlets, Recipient, Worker};
 use writ_spool::{Consumer, Ledger, Producer, Wake, create_stream};
@@ -55,6 +54,29 @@ pub fn etsi_encoder() -> Result<etsi::Intercept> {
         edition: etsi::Edition::default(),
     };
     Ok(etsi::Intercept::new(&identity, 42))
+}
+
+/// A task of ETSI TS 103 221-2, with names of usual length.
+pub fn x3_task() -> Result<x2x3::Task> {
+    Ok(x2x3::Task::new(&x2x3::Identity {
+        xid: *Uuid::max().as_bytes(),
+        correlation_id: 42,
+        domain_id: None,
+        network_function_id: Some("pop3-probe1".into()),
+        interception_point_id: Some("pop3".into()),
+        matched_target: Some(format!("<ipv4Address>{SUBJECT}</ipv4Address>")),
+    })?)
+}
+
+/// A call content connection with the longest of its headers.
+pub fn ccc_connection() -> ccc::Connection {
+    ccc::Connection::new(42, ccc::Form::Case(2026))
+}
+
+/// The names of an OpenCALEA tap.
+pub fn opencalea_tap() -> Result<opencalea::Tap> {
+    let name = opencalea::Name::new;
+    Ok(opencalea::Tap::new(name("42")?, name("CASE-2026-0042")?, name("pop3-probe1")?, opencalea::Length::default()))
 }
 
 /// A packet's flow, for its header report.

@@ -37,9 +37,7 @@ pub enum Layout {
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
     channel: [u8; 4],
-    /// Whether a time follows.
-    timed: bool,
-    case: Option<[u8; 8]>,
+    form: Form,
 }
 
 impl Connection {
@@ -48,12 +46,7 @@ impl Connection {
 
     /// The connection with this number (CCC-ID).
     pub fn new(ccc_id: u32, form: Form) -> Self {
-        let (timed, case) = match form {
-            Form::Channel => (false, None),
-            Form::Timed => (true, None),
-            Form::Case(case) => (true, Some(case.to_be_bytes())),
-        };
-        Self { channel: ccc_id.to_be_bytes(), timed, case }
+        Self { channel: ccc_id.to_be_bytes(), form }
     }
 
     /// Writes the datagram of `packet`, which begins with its IP header, and says how long it is.
@@ -70,9 +63,13 @@ impl Connection {
         length: usize,
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
-        let time = Ntp::from(time).0.to_be_bytes();
-        let time = if self.timed { &time[..] } else { &[] };
-        put(out, &[&self.channel, time, self.case.as_ref().map_or(&[], |case| &case[..])], length, copy)
+        // A header of one length each, so that it is written in place and not in pieces.
+        let time = || Ntp::from(time).0.to_be_bytes();
+        match self.form {
+            Form::Channel => put(out, &[&self.channel], length, copy),
+            Form::Timed => put(out, &[&self.channel, &time()], length, copy),
+            Form::Case(case) => put(out, &[&self.channel, &time(), &case.to_be_bytes()], length, copy),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// Writes the parts of a header and, behind them, the `length` octets that `copy` writes. Gives the length of the whole.
-#[inline]
+#[inline(always)]
 pub(crate) fn put(
     out: &mut [u8],
     header: &[&[u8]],

@@ -158,7 +158,7 @@ impl Destination {
     /// The format with what is agreed on for it; none where something is missing, which [`Destination::check`] tells.
     pub fn terms(&self) -> Option<Terms> {
         Some(match self.format {
-            Format::T1Ias => Terms::T1Ias(self.t1_ias.unwrap_or_default()),
+            Format::T1Ias => Terms::T1Ias(self.t1_ias.clone().unwrap_or_default()),
             Format::Etsi => Terms::Etsi(self.etsi.clone()?),
             Format::X3 => Terms::X3(self.x3.clone().unwrap_or_default()),
             Format::Ccc => Terms::Ccc(self.ccc.unwrap_or_default()),
@@ -179,8 +179,8 @@ impl Destination {
         match self.format {
             Format::Ccc | Format::Opencalea | Format::Jmirror | Format::Tzsp => true,
             Format::T1Ias => {
-                let call_content = self.t1_ias.is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram);
-                call_content && stream == StreamKind::Cmc && self.folder.is_none()
+                let call_content = self.t1_ias.as_ref().is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram);
+                call_content && stream == StreamKind::Cmc
             }
             Format::Etsi | Format::X3 | Format::Files => false,
         }
@@ -276,6 +276,7 @@ mod tests {
         assert_eq!(field("etsi", &[BOTH, TLS]), Err("d.etsi".into()));
         assert_eq!(field("etsi", &["folder = \"/t\"\n", OPERATOR]), Err("d.folder".into()));
         assert_eq!(field("x3", &[BOTH, TLS, CALL]), Err("d.t1-ias".into()));
+        assert_eq!(field("t1-ias", &["folder = \"/t\"\n", CALL]), Err("d.t1-ias.cc_format".into()));
         assert_eq!(field("files", &["folder = \"/t\"\n"]), Ok(()));
         assert_eq!(field("files", &[BOTH, PLAIN]), Err("d.folder".into()));
     }

@@ -313,7 +313,7 @@ impl MadeUp {
 
     fn moment(&self, time: UtcMicros, sequence: u64) -> Moment<'static> {
         let (direction, is_ipv6) = (Some(self.direction), self.flow.source.is_ipv6());
-        Moment { time, direction, sequence, is_ipv6, link: &[] }
+        Moment { time, direction, sequence, original_length: None, is_ipv6, link: &[] }
     }
 }
 

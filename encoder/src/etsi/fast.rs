@@ -3,7 +3,7 @@
 //! All lengths are known before the first octet is written, so each octet is written once, in its place. The types
 //! of [`asn1`](super::asn1) define what it has to look like; property tests hold the two equal octet for octet.
 
-use super::front::Front;
+use super::front::{Front, UsualHeader};
 use super::intercept::{Intercept, Member, Packet};
 use super::names::Edition;
 use super::terms::{Direction, TimeQualifier};
@@ -41,6 +41,36 @@ pub(super) struct Templates {
     report_object: u64,
 }
 
+/// What stands before the packet of most PDUs of an intercept.
+#[derive(Clone, Debug)]
+pub(super) struct Usual {
+    header: UsualHeader,
+    content: [Front; Self::FRONTS],
+    report: [Front; Self::FRONTS],
+}
+
+impl Usual {
+    /// For packets of up to 106 octets, of 128 to 228, and of 256 and more; among the short ones the PDU's own length may
+    /// get wider.
+    const FRONTS: usize = 5;
+    /// A time of the usual widths.
+    const TIME: UtcMicros = UtcMicros::from_unix_nanos(1_700_000_000_500_000_000);
+
+    /// None where every PDU has to be written header by header.
+    pub(super) fn new(templates: &Templates) -> Option<Self> {
+        Some(Self {
+            header: UsualHeader::new(templates.head.octets(), templates.point.octets())?,
+            content: Front::learn(|length, number, direction| {
+                let cc = CcPayload::new(length, None, 0);
+                templates.sample(number, |out, header| templates.before_packet(out, header, direction, cc))
+            }),
+            report: Front::learn(|length, number, _| {
+                templates.sample(number, |out, header| templates.before_headers(out, header, length))
+            }),
+        })
+    }
+}
+
 impl Templates {
     pub(super) fn new(head: Vec<u8>, point: Vec<u8>, edition: Edition) -> Self {
         let object = |what| {
@@ -54,6 +84,47 @@ impl Templates {
     #[inline(always)]
     fn header(&self, time: UtcMicros, qualifier: TimeQualifier, sequence: u32) -> PsHeader<'_> {
         PsHeader { templates: self, sequence: Unsigned::new(sequence.into()), stamp: Stamped::new(time, qualifier, 7) }
+    }
+
+    /// What `write` writes of a PDU of the usual widths, whose header it is given.
+    fn sample(&self, number: u32, write: impl FnOnce(&mut [u8], PsHeader<'_>) -> Result<usize, NoRoom>) -> Vec<u8> {
+        let (mut out, header) = ([0; ROOM], self.header(Usual::TIME, TimeQualifier::Interception, number));
+        let octets = write(&mut out, header).unwrap_or_default();
+        out.get(..octets).unwrap_or_default().to_vec()
+    }
+
+    /// Writes a PDU of content up to the octets of its one packet, and says how many octets that is.
+    fn before_packet(
+        &self,
+        out: &mut [u8],
+        header: PsHeader<'_>,
+        direction: Direction,
+        cc: CcPayload,
+    ) -> Result<usize, NoRoom> {
+        let mut writer = begin(out, header, constructed(1), cc.payload.whole())?;
+        cc.write(&mut writer, self, direction)?;
+        Ok(writer.written())
+    }
+
+    /// Writes a header report up to the `length` octets of headers, and says how many octets that is.
+    fn before_headers(&self, out: &mut [u8], header: PsHeader<'_>, length: usize) -> Result<usize, NoRoom> {
+        let octets = Header::new(primitive(1), length);
+        let form = Header::new(constructed(1), octets.whole());
+        let choice = Header::new(constructed(1), form.whole());
+        let report = Header::new(constructed(20), OBJECT_OCTETS + choice.whole());
+        let contents = Header::new(constructed(2), report.whole());
+        let payload = Header::new(SEQUENCE, ENUMERATED_OCTETS + contents.whole() + ENUMERATED_OCTETS);
+
+        let mut writer = begin(out, header, constructed(0), payload.whole())?;
+        writer.header(payload)?;
+        writer.words([enumerated(0, super::terms::IriType::Report as u8)], ENUMERATED_OCTETS)?;
+        writer.header(contents)?;
+        writer.header(report)?;
+        writer.words([self.report_object], OBJECT_OCTETS)?;
+        writer.header(choice)?;
+        writer.header(form)?;
+        writer.header(octets)?;
+        Ok(writer.written())
     }
 }
 
@@ -171,12 +242,6 @@ impl CcPayload {
         }
         writer.header(self.packet)
     }
-
-    /// Octets of the packet and behind it.
-    #[inline(always)]
-    fn tail(self, length: usize) -> usize {
-        length + self.truncated.map_or(0, |(_, original)| original.whole())
-    }
 }
 
 impl Intercept {
@@ -212,39 +277,35 @@ impl Intercept {
         length: usize,
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
-        let header = self.templates.header(time, TimeQualifier::Interception, sequence);
-        let total = match Front::new(length, direction, self.templates.content_object) {
-            Some(front) => {
-                let pdu = Header::new(SEQUENCE, header.header().whole() + front.octets + length);
-                let mut writer = Writer::new(out)?;
-                writer.header(pdu)?;
-                header.write(&mut writer)?;
-                writer.words(front.words, front.octets)?;
-                pdu.whole()
-            }
-            None => self.front_by_header(out, header, direction, length)?,
+        let usual = self
+            .usual
+            .as_ref()
+            .and_then(|usual| usual.header.write(&usual.content, out, time, direction, sequence, length));
+        let start = match usual {
+            Some(start) => start,
+            None => self.before_packet(out, time, direction, sequence, length)?,
         };
         // Last: what was too much of the words in front is written over.
-        copy(out.get_mut(total - length..total).ok_or(NoRoom)?);
-        Ok(total)
+        copy(out.get_mut(start..start + length).ok_or(NoRoom)?);
+        Ok(start + length)
     }
 
-    /// All up to the octets of a packet, where its lengths are not all of one width. Octets of the PDU whole.
+    /// All up to the octets of a packet, header by header.
     #[cold]
-    fn front_by_header(
+    fn before_packet(
         &self,
         out: &mut [u8],
-        header: PsHeader<'_>,
+        time: UtcMicros,
         direction: Direction,
+        sequence: u32,
         length: usize,
     ) -> Result<usize, NoRoom> {
-        let cc = CcPayload::new(length, None, 0);
-        let (mut writer, total) = begin(out, header, constructed(1), cc.payload.whole())?;
-        cc.write(&mut writer, &self.templates, direction)?;
-        Ok(total)
+        let header = self.templates.header(time, TimeQualifier::Interception, sequence);
+        self.templates.before_packet(out, header, direction, CcPayload::new(length, None, 0))
     }
 
     /// [`content`](Self::content) of a packet whose end was cut off.
+    #[inline(never)]
     fn truncated(
         &self,
         out: &mut [u8],
@@ -255,11 +316,10 @@ impl Intercept {
     ) -> Result<usize, NoRoom> {
         let cc = CcPayload::new(packet.octets.len(), packet.original_length, 0);
         let header = self.templates.header(time, TimeQualifier::Interception, sequence);
-        let (mut writer, total) = begin(out, header, constructed(1), cc.payload.whole())?;
-        cc.write(&mut writer, &self.templates, direction)?;
-        let mut tail = Tail { out, next: total - cc.tail(packet.octets.len()) };
+        let next = self.templates.before_packet(out, header, direction, cc)?;
+        let mut tail = Tail { out, next };
         tail.packet(packet.octets, cc.truncated)?;
-        Ok(total)
+        Ok(tail.next)
     }
 
     /// Octets of the buffer that [`content`](Self::content) needs for `length` octets of a packet.
@@ -287,7 +347,7 @@ impl Intercept {
         };
         let sum = members.iter().map(|member| laid_out(member).0.payload.whole()).sum();
         let header = self.templates.header(time, TimeQualifier::Aggregation, sequence);
-        let (writer, total) = begin(out, header, constructed(1), sum)?;
+        let writer = begin(out, header, constructed(1), sum)?;
         let mut tail = Tail { next: writer.written(), out };
         for member in members {
             let (cc, stamp) = laid_out(member);
@@ -295,7 +355,7 @@ impl Intercept {
             tail.packet(member.packet.octets, cc.truncated)?;
             tail.piece(|writer| stamp.write(writer))?;
         }
-        Ok(total)
+        Ok(tail.next)
     }
 
     /// Octets of the buffer that [`contents`](Self::contents) needs.
@@ -319,27 +379,25 @@ impl Intercept {
         sequence: u32,
         header: &[u8],
     ) -> Result<usize, NoRoom> {
-        let octets = Header::new(primitive(1), header.len());
-        let form = Header::new(constructed(1), octets.whole());
-        let choice = Header::new(constructed(1), form.whole());
-        let report = Header::new(constructed(20), OBJECT_OCTETS + choice.whole());
-        let contents = Header::new(constructed(2), report.whole());
-        let payload = Header::new(SEQUENCE, ENUMERATED_OCTETS + contents.whole() + ENUMERATED_OCTETS);
-
-        let ps_header = self.templates.header(time, TimeQualifier::Interception, sequence);
-        let (mut writer, total) = begin(out, ps_header, constructed(0), payload.whole())?;
-        writer.header(payload)?;
-        writer.words([enumerated(0, super::terms::IriType::Report as u8)], ENUMERATED_OCTETS)?;
-        writer.header(contents)?;
-        writer.header(report)?;
-        writer.words([self.templates.report_object], OBJECT_OCTETS)?;
-        writer.header(choice)?;
-        writer.header(form)?;
-        writer.header(octets)?;
-        let mut tail = Tail { next: writer.written(), out };
+        let usual = self
+            .usual
+            .as_ref()
+            .and_then(|usual| usual.header.write(&usual.report, out, time, direction, sequence, header.len()));
+        let next = match usual {
+            Some(next) => next,
+            None => self.before_headers(out, time, sequence, header.len())?,
+        };
+        let mut tail = Tail { out, next };
         tail.copy(header)?;
         tail.copy(&[primitive(6), 1, direction as u8])?;
-        Ok(total)
+        Ok(tail.next)
+    }
+
+    /// All up to the headers, header by header.
+    #[cold]
+    fn before_headers(&self, out: &mut [u8], time: UtcMicros, sequence: u32, length: usize) -> Result<usize, NoRoom> {
+        let header = self.templates.header(time, TimeQualifier::Interception, sequence);
+        self.templates.before_headers(out, header, length)
     }
 
     /// Octets of the buffer that [`header_report`](Self::header_report) needs for headers of `length` octets.
@@ -350,14 +408,9 @@ impl Intercept {
 }
 
 /// Begins a PDU: all up to the first payload. `sequence` is the payload's alternative, a SEQUENCE OF, and `length` the
-/// octets of its payloads. Gives the octets of the PDU whole too.
+/// octets of its payloads.
 #[inline(always)]
-fn begin<'a>(
-    out: &'a mut [u8],
-    header: PsHeader<'_>,
-    sequence: u8,
-    length: usize,
-) -> Result<(Writer<'a>, usize), NoRoom> {
+fn begin<'a>(out: &'a mut [u8], header: PsHeader<'_>, sequence: u8, length: usize) -> Result<Writer<'a>, NoRoom> {
     let payloads = Header::new(sequence, length);
     let payload = Header::new(constructed(2), payloads.whole());
     let pdu = Header::new(SEQUENCE, header.header().whole() + payload.whole());
@@ -366,7 +419,7 @@ fn begin<'a>(
     header.write(&mut writer)?;
     writer.header(payload)?;
     writer.header(payloads)?;
-    Ok((writer, pdu.whole()))
+    Ok(writer)
 }
 
 /// What stands behind a PDU's first payload, written piece by piece.
@@ -407,5 +460,41 @@ impl Tail<'_> {
         write(&mut writer)?;
         let written = writer.written();
         self.copy(room.get(..written).ok_or(NoRoom)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Identity, Liid, OperatorId};
+    use super::*;
+
+    /// What is written header by header is as right, and twice as slow.
+    #[test]
+    fn most_packets_are_usual() {
+        for name in ["L", "LLLLLLLLLLLLLLLLLLLLLLLLL"] {
+            let identity = Identity {
+                liid: Liid::new(name).unwrap(),
+                authorization_country: None,
+                operator: OperatorId::new("O").unwrap(),
+                network_element: None,
+                delivery_country: None,
+                interception_point: None,
+                edition: Edition::default(),
+            };
+            let intercept = Intercept::new(&identity, 1);
+            let Usual { header, content, report } = intercept.usual.as_ref().unwrap();
+            let (time, direction) = (Usual::TIME, Direction::Combined);
+            let mut out = vec![0; intercept.content_bound(0)];
+            for length in [40, 52, 64, 100, 200, 256, 576, 1400, 1500, 9000, 65_000] {
+                for sequence in [0, 1000, 100_000, u32::MAX] {
+                    let written = header.write(content, &mut out, time, direction, sequence, length);
+                    assert!(written.is_some(), "{length} octets, number {sequence}");
+                }
+            }
+            for length in [28, 40, 48, 60] {
+                let written = header.write(report, &mut out, time, direction, 7, length);
+                assert!(written.is_some(), "headers of {length} octets");
+            }
+        }
     }
 }

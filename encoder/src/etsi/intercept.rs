@@ -4,7 +4,7 @@
 //! written for every packet is in `fast`.
 
 use super::asn1::{self, hi1, ip_access};
-use super::fast::Templates;
+use super::fast::{Templates, Usual};
 use super::names::{CountryCode, Edition, InterceptionPoint, Label, Liid, NameError, NetworkElementId, OperatorId};
 use super::records::{AccessReport, Hi1Change, Summary, Tri};
 use super::terms::{Direction, IriType, TimeQualifier};
@@ -65,6 +65,7 @@ pub struct Intercept {
     header: asn1::PsHeader,
     edition: Edition,
     pub(super) templates: Templates,
+    pub(super) usual: Option<Usual>,
 }
 
 impl Intercept {
@@ -102,7 +103,8 @@ impl Intercept {
         head.extend(encode_member(3, &header.communication_identifier));
         let point = header.interception_point_id.as_ref().map(|point| encode_member(6, point));
         let templates = Templates::new(head, point.unwrap_or_default(), identity.edition);
-        Self { header, edition: identity.edition, templates }
+        let usual = Usual::new(&templates);
+        Self { header, edition: identity.edition, templates, usual }
     }
 
     /// An event of the target's access, as an IRI of the type that the event has. Says which text is too long or empty.

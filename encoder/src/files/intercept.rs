@@ -48,7 +48,7 @@ pub struct Summary<'a> {
     pub first: UtcMicros,
     /// When the last was.
     pub last: UtcMicros,
-    /// Why it is told now: a plain word such as `idle`.
+    /// Why it is told now: plain words such as `silence`.
     pub cause: &'a str,
 }
 

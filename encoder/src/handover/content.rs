@@ -12,6 +12,8 @@ use crate::{NoRoom, Stamper, UtcMicros, etsi, files};
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) stamper: Stamper,
+    /// A packet whose end is missing.
+    front: Vec<u8>,
     pub(super) header_sets: HeaderSets,
 }
 
@@ -24,6 +26,8 @@ pub struct Moment<'a> {
     pub direction: Option<Direction>,
     /// Its number in the series.
     pub sequence: u64,
+    /// How long the packet says that it is, where its end is missing.
+    pub original_length: Option<u32>,
     /// Whether it is a packet of IPv6.
     pub is_ipv6: bool,
     /// The Ethernet header in front of it, or more, if there was one: formats with a link layer have its addresses.
@@ -145,14 +149,33 @@ impl WriteContent for etsi::Intercept {
     fn write(
         &self,
         out: &mut [u8],
-        _: &mut Scratch,
+        scratch: &mut Scratch,
         moment: &Moment<'_>,
         length: usize,
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
+        if moment.original_length.is_some() {
+            return cut_off(self, out, scratch, moment, length, copy);
+        }
         // 32 bits, which begin anew behind the last (TS 102 232-1, 5.2.5).
         self.content_from(out, moment.time, moment.direction.into(), moment.sequence as u32, length, copy)
     }
+}
+
+/// iPTruncatedPacket: rare, and so of one piece.
+#[cold]
+fn cut_off(
+    intercept: &etsi::Intercept,
+    out: &mut [u8],
+    scratch: &mut Scratch,
+    moment: &Moment<'_>,
+    length: usize,
+    copy: impl FnOnce(&mut [u8]),
+) -> Result<usize, NoRoom> {
+    scratch.front.resize(length, 0);
+    copy(&mut scratch.front);
+    let packet = etsi::Packet { octets: &scratch.front, original_length: moment.original_length };
+    intercept.content(out, moment.time, moment.direction.into(), moment.sequence as u32, packet)
 }
 
 impl WriteContent for Task {

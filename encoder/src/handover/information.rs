@@ -8,7 +8,7 @@ use crate::etsi::{
     NameError, Octets, SummaryTrigger,
 };
 use crate::opencalea::{Ends, Tap};
-use crate::t1_ias::{self, Assignment, Event, Flow, Reason, SessionId};
+use crate::t1_ias::{self, Assignment, Event, Flow, OptionalModule, Reason, SessionId, Status, Surveillance};
 use crate::x2x3::{self, Task};
 use crate::{NoRoom, UtcMicros, files};
 use std::net::IpAddr;
@@ -84,6 +84,8 @@ pub enum Information {
         intercept: Box<t1_ias::Intercept>,
         /// How its content comes, where the agency could not know.
         content: Option<t1_ias::Delivery>,
+        /// The optional module, where the agency has it.
+        optional_module: Option<OptionalModule>,
     },
     Etsi(Box<EtsiInformation>),
     X2(Task),
@@ -219,12 +221,36 @@ impl Information {
     /// When a text does not fit the format.
     pub fn tell(&self, time: UtcMicros, sequence: u64, news: &News<'_>) -> Result<Option<Vec<u8>>, NameError> {
         match self {
-            Self::T1Ias { intercept, content } => Ok(told_t1_ias(intercept, content.as_ref(), time, news)),
+            Self::T1Ias { intercept, content, optional_module } => Ok(match *news {
+                News::Changed { change, revision } => {
+                    let module = optional_module.as_ref();
+                    module.and_then(|module| surveillance(intercept, module, time, change, revision))
+                }
+                _ => told_t1_ias(intercept, content.as_ref(), time, news),
+            }),
             Self::Etsi(it) => it.tell(time, sequence as u32, news),
             Self::Files(it) => Ok(told_files(it, time, sequence, news)),
             Self::X2(_) | Self::Opencalea(_) => Ok(None),
         }
     }
+}
+
+/// What became of a surveillance, in the optional module.
+fn surveillance(
+    intercept: &t1_ias::Intercept,
+    module: &OptionalModule,
+    time: UtcMicros,
+    change: Hi1Change,
+    revision: u32,
+) -> Option<Vec<u8>> {
+    let (surveillance, word) = match change {
+        Hi1Change::Activated => (Surveillance::Activation, "activated"),
+        Hi1Change::Modified => (Surveillance::Change, "changed"),
+        Hi1Change::Deactivated => (Surveillance::DeActivation, "deactivated"),
+    };
+    // Letters and digits, so it fits.
+    let status = Status::new(format!("{word}, revision {revision} of the order")).ok()?;
+    Some(intercept.surveillance(module, time, surveillance, &status))
 }
 
 fn told_t1_ias(

@@ -81,7 +81,7 @@ impl Handover {
     /// When a name does not fit the format.
     pub fn new(terms: &Terms, names: &Names<'_>) -> Result<Self, HandoverError> {
         Ok(match terms {
-            Terms::T1Ias(terms) => Self::t1_ias(*terms, names)?,
+            Terms::T1Ias(terms) => Self::t1_ias(terms, names)?,
             Terms::Etsi(terms) => {
                 let identity = etsi_identity(terms, names)?;
                 let intercept = etsi::Intercept::new(&identity, folded(names.warrant));
@@ -136,7 +136,7 @@ impl Handover {
         })
     }
 
-    fn t1_ias(terms: T1IasTerms, names: &Names<'_>) -> Result<Self, HandoverError> {
+    fn t1_ias(terms: &T1IasTerms, names: &Names<'_>) -> Result<Self, HandoverError> {
         let content_identifier = CorrelationId::new(names.content_identifier.as_bytes())?;
         let intercept = t1_ias::Intercept::new(
             &CaseId::new(names.case_id)?,
@@ -155,7 +155,9 @@ impl Handover {
                 (Content::Ccc(Connection::new(channel, Form::Case(case))), Some(told))
             }
         };
-        Ok(Self { content, information: Some(Information::T1Ias { intercept: Box::new(intercept), content: told }) })
+        let optional_module = terms.optional_module.clone();
+        let information = Information::T1Ias { intercept: Box::new(intercept), content: told, optional_module };
+        Ok(Self { content, information: Some(information) })
     }
 
     /// What writes packets.

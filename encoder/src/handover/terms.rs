@@ -1,7 +1,7 @@
 //! What a carrier and an agency agreed on: the format, and what is said in it that no warrant knows. The `[[destination]]`
 //! section of the configuration is read into this.
 
-use crate::t1_ias::CcFormat;
+use crate::t1_ias::{CcFormat, OptionalModule};
 use crate::{ccc, etsi, opencalea};
 use serde::Deserialize;
 use std::fmt;
@@ -95,12 +95,14 @@ impl Terms {
 }
 
 /// `t1-ias = { ... }`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct T1IasTerms {
     /// How content goes.
     #[serde(default)]
     pub cc_format: CcFormat,
+    /// The agency's number for the optional module: with one it is told that a surveillance begins, changes and ends.
+    pub optional_module: Option<OptionalModule>,
 }
 
 /// `etsi = { ... }`

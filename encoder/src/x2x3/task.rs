@@ -41,6 +41,41 @@ pub struct Task {
     names: [u8; 24],
     /// The attributes that no PDU differs in.
     attributes: Box<[u8]>,
+    /// None where the attributes are longer than most.
+    content: Option<Content>,
+}
+
+/// The front of an X3 PDU up to the attributes that are different in each, in a form that is copied fast: whole, and what
+/// is too much of it is written over by what follows.
+#[derive(Clone, Debug)]
+struct Content {
+    padded: [u8; Self::LONGEST],
+    octets: usize,
+}
+
+impl Content {
+    const LONGEST: usize = 128;
+    /// Where the header tells of the payload.
+    const PAYLOAD: usize = 8;
+
+    fn new(names: &[u8; 24], attributes: &[u8]) -> Option<Self> {
+        let octets = HEADER + attributes.len();
+        let header = octets + Moment::ATTRIBUTES;
+        let fixed = fixed(Kind::X3, header, 0, Format::NONE, Direction::None).ok()?;
+        let mut padded = [0; Self::LONGEST];
+        padded.get_mut(..octets)?.copy_from_slice(&[&fixed, &names[..], attributes].concat());
+        Some(Self { padded, octets })
+    }
+
+    /// Writes all that stands before a payload of `length` octets, and says how much that is; none if it does not fit.
+    #[inline(always)]
+    fn write(&self, out: &mut [u8], moment: Moment, format: Format, length: usize) -> Option<usize> {
+        let payload = payload(length.try_into().ok()?, format, moment.direction);
+        *out.first_chunk_mut()? = self.padded;
+        *out.get_mut(Self::PAYLOAD..)?.first_chunk_mut()? = payload.to_be_bytes();
+        *out.get_mut(self.octets..)?.first_chunk_mut()? = moment.attributes();
+        Some(self.octets + Moment::ATTRIBUTES)
+    }
 }
 
 impl Task {
@@ -67,7 +102,8 @@ impl Task {
         let (xid, correlation_id) = names.split_at_mut(16);
         xid.copy_from_slice(&identity.xid);
         correlation_id.copy_from_slice(&identity.correlation_id.to_be_bytes());
-        Ok(Self { names, attributes: attributes.into() })
+        let content = Content::new(&names, &attributes);
+        Ok(Self { names, attributes: attributes.into(), content })
     }
 
     /// Writes an X3 PDU with a packet, from its IP header, and says how long it is. Of `sequence` the lower 32 bits are
@@ -100,7 +136,12 @@ impl Task {
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
         let moment = Moment { time, direction, sequence };
-        self.pdu(out, Kind::X3, moment, Ends::default(), (format, length), copy)
+        let Some(start) = self.content.as_ref().and_then(|content| content.write(out, moment, format, length)) else {
+            return self.pdu(out, Kind::X3, moment, Ends::default(), (format, length), copy);
+        };
+        // Last, as it stands behind all that was too much.
+        copy(out.get_mut(start..start + length).ok_or(NoRoom)?);
+        Ok(start + length)
     }
 
     /// Writes an X2 PDU with the ends of a packet as attributes, and says how long it is. `payload` is what shows the
@@ -144,12 +185,17 @@ impl Task {
 }
 
 /// The first 16 octets of a header. Lengths that do not fit into their fields fit into no buffer either.
-fn fixed(kind: Kind, header: usize, payload: usize, format: Format, direction: Direction) -> Result<[u8; 16], NoRoom> {
-    let lengths = [header, payload].map(u32::try_from);
-    let [Ok(header), Ok(payload)] = lengths else { return Err(NoRoom) };
+fn fixed(kind: Kind, header: usize, length: usize, format: Format, direction: Direction) -> Result<[u8; 16], NoRoom> {
+    let lengths = [header, length].map(u32::try_from);
+    let [Ok(header), Ok(length)] = lengths else { return Err(NoRoom) };
     let first = u64::from(VERSION) << 48 | (kind as u64) << 32 | u64::from(header);
-    let last = u64::from(payload) << 32 | u64::from(format.0) << 16 | direction as u64;
+    let last = payload(length, format, direction);
     Ok((u128::from(first) << 64 | u128::from(last)).to_be_bytes())
+}
+
+/// What a header tells of the payload: its length, its format, its direction.
+fn payload(length: u32, format: Format, direction: Direction) -> u64 {
+    u64::from(length) << 32 | u64::from(format.0) << 16 | direction as u64
 }
 
 /// What is different in each PDU of a task.

@@ -6,7 +6,8 @@ use writ_encoder::handover::{
     Scratch, Session, T1IasTerms, Terms, WriteContent, X3Terms,
 };
 use writ_encoder::t1_ias::{
-    Assignment, CcFormat, Direction, Flow, Message, Reason, SessionId, decode_cmcc, decode_cmii,
+    Assignment, CcFormat, Direction, Flow, Message, OptionalModule, Reason, SessionId, decode_cmcc, decode_cmii,
+    decode_optional,
 };
 use writ_encoder::{UtcMicros, ccc, files, jmirror, opencalea, tzsp, x2x3};
 
@@ -25,7 +26,14 @@ fn flow() -> Flow {
 
 fn moment() -> Moment<'static> {
     let time = UtcMicros::from_unix_nanos(1_700_000_000_123_456_000);
-    Moment { time, direction: Some(Direction::FromSubject), sequence: 300, is_ipv6: false, link: &LINK }
+    Moment {
+        time,
+        direction: Some(Direction::FromSubject),
+        sequence: 300,
+        original_length: None,
+        is_ipv6: false,
+        link: &LINK,
+    }
 }
 
 fn etsi_terms() -> Terms {
@@ -226,12 +234,46 @@ fn summaries_of_every_format_that_has_them() {
     }
 }
 
+/// With the agency's number for the optional module, T1.IAS tells that a surveillance begins, changes and ends.
+#[test]
+fn the_optional_module_is_spoken_where_the_agency_has_it() {
+    let module = OptionalModule::new("1.2.840.113737.2.1.1.2.0").unwrap();
+    let terms = T1IasTerms { optional_module: Some(module.clone()), ..T1IasTerms::default() };
+    let told = |terms: T1IasTerms, change| {
+        let handover = Handover::new(&Terms::T1Ias(terms), &NAMES).unwrap();
+        let news = News::Changed { change, revision: 3 };
+        handover.information().unwrap().tell(moment().time, 0, &news).unwrap()
+    };
+    assert_eq!(told(T1IasTerms::default(), Hi1Change::Activated), None, "without a number nothing is said");
+    for (change, word) in
+        [(Hi1Change::Activated, "activated"), (Hi1Change::Modified, "changed"), (Hi1Change::Deactivated, "deactivated")]
+    {
+        let pdu = told(terms.clone(), change).unwrap();
+        let (read, _) = decode_optional(&module, &pdu).unwrap();
+        let text = serde_json::to_string(&read).unwrap();
+        assert!(text.contains(&format!("\"{word}, revision 3 of the order\"")), "{text}");
+    }
+}
+
+/// A packet that was cut off on its way to the tap says so to ETSI's agencies, with the length that it had.
+#[test]
+fn a_packet_whose_end_is_missing_is_told_as_such() {
+    let handover = Handover::new(&etsi_terms(), &NAMES).unwrap();
+    let mut out = vec![0; handover.content().bound(20)];
+    let moment = Moment { original_length: Some(1500), ..moment() };
+    let copy = |to: &mut [u8]| to.copy_from_slice(&PACKET[..20]);
+    let length = handover.content().write(&mut out, &mut Scratch::default(), &moment, 20, copy).unwrap();
+    let Payload::Cc(cc) = etsi::decode(&out[..length]).unwrap().0.payload else { panic!("no content") };
+    let packet = etsi::Octets(PACKET[..20].to_vec());
+    assert_eq!(cc[0].contents, CcContents::Truncated { packet, original_length: Some(1500) });
+}
+
 /// A warrant's names have to fit the format; each that does not is refused in words.
 #[test]
 fn names_that_do_not_fit_are_refused() {
     let refused = |terms: Terms, names: Names<'static>| Handover::new(&terms, &names).unwrap_err().to_string();
     let worded = Names { content_identifier: "case-7", ..NAMES };
-    let call = Terms::T1Ias(T1IasTerms { cc_format: CcFormat::ScteDatagram });
+    let call = Terms::T1Ias(T1IasTerms { cc_format: CcFormat::ScteDatagram, optional_module: None });
     for terms in [ccc_terms(CccHeader::Channel), Terms::Jmirror, call] {
         assert!(terms.name_content_by_number());
         assert!(refused(terms, worded).contains("write it in digits"));

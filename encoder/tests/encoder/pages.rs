@@ -219,7 +219,7 @@ fn files() {
     let report = |out: &mut [u8]| template.header_report(out, time(TIME + 1), direction, 2, &flow, PACKET.len());
     let (packets, octets) = (300, 9600);
     let summary =
-        FileSummary { flow, packets, octets, first: time(TIME + 2), last: time(TIME + 9_000_000), cause: "idle" };
+        FileSummary { flow, packets, octets, first: time(TIME + 2), last: time(TIME + 9_000_000), cause: "silence" };
     let reason = Reason::new("surveillance ended: period of the order is over").unwrap();
     let lines = [
         template.event(time(TIME), 1, &session, address, FileEvent::SessionAlreadyEstablished),

@@ -192,12 +192,13 @@ fn the_fault_is_named_by_its_place_and_stays() {
 proptest! {
     #[test]
     fn comes_back(
+        target in 1..100_usize,
         sequence: u64,
         micros in 0..4_294_967_296_000_000_i64,
         flow in any_flow(),
         payload in proptest::collection::vec(any::<u8>(), 0..2000),
     ) {
-        let task = Task::new(&identity()).unwrap();
+        let task = Task::new(&Identity { matched_target: Some("7".repeat(target)), ..identity() }).unwrap();
         let moment = time(micros);
         let mut out = vec![0xee; task.overhead() + payload.len() + 1];
         for is_event in [false, true] {
@@ -212,6 +213,8 @@ proptest! {
             prop_assert_eq!(out.last(), Some(&0xee), "the bound holds");
             let (read, consumed) = decode(&out).unwrap();
             prop_assert_eq!((consumed, read.format, read.payload), (length, Format::IPV6, &payload[..]));
+            let kind = if is_event { Kind::X2 } else { Kind::X3 };
+            prop_assert_eq!((read.kind, read.direction, read.correlation_id), (kind, Direction::Unknown, 77));
             prop_assert_eq!(read.attributes.sequence_number(), Some(sequence as u32));
             prop_assert!(read.attributes.iter().any(|found| found == Attribute::Timestamp(moment)));
             if let (true, Some((source, destination))) = (is_event, flow.ports) {

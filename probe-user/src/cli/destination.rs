@@ -69,7 +69,7 @@ fn print_stream(stream: &StreamTrial) {
                 "{}, certificate of {}, issued by {}, good until {}, sha256 {}",
                 tls.version, tls.subject, tls.issuer, tls.until, tls.sha256
             ),
-            None => "plain TCP".to_owned(),
+            None => "unprotected".to_owned(),
         };
         output::line(&format!("{name} to {}: connected to {} after {after} ms, {way}", stream.to, peer.address));
     } else {

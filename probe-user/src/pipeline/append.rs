@@ -163,7 +163,7 @@ impl Appender<'_> {
             }; MOST_TOGETHER];
             let (mut taken, mut unfit, mut octets) = (0, 0, 0);
             for job in jobs {
-                // What does not lie in one piece goes alone: jumbo frames, which nobody has to bundle.
+                // What does not lie in one piece, or is not whole, goes alone: jumbo frames need no company.
                 let Some((time, packet)) = self.whole_packet(job) else {
                     unfit = usize::from(taken == 0);
                     break;
@@ -203,7 +203,7 @@ impl Appender<'_> {
     fn whole_packet(&self, job: &Job) -> Option<(UtcMicros, &[u8])> {
         let frame = self.batch.frame(job.frame as usize)?;
         let range = usize::from(frame.header.ip_offset)..usize::from(frame.header.ip_end);
-        let packet = frame.bytes.get(range)?;
+        let packet = frame.bytes.get(range).filter(|_| missing_end(&frame).is_none())?;
         Some((UtcMicros::from_unix_nanos(utc_ns(frame.time, self.clock)), packet))
     }
 
@@ -260,6 +260,7 @@ impl Appender<'_> {
             time: UtcMicros::from_unix_nanos(utc_ns(frame.time, self.clock)),
             direction: direction(job.hit),
             sequence,
+            original_length: missing_end(frame),
             is_ipv6: frame.header.flags & FrameFlags::IPV6 != 0,
             link: frame.bytes.get(usize::from(frame.header.link_offset)..).unwrap_or_default(),
         }
@@ -281,6 +282,23 @@ pub(super) fn direction(hit: Hit) -> Option<Direction> {
         writ_capture::Direction::ToSubject => Some(Direction::ToSubject),
         writ_capture::Direction::Unknown => None,
     }
+}
+
+/// The length in a packet's header, where the frame does not have all of it: what took it for the tap cut it off.
+#[inline]
+fn missing_end(frame: &Frame<'_>) -> Option<u32> {
+    const IPV6_HEADER: u32 = 40;
+    let begin = usize::from(frame.header.ip_offset);
+    let stated = if frame.header.flags & FrameFlags::IPV6 != 0 {
+        let [a, b] = frame.read(begin + 4)?;
+        // A jumbogram states 0 here (RFC 2675), and the kernel took it for what the frame has.
+        Some(u32::from(u16::from_be_bytes([a, b]))).filter(|length| *length > 0)? + IPV6_HEADER
+    } else {
+        let [a, b] = frame.read(begin + 2)?;
+        u16::from_be_bytes([a, b]).into()
+    };
+    let here = u32::from(frame.header.ip_end).saturating_sub(u32::from(frame.header.ip_offset));
+    (stated > here).then_some(stated)
 }
 
 /// The IP packet in a frame: from its header to the length that the header states, without Ethernet padding.

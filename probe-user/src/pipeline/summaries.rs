@@ -94,6 +94,7 @@ impl Summaries {
                     time: UtcMicros::from_unix_nanos(self.now_ns),
                     direction,
                     sequence,
+                    original_length: None,
                     is_ipv6: flow.source.is_ipv6(),
                     link: &[],
                 };

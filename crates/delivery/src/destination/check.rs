@@ -4,6 +4,7 @@ use super::{ConfigError, Destination, Endpoint, Plain};
 use std::path::Path;
 use writ_digests::Stream as StreamKind;
 use writ_encoder::handover::Format;
+use writ_encoder::t1_ias::CcFormat;
 
 /// A setting, what is wrong with it, what to do.
 type Fault = (&'static str, String, &'static str);
@@ -153,6 +154,10 @@ impl Destination {
         ];
         if let Some((field, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
             return Err((field, "stands beside folder".to_owned(), remedy));
+        }
+        if self.t1_ias.as_ref().is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram) {
+            let problem = "asks for datagrams, and a file has no ends of them".to_owned();
+            return Err(("t1-ias.cc_format", problem, "take it out, or give endpoints in place of the folder"));
         }
         if !folder.is_absolute() {
             return Err(("folder", "is no absolute path".to_owned(), "write the path from / on"));

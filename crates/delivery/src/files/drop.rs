@@ -208,9 +208,9 @@ impl Desk {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = UtcMicros::from_unix_nanos(since.as_nanos().try_into().unwrap_or(u64::MAX)).iso_basic();
         DirBuilder::new().recursive(true).mode(0o700).create(self.work.join(&case))?;
-        let number = self.numbers.entry(names.clone()).or_default();
+        let mut number = self.numbers.get(names).copied().unwrap_or_default();
         let (place, file) = loop {
-            *number += 1;
+            number += 1;
             let name = format!("{case}-{content}-{time}-{number:04}.{}", suffix(self.folder.kind));
             let place = Place { work: self.work.join(&case), case: self.folder.path.join(&case), name };
             // A clock that was set back may give a name once more.
@@ -237,6 +237,8 @@ impl Desk {
         let undo = prepare().inspect_err(|_: &io::Error| {
             let _else_the_next_start_does = place.remove();
         })?;
+        // Only now: a disk that is full for long does not use numbers up.
+        self.numbers.insert(names.clone(), number);
         let head = head.len() as u64;
         let file = CaseFile { file, undo, whole: head, length: head, in_round: false };
         Ok(WorkFile { file, place, begun: Instant::now(), head, owner: (0, 0) })
@@ -245,9 +247,12 @@ impl Desk {
     /// Finishes every file that a predecessor had in work. `mark` is as in [`Place::put_right`].
     fn finish_leftovers(&self, mark: Option<u64>) -> io::Result<()> {
         let suffix = format!(".{}", suffix(self.folder.kind));
-        for case in fs::read_dir(&self.work)? {
-            let work = case?.path();
-            let Some(case) = work.file_name().map(|name| self.folder.path.join(name)) else { continue };
+        for directory in fs::read_dir(&self.work)? {
+            let directory = directory?;
+            if !directory.file_type()?.is_dir() {
+                continue;
+            }
+            let (work, case) = (directory.path(), self.folder.path.join(directory.file_name()));
             for entry in fs::read_dir(&work)? {
                 let Ok(name) = entry?.file_name().into_string() else { continue };
                 let place = Place { work: work.clone(), case: case.clone(), name };

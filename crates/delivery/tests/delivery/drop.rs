@@ -1,16 +1,19 @@
 //! A folder that an agency fetches files from: what is in it is whole and has its sum, and every record is there once.
 
-use crate::rig::{FolderRig, PATIENCE, eventually};
-use std::fs;
+use crate::rig::{FolderRig, PATIENCE, eventually, session_of};
+use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 use writ_delivery::{Destination, FailureKind, Predecessor};
 use writ_encoder::UtcMicros;
 use writ_encoder::files::{Block, Event, Intercept, decode_block};
 use writ_encoder::t1_ias::{Assignment, CaseId, CorrelationId, Direction, IapSystemId, SessionId, SubscriberIdentity};
-use writ_spool::LossReason;
+use writ_spool::{Consumer, Ledger, LossReason, Wake};
 
 /// As the agency calls them, and as the folder does.
 const CASES: [(&str, &str); 2] = [("CASE/1", "CASE%2F1"), ("CASE-2", "CASE-2")];
@@ -189,6 +192,46 @@ fn what_a_killed_process_wrote_and_did_not_release_is_handed_over_once() {
     rig.write_all(Predecessor::SameRun);
     assert_exact(&rig);
     assert_eq!(fetched(&rig, 0).len(), 2);
+}
+
+/// Where the process that is to be killed finds its stream, its ledger and its folder.
+const TO_BE_KILLED: [&str; 3] = ["WRIT_TEST_STREAM", "WRIT_TEST_LEDGER", "WRIT_TEST_FOLDER"];
+
+/// No test of its own: the process that the next one kills. Writes until then.
+#[test]
+fn the_process_that_is_killed() {
+    let [Some(stream), Some(ledger), Some(folder)] = TO_BE_KILLED.map(std::env::var_os) else { return };
+    let open = |path| File::options().read(true).write(true).open(path).unwrap();
+    let ledger = Arc::new(Ledger::open(open(ledger)).unwrap());
+    let consumer = Consumer::open(open(stream), Wake::create().unwrap(), ledger.clone()).unwrap();
+    let text = format!("name = \"here\"\nfolder = {folder:?}\n{SMALL}");
+    let [_, cmc] = toml::from_str::<Destination>(&text).unwrap().load("d").unwrap();
+    session_of(cmc, Predecessor::SameRun, consumer, ledger).join().unwrap();
+}
+
+#[test]
+fn killed_at_any_moment_every_record_is_handed_over_once() {
+    let mut rig = packets();
+    let memory = |fd: &OwnedFd| PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()));
+    let places = [memory(&rig.memory), memory(&rig.ledger_memory), rig.folder.path().to_owned()];
+    for life in 0..60 {
+        // Much at once, so that the writing takes its time.
+        if rig.consumer().is_empty().unwrap() {
+            rig.feed(900);
+        }
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "drop::the_process_that_is_killed"])
+            .envs(TO_BE_KILLED.into_iter().zip(&places))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(life % 30));
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    rig.write_all(Predecessor::SameRun);
+    assert_exact(&rig);
+    assert_eq!(names(&rig.folder.path().join(".work/cmc")), [] as [&str; 0]);
 }
 
 #[test]

@@ -223,6 +223,25 @@ fn what_a_silent_agency_did_not_confirm_goes_again_before_anything_new() {
 }
 
 #[test]
+fn an_agency_that_reads_slowly_is_not_taken_for_a_silent_one() {
+    let (listener, endpoint) = listen();
+    let agency = thread::spawn(move || {
+        attend(&listener, &mut |pdu, mouth| {
+            // Some four seconds for all of it, which is more than an answer may take.
+            thread::sleep(Duration::from_millis(2));
+            good(pdu, mouth)
+        })
+    });
+    let mut stream = Stream::new(64, 64 * 1024);
+    feed(&mut stream, 2000);
+    let session = stream.session_to(route(&endpoint, "acknowledge = true", (None, Duration::from_secs(2))), no_hold());
+    eventually("delivered", || stream.delivered() == 2000);
+    finish(session);
+    assert_eq!(stream.account().sessions, 1);
+    assert_eq!(check_order(&numbers(&agency.join().unwrap()), 0), 2000);
+}
+
+#[test]
 fn an_idle_connection_is_asked_and_given_up_without_an_answer() {
     let (listener, endpoint) = listen();
     let agency = thread::spawn(move || {

@@ -1,10 +1,10 @@
 //! A destination that is a folder of this machine: what is in its files is what was released, each PDU once.
 
-use crate::rig::{FolderRig, PATIENCE, eventually};
+use crate::rig::{FolderRig, PATIENCE, eventually, session_of};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use writ_delivery::{FailureKind, Predecessor, Session, SessionSetup, Trial};
+use writ_delivery::{FailureKind, Predecessor, Trial};
 use writ_encoder::UtcMicros;
 use writ_encoder::stream::StreamDecoder;
 use writ_encoder::t1_ias::{
@@ -174,18 +174,7 @@ fn two_probes_do_not_write_the_same_files() {
     assert!(other.destination().load("d").unwrap_err().to_string().contains("no directory"));
     fs::remove_file(&own).unwrap();
     fs::create_dir(&own).unwrap();
-    let second = Session::spawn(SessionSetup {
-        label: "here cmc".to_owned(),
-        route: rig.route(),
-        predecessor: Predecessor::FormerRun,
-        consumer: other.consumer(),
-        ledger: other.ledger.clone(),
-        stream: 0,
-        timing: crate::rig::timing(),
-        digests: None,
-        notices: None,
-    })
-    .unwrap();
+    let second = session_of(rig.route(), Predecessor::FormerRun, other.consumer(), other.ledger.clone());
     other.feed(6);
     let failure = || FailureKind::from_code(other.ledger.stream(0).unwrap().snapshot().failure);
     eventually("the second one is kept away", || failure() == Some(FailureKind::Files));

@@ -187,6 +187,14 @@ impl Peer {
         Ok(Self::Tls(Box::new(stream)))
     }
 
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        // The probe may be gone, which the next read shows.
+        let _ = match self {
+            Self::Plain(socket) => socket.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        };
+    }
+
     /// End of the connection reads as 0, however it came about.
     pub(crate) fn read(&mut self, room: &mut [u8]) -> usize {
         match self {
@@ -294,8 +302,9 @@ type Encode = Box<dyn Fn(usize, u64, &[u8]) -> Vec<u8>>;
 /// A stream of content for two cases by turns, and the folder that it goes to.
 pub(crate) struct FolderRig {
     pub(crate) folder: tempfile::TempDir,
-    memory: OwnedFd,
+    pub(crate) memory: OwnedFd,
     wake: Wake,
+    pub(crate) ledger_memory: OwnedFd,
     pub(crate) ledger: Arc<Ledger>,
     producer: Producer,
     pub(crate) encode: Encode,
@@ -312,7 +321,8 @@ impl FolderRig {
         mode: u32,
         encode: impl Fn(usize, u64, &[u8]) -> Vec<u8> + 'static,
     ) -> Self {
-        let ledger = Arc::new(Ledger::open(Ledger::create(2, 1).unwrap()).unwrap());
+        let ledger_memory = Ledger::create(2, 1).unwrap();
+        let ledger = Arc::new(Ledger::open(&ledger_memory).unwrap());
         let memory = create_stream("test", 4, 1 << 18).unwrap();
         let wake = Wake::create().unwrap();
         let producer = Producer::open(&memory, wake.try_clone().unwrap(), ledger.clone()).unwrap();
@@ -321,7 +331,18 @@ impl FolderRig {
         }
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
-        Self { folder, memory, wake, ledger, producer, encode: Box::new(encode), next: 0, settings, stream: 1 }
+        Self {
+            folder,
+            memory,
+            wake,
+            ledger_memory,
+            ledger,
+            producer,
+            encode: Box::new(encode),
+            next: 0,
+            settings,
+            stream: 1,
+        }
     }
 
     /// Appends numbered packets, in runs of three for each case.
@@ -361,18 +382,7 @@ impl FolderRig {
     }
 
     pub(crate) fn session(&self, predecessor: Predecessor) -> SessionHandle {
-        Session::spawn(SessionSetup {
-            label: "here cmc".to_owned(),
-            route: self.route(),
-            predecessor,
-            consumer: self.consumer(),
-            ledger: self.ledger.clone(),
-            stream: 0,
-            timing: timing(),
-            digests: None,
-            notices: None,
-        })
-        .unwrap()
+        session_of(self.route(), predecessor, self.consumer(), self.ledger.clone())
     }
 
     /// A session that writes everything there is and ends.
@@ -386,4 +396,25 @@ impl FolderRig {
     pub(crate) fn wait_for(&self, records: u64) {
         eventually("all on disk", || self.ledger.stream(0).unwrap().snapshot().delivered_records == records);
     }
+}
+
+/// A session of the only stream of a ledger.
+pub(crate) fn session_of(
+    route: Route,
+    predecessor: Predecessor,
+    consumer: Consumer,
+    ledger: Arc<Ledger>,
+) -> SessionHandle {
+    Session::spawn(SessionSetup {
+        label: "here cmc".to_owned(),
+        route,
+        predecessor,
+        consumer,
+        ledger,
+        stream: 0,
+        timing: timing(),
+        digests: None,
+        notices: None,
+    })
+    .unwrap()
 }
