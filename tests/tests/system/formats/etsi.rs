@@ -34,25 +34,34 @@ const TERMS: &str = "operator = \"EXNET\", country = \"DE\", network_element = \
 /// The kind of a series of PDUs, and its intercept.
 type Series = (&'static str, String);
 
-/// The whole PDUs of all connections. What came again on a later connection is there once.
-pub(super) fn pdus(received: &Received) -> Vec<(Vec<u8>, Pdu)> {
-    let (mut pdus, mut seen) = (Vec::new(), BTreeSet::new());
-    for connection in received.all() {
-        let mut rest = &connection[..];
-        while !rest.is_empty() {
-            let (pdu, length) = match decode(rest) {
-                // Where the connection ended.
-                Err(DecodeError { fault: Fault::Cut, offset: 0, .. }) => break,
-                decoded => decoded.unwrap_or_else(|error| panic!("{error}: {rest:02x?}")),
-            };
-            let (octets, behind) = rest.split_at(length);
-            rest = behind;
-            if seen.insert(octets.to_vec()) {
-                pdus.push((octets.to_vec(), pdu));
-            }
-        }
+/// A PDU and its octets.
+#[derive(Clone)]
+pub(super) struct Whole {
+    pub(super) octets: Vec<u8>,
+    pub(super) pdu: Pdu,
+}
+
+/// The whole PDUs of one connection.
+pub(super) fn pdus_of(connection: &[u8]) -> Vec<Whole> {
+    let (mut pdus, mut rest) = (Vec::new(), connection);
+    while !rest.is_empty() {
+        let (pdu, length) = match decode(rest) {
+            // Where the connection ended.
+            Err(DecodeError { fault: Fault::Cut, offset: 0, .. }) => break,
+            decoded => decoded.unwrap_or_else(|error| panic!("{error}: {rest:02x?}")),
+        };
+        let (octets, behind) = rest.split_at(length);
+        pdus.push(Whole { octets: octets.to_vec(), pdu });
+        rest = behind;
     }
     pdus
+}
+
+/// Those of all connections. What came again on a later connection is there once.
+pub(super) fn pdus(received: &Received) -> Vec<Whole> {
+    let mut seen = BTreeSet::new();
+    let all = received.all().into_iter().flat_map(|connection| pdus_of(&connection));
+    all.filter(|it| seen.insert(it.octets.clone())).collect()
 }
 
 fn series(pdu: &Pdu) -> Series {
@@ -69,18 +78,18 @@ fn nanoseconds(time: Option<UtcMicros>) -> u64 {
     u64::try_from(time.expect("a time").unix_micros()).expect("it is past 1970") * 1000
 }
 
-pub(super) fn contents<'a>(pdus: &'a [(Vec<u8>, Pdu)], order: &Order) -> Vec<(&'a Pdu, &'a [Cc])> {
-    let of_order = pdus.iter().filter(|(_, pdu)| pdu.header.liid.to_string() == order.case_id);
-    let content = |(_, pdu): &'a (Vec<u8>, Pdu)| match &pdu.payload {
+pub(super) fn contents<'a>(pdus: &'a [Whole], order: &Order) -> Vec<(&'a Pdu, &'a [Cc])> {
+    let of_order = pdus.iter().filter(|Whole { pdu, .. }| pdu.header.liid.to_string() == order.case_id);
+    let content = |Whole { pdu, .. }: &'a Whole| match &pdu.payload {
         Payload::Cc(all) => Some((pdu, &all[..])),
         _ => None,
     };
     of_order.filter_map(content).collect()
 }
 
-fn reports<'a>(pdus: &'a [(Vec<u8>, Pdu)], order: &Order) -> Vec<(&'a Pdu, &'a Iri)> {
-    let of_order = pdus.iter().filter(|(_, pdu)| pdu.header.liid.to_string() == order.case_id);
-    let report = |(_, pdu): &'a (Vec<u8>, Pdu)| match &pdu.payload {
+fn reports<'a>(pdus: &'a [Whole], order: &Order) -> Vec<(&'a Pdu, &'a Iri)> {
+    let of_order = pdus.iter().filter(|Whole { pdu, .. }| pdu.header.liid.to_string() == order.case_id);
+    let report = |Whole { pdu, .. }: &'a Whole| match &pdu.payload {
         Payload::Iri(all) => Some(all.iter().map(move |iri| (pdu, iri))),
         _ => None,
     };
@@ -88,7 +97,7 @@ fn reports<'a>(pdus: &'a [(Vec<u8>, Pdu)], order: &Order) -> Vec<(&'a Pdu, &'a I
 }
 
 /// The numbered packets of a party that an order's content holds.
-fn numbered(pdus: &[(Vec<u8>, Pdu)], order: &Order, party: &str) -> Vec<Delivered> {
+fn numbered(pdus: &[Whole], order: &Order, party: &str) -> Vec<Delivered> {
     let party: IpAddr = party.parse().unwrap();
     let mut packets = Vec::new();
     for (pdu, all) in contents(pdus, order) {
@@ -149,14 +158,24 @@ fn beside_the_full_minute() {
     }
 }
 
+/// A Python that has asn1tools; none without one, which is an error where tools are demanded.
+pub(super) fn python() -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("venv/bin/python");
+    let has_asn1tools = Command::new(&python).args(["-c", "import asn1tools"]).output();
+    if has_asn1tools.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    assert_ne!(std::env::var("WRIT_REQUIRE_TOOLS").as_deref(), Ok("1"), "no asn1tools: run `cargo xtask setup`");
+    eprintln!("skipped: no asn1tools, run `cargo xtask setup`");
+    None
+}
+
 /// Has ETSI's modules read a stream; none where they or asn1tools are missing. The last line of what check-etsi says.
 fn check_etsi(file: &Path) -> Option<String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let tool = root.ancestors().map(|folder| folder.join("shared/tools/check-etsi")).find(|path| path.exists());
-    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("venv/bin/python");
-    let has_asn1tools = Command::new(&python).args(["-c", "import asn1tools"]).output();
-    let Some(tool) = tool.filter(|_| has_asn1tools.is_ok_and(|output| output.status.success())) else {
-        eprintln!("skipped: no check-etsi beside the project, or no asn1tools (`cargo xtask setup`)");
+    let (Some(tool), Some(python)) = (tool, python()) else {
+        eprintln!("skipped: no check-etsi beside the project");
         return None;
     };
     let output = Command::new(python).arg(tool).arg(file).arg("--quiet").output().unwrap();
@@ -242,8 +261,11 @@ fn ten_thousand_mixed_pdus_of_a_real_run_are_as_etsi_has_them_and_hold_what_was_
 
     let [single, together, sums] = [single, together, sums].map(|[cmii, cmc]| {
         let (information, content) = (pdus(&cmii), pdus(&cmc));
-        assert!(content.iter().all(|(_, pdu)| matches!(pdu.payload, Payload::Cc(_))), "HI3 is content alone");
-        assert!(information.iter().all(|(_, pdu)| !matches!(pdu.payload, Payload::Cc(_))), "HI2 is no content");
+        assert!(content.iter().all(|Whole { pdu, .. }| matches!(pdu.payload, Payload::Cc(_))), "HI3 is content alone");
+        assert!(
+            information.iter().all(|Whole { pdu, .. }| !matches!(pdu.payload, Payload::Cc(_))),
+            "HI2 is no content"
+        );
         [information, content].concat()
     });
     let all = [&single[..], &together, &sums].concat();
@@ -267,7 +289,7 @@ fn ten_thousand_mixed_pdus_of_a_real_run_are_as_etsi_has_them_and_hold_what_was_
     // Each series is one run of numbers; what is missing in it is counted lost.
     let mut numbers: BTreeMap<Series, Vec<u32>> = BTreeMap::new();
     let mut identities = BTreeMap::new();
-    for (_, pdu) in &all {
+    for Whole { pdu, .. } in &all {
         assert_eq!(pdu.header.operator.to_string(), "EXNET");
         assert_eq!(identities.entry(pdu.header.liid.to_string()).or_insert(pdu.header.cin), &pdu.header.cin);
         numbers.entry(series(pdu)).or_default().push(pdu.header.sequence);
@@ -285,12 +307,13 @@ fn ten_thousand_mixed_pdus_of_a_real_run_are_as_etsi_has_them_and_hold_what_was_
         let places = |kind| kinds.iter().filter(|it| **it == kind).count();
         assert_eq!((places(IriType::Begin), places(IriType::End)), (1, 1), "{}", order.case_id);
         let is_of = |pdu: &Pdu| pdu.header.liid.to_string() == order.case_id;
-        let changes: Vec<_> = all.iter().filter(|(_, pdu)| is_of(pdu)).filter_map(|(_, pdu)| hi1(pdu)).collect();
+        let changes: Vec<_> =
+            all.iter().filter(|Whole { pdu, .. }| is_of(pdu)).filter_map(|Whole { pdu, .. }| hi1(pdu)).collect();
         assert_eq!(changes, [Hi1Change::Activated, Hi1Change::Deactivated], "{}", order.case_id);
     }
 
     // ETSI's modules agree with every octet.
-    let stream: Vec<u8> = all.iter().flat_map(|(octets, _)| octets.iter().copied()).collect();
+    let stream: Vec<u8> = all.iter().flat_map(|it| it.octets.iter().copied()).collect();
     assert!(all.len() >= 10_000, "{} PDUs", all.len());
     let file = scene.path("run.ber");
     fs::write(&file, &stream).unwrap();
@@ -306,7 +329,7 @@ fn hi1(pdu: &Pdu) -> Option<Hi1Change> {
 }
 
 /// The numbered packets of which there is a report with headers.
-fn headers_of(pdus: &[(Vec<u8>, Pdu)], order: &Order) -> Vec<Delivered> {
+fn headers_of(pdus: &[Whole], order: &Order) -> Vec<Delivered> {
     let report = |(pdu, iri): (&Pdu, &Iri)| match &iri.contents {
         IriContents::Header(octets) => Some((nanoseconds(iri.time.or(pdu.header.time)), ends(&octets.0))),
         _ => None,
@@ -315,7 +338,7 @@ fn headers_of(pdus: &[(Vec<u8>, Pdu)], order: &Order) -> Vec<Delivered> {
 }
 
 /// What the summaries say of each flow.
-fn sums_of(pdus: &[(Vec<u8>, Pdu)], order: &Order) -> HashMap<Ends, Sum> {
+fn sums_of(pdus: &[Whole], order: &Order) -> HashMap<Ends, Sum> {
     let mut sums: HashMap<Ends, Sum> = HashMap::new();
     for (_, iri) in reports(pdus, order) {
         let IriContents::Summary(summary) = &iri.contents else { continue };

@@ -3,7 +3,9 @@
 //! | module | what it proves |
 //! |---|---|
 //! | [`summaries`] | T1.IAS: a flow is told of by sums, and every packet is in one of them or counted lost |
+//! | [`t1_ias`] | ATIS-1000013: asn1tools reads a real run |
 //! | [`etsi`] | TS 102 232: ETSI's own modules read a real run, whose numbers go on over a kill and a restart |
+//! | [`sealed`] | the same with everything encrypted and signed: the agency's program and openssl open and verify it |
 //! | [`collected`] | in every format, what `writ-collect` files; of the datagrams also what tshark reads on the wire |
 //! | [`agencies`] | agencies that are slow, silent, talk nonsense or go away: nothing is lost |
 //! | [`files`] | files that an agency fetches: whole, each with its sum, though deliver is killed |
@@ -17,7 +19,9 @@ mod etsi;
 mod files;
 mod flows;
 mod receivers;
+mod sealed;
 mod summaries;
+mod t1_ias;
 mod x3;
 
 use crate::destinations::configure;
