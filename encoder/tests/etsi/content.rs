@@ -14,9 +14,9 @@ fn content_equals_the_reference_at_every_boundary() {
     long.network_element = Some(NetworkElementId::new("N".repeat(16)).unwrap());
     long.interception_point = Some(InterceptionPoint::new("12345678").unwrap());
     let intercepts = [intercept(), Intercept::new(&long, u32::MAX)];
-    for length in (0..=400).chain(65_300..=65_540).chain([16_777_000, 16_777_216]) {
-        for intercept in &intercepts {
-            equals_the_reference(intercept, TIME, 7, (&packet(length)[..]).into());
+    for length in (0..=400).chain(65_200..=65_540).chain([16_777_000, 16_777_216]) {
+        for (intercept, sequence) in intercepts.iter().zip([7, u32::MAX]).chain(intercepts.iter().zip([u32::MAX, 7])) {
+            equals_the_reference(intercept, TIME, sequence, (&packet(length)[..]).into());
         }
     }
     for length in (0..=300).chain(65_400..=65_540) {
@@ -28,6 +28,20 @@ fn content_equals_the_reference_at_every_boundary() {
     for sequence in SEQUENCES {
         for micros in TIMES {
             equals_the_reference(&intercepts[1], micros, sequence, (&packet(64)[..]).into());
+        }
+    }
+}
+
+/// The same of header reports.
+#[test]
+fn header_reports_equal_the_reference_at_every_boundary() {
+    let (intercept, mut out) = (intercept(), vec![0; intercept().header_report_bound(70_000)]);
+    for length in (0..=400).chain(65_200..=65_540) {
+        for sequence in SEQUENCES {
+            let (time, header) = (time(TIME), packet(length));
+            let written = intercept.header_report(&mut out, time, Direction::ToTarget, sequence, &header).unwrap();
+            let reference = intercept.header_report_pdu(time, Direction::ToTarget, sequence, &header);
+            assert!(out[..written] == asn1::encode(&reference), "{length} octets, sequence {sequence}");
         }
     }
 }
