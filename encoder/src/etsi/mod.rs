@@ -9,8 +9,6 @@
 //! ([`asn1`]). A [`Sealer`] puts payloads into the encryption container, an [`Integrity`] makes hashes and signatures
 //! over what is sent. On the other side [`decode`] gives plain values, a [`CaseKey`] opens containers and a
 //! [`Verifier`] checks.
-//!
-//! The collector reads it; the probe does not send it yet.
 
 pub mod asn1;
 mod container;
