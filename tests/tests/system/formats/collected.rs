@@ -1,8 +1,8 @@
 //! Every format over a network, side by side, from the tap to `writ-collect`: each case file holds what was sent, and of the
 //! datagrams tshark reads on the wire what was put in.
 
-use super::{add_destination, arm_document, collector, hold_both, octets, party, tshark, utc_ns};
-use crate::scene::{ALICE, BOB, BYSTANDER, PATIENCE, Scene, net, order};
+use super::{add_destination, arm_document, collector, filed, hold_both, octets, party, tshark, utc_ns, whose};
+use crate::scene::{ALICE, BOB, BYSTANDER, Scene, net, order};
 use crate::traffic::{Sent, Traffic, now_ns, of_packets};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 use writ_lab::documents::Order;
-use writ_lab::{Agency, IpPacket, LabError, Recorder, until};
+use writ_lab::{Agency, IpPacket, Recorder};
 
 /// An agency with a format of its own, and its order.
 struct Way {
@@ -160,17 +160,12 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
     scene.assert_isolated();
 
     for (way, agency) in WAYS.iter().zip(&mut agencies) {
-        let packets = until(way.name, PATIENCE, || match agency.packets(way.filed) {
-            Err(LabError::Malformed { .. }) => Ok(None),
-            packets => Ok(Some(packets?).filter(|packets| packets.len() >= 2 * sent.len())),
-        })
-        .unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
-        let whose =
-            packets.iter().map(|packet| packet.ends().unwrap()).map(|ends| party([ends.source, ends.destination]));
+        let packets = filed(agency, way.filed, 2 * sent.len());
+        let packets = packets.unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
         // OpenCALEA cuts times to milliseconds, and not to microseconds.
         let cut_ns = if way.format == "opencalea" { 999_000 } else { 0 };
-        let stamped = of_packets(&packets).into_iter().map(|(number, utc_ns)| (number, utc_ns + cut_ns));
-        let packets: Vec<_> = whose.zip(stamped).collect();
+        let stamped = |(party, (number, utc_ns))| (party, (number, utc_ns + cut_ns));
+        let packets: Vec<_> = whose(&packets).into_iter().map(stamped).collect();
         hold_both(way.name, &sent, &packets, whole.clone());
         agency.stop().unwrap();
         let gaps = fs::read_to_string(agency.directory.join(way.filed).join("gaps.jsonl")).unwrap_or_default();
