@@ -79,7 +79,7 @@ fn files_are_whole_and_hold_what_was_sent_though_the_deliver_role_is_killed() {
     scene.stop();
     scene.assert_log_names_nobody();
     cases.iter().for_each(|case| check_sums(case));
-    assert_eq!(files(&cases[1], ".pcapng"), [PathBuf::new(); 0], "headers only: no packet");
+    assert!(files(&cases[1], ".pcapng").is_empty(), "headers only: no packet");
 
     // tshark reads packets, numbers, directions and whose they are.
     let fields =
