@@ -1,8 +1,8 @@
 //! Every format over a network, side by side, from the tap to `writ-collect`: each case file holds what was sent, and of the
 //! datagrams tshark reads on the wire what was put in.
 
-use super::{add_destination, arm_document, collector, hold_both, octets, party, tshark, utc_ns};
-use crate::scene::{ALICE, BOB, BYSTANDER, PATIENCE, Scene, net, order};
+use super::{add_destination, arm_document, collector, filed, hold_both, octets, party, tshark, utc_ns, whose};
+use crate::scene::{ALICE, BOB, BYSTANDER, Scene, net, order};
 use crate::traffic::{Sent, Traffic, now_ns, of_packets};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 use writ_lab::documents::Order;
-use writ_lab::{Agency, IpPacket, LabError, Recorder, until};
+use writ_lab::{Agency, IpPacket, Recorder};
 
 /// An agency with a format of its own, and its order.
 struct Way {
@@ -160,17 +160,12 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
     scene.assert_isolated();
 
     for (way, agency) in WAYS.iter().zip(&mut agencies) {
-        let packets = until(way.name, PATIENCE, || match agency.packets(way.filed) {
-            Err(LabError::Malformed { .. }) => Ok(None),
-            packets => Ok(Some(packets?).filter(|packets| packets.len() >= 2 * sent.len())),
-        })
-        .unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
-        let whose =
-            packets.iter().map(|packet| packet.ends().unwrap()).map(|ends| party([ends.source, ends.destination]));
+        let packets = filed(agency, way.filed, 2 * sent.len());
+        let packets = packets.unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
         // OpenCALEA cuts times to milliseconds, and not to microseconds.
         let cut_ns = if way.format == "opencalea" { 999_000 } else { 0 };
-        let stamped = of_packets(&packets).into_iter().map(|(number, utc_ns)| (number, utc_ns + cut_ns));
-        let packets: Vec<_> = whose.zip(stamped).collect();
+        let stamped = |(party, (number, utc_ns))| (party, (number, utc_ns + cut_ns));
+        let packets: Vec<_> = whose(&packets).into_iter().map(stamped).collect();
         hold_both(way.name, &sent, &packets, whole.clone());
         agency.stop().unwrap();
         let gaps = fs::read_to_string(agency.directory.join(way.filed).join("gaps.jsonl")).unwrap_or_default();
@@ -186,7 +181,15 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
     scene.stop();
     scene.assert_log_names_nobody();
     recorder.stop().unwrap();
-    on_the_wire(&file, &sent, &whole);
+    let case = |case: u64| format!("0x{case:016x}");
+    let channel = |way: &Way| ("pcli.cccid", way.content_identifier.to_owned());
+    let on_the_wire =
+        |way: &Way, dissector: &str, constant: &[_]| on_the_wire(&file, way, dissector, constant, &sent, &whole);
+    on_the_wire(&WAYS[2], "pcli20", &[channel(&WAYS[2]), ("pcli.case_id", case(20_260_003))]);
+    on_the_wire(&WAYS[3], "pcli", &[channel(&WAYS[3])]);
+    on_the_wire(&WAYS[5], "jmirror", &[("jmirror.mid", "0x00012cce".to_owned())]);
+    on_the_wire(&WAYS[6], "tzsp", &[("tzsp.version", "1".to_owned()), ("tzsp.encap", "1".to_owned())]);
+    on_the_wire(&WAYS[7], "pcli20", &[channel(&WAYS[7]), ("pcli.case_id", case(20_260_008))]);
 }
 
 /// The files of an agency, for a message.
@@ -197,49 +200,38 @@ fn what_there_is(scene: &Scene, way: &Way) -> String {
     format!("{files}\n{log}")
 }
 
-/// What tshark reads in the datagrams.
-fn on_the_wire(file: &Path, sent: &[Sent], whole: &Range<u64>) {
-    let case = |case: u64| format!("0x{case:016x}");
-    let expected: [(&Way, &str, &[(&str, String)]); 5] = [
-        (&WAYS[2], "pcli20", &[("pcli.cccid", "77003".into()), ("pcli.case_id", case(20_260_003))]),
-        (&WAYS[3], "pcli", &[("pcli.cccid", "77004".into())]),
-        (&WAYS[5], "jmirror", &[("jmirror.mid", "0x00012cce".into())]),
-        (&WAYS[6], "tzsp", &[("tzsp.version", "1".into()), ("tzsp.encap", "1".into())]),
-        (&WAYS[7], "pcli20", &[("pcli.cccid", "77008".into()), ("pcli.case_id", case(20_260_008))]),
-    ];
-    for (way, dissector, constant) in expected {
-        let port = way.ports[1].unwrap();
-        let (decode, filter) = (format!("udp.port=={port},{dissector}"), format!("udp.dstport=={port}"));
-        let arguments = ["-d", &decode, "-d", "pcli.payload,ip", "-Y", &filter, "-E", "aggregator=;"];
-        let named: Vec<&str> = constant.iter().map(|(name, _)| *name).collect();
-        let inner = [
-            "ip.src",
-            "ip.dst",
-            "ipv6.src",
-            "ipv6.dst",
-            "udp.payload",
-            "frame.time",
-            "pcli.timestamp",
-            "tzsp.packet_id",
-        ];
-        let rows = tshark(file, &arguments, &[&inner[..], &named].concat());
-        let mut packets = Vec::new();
-        let mut numbers = BTreeSet::new();
-        for row in &rows {
-            let last = |place: usize| row[place].rsplit(';').next().unwrap();
-            for ((_, value), found) in constant.iter().zip(&row[inner.len()..]) {
-                assert_eq!(found, value, "{}: {row:?}", way.name);
-            }
-            let ends = if row[2].is_empty() { [last(0), last(1)] } else { [last(2), last(3)] };
-            let time = if row[6].is_empty() { &row[5] } else { &row[6] };
-            let packet = IpPacket { utc_ns: utc_ns(time), bytes: octets(last(4)) };
-            packets.push((party(ends.map(|end| end.parse().unwrap())), of_packets(&[packet])[0]));
-            numbers.extend(row[7].parse::<u64>());
+/// What tshark reads in the datagrams of one agency: its packets, and fields that are the same in all.
+fn on_the_wire(
+    file: &Path,
+    way: &Way,
+    dissector: &str,
+    constant: &[(&str, String)],
+    sent: &[Sent],
+    whole: &Range<u64>,
+) {
+    let port = way.ports[1].unwrap();
+    let (decode, filter) = (format!("udp.port=={port},{dissector}"), format!("udp.dstport=={port}"));
+    let arguments = ["-d", &decode, "-d", "pcli.payload,ip", "-Y", &filter, "-E", "aggregator=;"];
+    let named: Vec<&str> = constant.iter().map(|(name, _)| *name).collect();
+    let inner =
+        ["ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.payload", "frame.time", "pcli.timestamp", "tzsp.packet_id"];
+    let rows = tshark(file, &arguments, &[&inner[..], &named].concat());
+    let mut packets = Vec::new();
+    let mut numbers = BTreeSet::new();
+    for row in &rows {
+        let last = |place: usize| row[place].rsplit(';').next().unwrap();
+        for ((_, value), found) in constant.iter().zip(&row[inner.len()..]) {
+            assert_eq!(found, value, "{}: {row:?}", way.name);
         }
-        hold_both(way.name, sent, &packets, whole.clone());
-        if dissector == "tzsp" {
-            assert_eq!(numbers.len(), packets.len());
-            assert_eq!(numbers.last().unwrap() + 1 - numbers.first().unwrap(), packets.len() as u64, "none left out");
-        }
+        let ends = if row[2].is_empty() { [last(0), last(1)] } else { [last(2), last(3)] };
+        let time = if row[6].is_empty() { &row[5] } else { &row[6] };
+        let packet = IpPacket { utc_ns: utc_ns(time), bytes: octets(last(4)) };
+        packets.push((party(ends.map(|end| end.parse().unwrap())), of_packets(&[packet])[0]));
+        numbers.extend(row[7].parse::<u64>());
+    }
+    hold_both(way.name, sent, &packets, whole.clone());
+    if dissector == "tzsp" {
+        assert_eq!(numbers.len(), packets.len());
+        assert_eq!(numbers.last().unwrap() + 1 - numbers.first().unwrap(), packets.len() as u64, "none left out");
     }
 }

@@ -1,11 +1,10 @@
 //! TS 103 221-2: tshark, given what was on the wire, reads in both streams what was put in.
 
 use super::receivers::tcp;
-use super::{add_destination, arm_document, octets, tshark, utc_ns};
+use super::{add_destination, arm_document, ends_of, hold_both, octets, tshark, utc_ns, whose};
 use crate::scene::{ALICE, BOB, BYSTANDER, Scene, net, order};
-use crate::traffic::{Traffic, hold, now_ns, of_packets, of_reports};
+use crate::traffic::{Traffic, hold, now_ns, of_reports};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
 use std::thread::sleep;
 use std::time::Duration;
 use writ_encoder::x2x3::PduStream;
@@ -86,30 +85,20 @@ fn tshark_reads_in_x2_and_x3_what_was_put_in() {
         for pdu in pdus {
             let names = ["example.net", "probe-7", "tap0"].map(|name| hexadecimal(name.as_bytes()));
             assert_eq!((&pdu[0][..], &pdu[1][..], &pdu[5..8]), (kind, xid, &names[..]), "{pdu:?}");
-            assert_eq!(pdu[8], x_correlation(pdus), "one session");
+            assert_eq!(pdu[8], pdus[0][8], "one session");
         }
     }
     let packets: Vec<IpPacket> =
         x3.iter().map(|pdu| IpPacket { utc_ns: utc_ns(&pdu[9]), bytes: octets(&pdu[10]) }).collect();
-    for (party, format) in [(ALICE, "5"), (BOB, "6")] {
-        let party: IpAddr = party.parse().unwrap();
-        let mut of_party = Vec::new();
-        for (pdu, packet) in x3.iter().zip(&packets) {
-            let ends = packet.ends().unwrap();
-            let direction = if ends.source == party { FROM_TARGET } else { TO_TARGET };
-            if [ends.source, ends.destination].contains(&party) {
-                assert_eq!((&pdu[2][..], &pdu[3][..]), (format, direction), "{pdu:?}");
-                of_party.push(packet.clone());
-            }
-        }
-        hold("X3", &sent, &of_packets(&of_party), whole.clone(), whole.clone());
+    let packets = whose(&packets);
+    for (pdu, (party, (number, _))) in x3.iter().zip(&packets) {
+        let format = if party.is_ipv4() { "5" } else { "6" };
+        let direction = if number.is_multiple_of(2) { FROM_TARGET } else { TO_TARGET };
+        assert_eq!((&pdu[2][..], &pdu[3][..]), (format, direction), "{pdu:?}");
     }
-    let reports: Vec<(u64, Ends)> = x2.iter().map(|pdu| (utc_ns(&pdu[9]), ends(&octets(&pdu[10])))).collect();
+    hold_both("X3", &sent, &packets, whole.clone());
+    let reports: Vec<(u64, Ends)> = x2.iter().map(|pdu| (utc_ns(&pdu[9]), ends_of(&octets(&pdu[10])))).collect();
     hold("X2", &sent, &of_reports(&reports), whole.clone(), whole);
-}
-
-fn x_correlation(pdus: &[Shown]) -> &str {
-    &pdus[0][8]
 }
 
 /// The PDUs of one segment.
@@ -125,12 +114,4 @@ fn pdus_of(segment: &[String]) -> Vec<Shown> {
 
 fn hexadecimal(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// Who sends to whom, by headers of IPv6 and UDP.
-fn ends(headers: &[u8]) -> Ends {
-    assert_eq!((headers.len(), headers[0] >> 4), (48, 6), "headers alone: {headers:02x?}");
-    let address = |at: usize| Ipv6Addr::from(*headers[at..].first_chunk::<16>().unwrap()).into();
-    let port = |at: usize| u16::from_be_bytes(*headers[at..].first_chunk().unwrap());
-    Ends { source: address(8), destination: address(24), ports: Some((port(40), port(42))) }
 }
