@@ -12,11 +12,11 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 use writ_lab::documents::Order;
-use writ_lab::{Agency, IpPacket, Recorder};
+use writ_lab::{Agency, IpPacket, LabError, Recorder};
 
 /// An agency with a format of its own, and its order.
-struct Way {
-    name: &'static str,
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
     /// The destination's format, and what is agreed on.
     format: &'static str,
     terms: &'static str,
@@ -30,7 +30,7 @@ struct Way {
     filed: &'static str,
 }
 
-const WAYS: [Way; 8] = [
+pub(crate) const WAYS: [Way; 8] = [
     Way {
         name: "etsi",
         format: "etsi",
@@ -114,13 +114,26 @@ const WAYS: [Way; 8] = [
 ];
 
 impl Way {
-    fn order(&self, number: u8) -> Order {
-        let targets = vec![net(ALICE), net(BOB)];
-        Order { agency: self.name, targets, ..order(number, ALICE, self.case_id) }
+    /// Adds the destination, for a probe that does not run yet.
+    pub(crate) fn add(&self, scene: &Scene) {
+        add_destination(scene, self.name, self.format, self.ports, self.terms);
     }
 
-    fn arm(&self, scene: &Scene, order: &Order) {
-        arm_document(scene, order, |document| {
+    /// Starts the agency's program.
+    pub(crate) fn collector(&self, scene: &Scene) -> Agency {
+        collector(scene, self.name, self.ports, self.told)
+    }
+
+    /// The packets that it has filed, once they are so many.
+    pub(crate) fn filed(&self, agency: &Agency, count: usize) -> Result<Vec<IpPacket>, LabError> {
+        filed(agency, self.filed, count)
+    }
+
+    /// An order over the content of these targets, which is armed.
+    pub(crate) fn arm(&self, scene: &Scene, number: u8, targets: &[&str]) -> Order {
+        let targets = targets.iter().map(|target| net(target)).collect();
+        let order = Order { agency: self.name, targets, ..order(number, ALICE, self.case_id) };
+        arm_document(scene, &order, |document| {
             let document = match self.ports {
                 [None, _] => document.replacen("[\"cmii\", \"cmc\"]", "[\"cmc\"]", 1),
                 _ => document,
@@ -128,6 +141,7 @@ impl Way {
             // The delivery is the document's last section.
             format!("{document}content_identifier = \"{}\"\n", self.content_identifier)
         });
+        order
     }
 }
 
@@ -137,15 +151,12 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
         return;
     }
     let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
-    for way in &WAYS {
-        add_destination(&scene, way.name, way.format, way.ports, way.terms);
-    }
-    let mut agencies: Vec<Agency> = WAYS.iter().map(|way| collector(&scene, way.name, way.ports, way.told)).collect();
+    WAYS.iter().for_each(|way| way.add(&scene));
+    let mut agencies: Vec<Agency> = WAYS.iter().map(|way| way.collector(&scene)).collect();
     scene.run();
     let file = scene.path("datagrams.pcap");
     let recorder = Recorder::start(&scene.office, "mgmt0", &file, "udp portrange 8600-8699").unwrap();
-    let orders: Vec<Order> = (0..).zip(&WAYS).map(|(number, way)| way.order(number)).collect();
-    WAYS.iter().zip(&orders).for_each(|(way, order)| way.arm(&scene, order));
+    let orders: Vec<Order> = (0..).zip(&WAYS).map(|(number, way)| way.arm(&scene, number, &[ALICE, BOB])).collect();
     let from_ns = now_ns();
     let parties = [ALICE, BOB, BYSTANDER].map(|party| party.parse().unwrap());
     let traffic = Traffic::start(scene.senders(&["tap0"]), &parties);
@@ -160,7 +171,7 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
     scene.assert_isolated();
 
     for (way, agency) in WAYS.iter().zip(&mut agencies) {
-        let packets = filed(agency, way.filed, 2 * sent.len());
+        let packets = way.filed(agency, 2 * sent.len());
         let packets = packets.unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
         // OpenCALEA cuts times to milliseconds, and not to microseconds.
         let cut_ns = if way.format == "opencalea" { 999_000 } else { 0 };

@@ -14,7 +14,7 @@
 //! [`receivers`] are agencies that only take what comes, so that what a test reads is what was on the wire.
 
 mod agencies;
-mod collected;
+pub(crate) mod collected;
 mod etsi;
 mod files;
 mod flows;
