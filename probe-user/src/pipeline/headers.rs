@@ -73,3 +73,50 @@ fn ports(frame: &Frame<'_>, end: usize) -> Option<(u16, u16)> {
     let [a, b, c, d] = frame.read(offset).filter(|_| offset + 4 <= end)?;
     Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use writ_abi::{ABI_VERSION, OptionSpan};
+    use writ_capture::{MemorySource, Source as _};
+    use zerocopy::FromZeros as _;
+
+    /// What a report tells of a frame whose octets are 1 throughout.
+    fn told(header: FrameHeader, length: usize) -> Vec<u8> {
+        let mut source = MemorySource::new([(header, &vec![1; length])], 1);
+        let batch = source.receive(Duration::ZERO).unwrap();
+        let frame = batch.frame(0).unwrap();
+        let mut room = [9; LONGEST_HEADERS];
+        Headers::of(&frame).unwrap().octets(&mut room).to_vec()
+    }
+
+    /// Where a content order hits too, the kernel has cut nothing: what a headers-only recipient gets is cut here, and the
+    /// options that can carry content are zeroed.
+    #[test]
+    fn a_frame_that_is_whole_is_cut_and_its_options_zeroed() {
+        let mut header = FrameHeader::new_zeroed();
+        header.abi = ABI_VERSION;
+        header.link_offset = FrameHeader::NO_LINK;
+        header.wire_length = 200;
+        (header.ip_offset, header.header_end, header.ip_end) = (14, 74, 200);
+        header.options[0] = OptionSpan { offset: 56, length: 6 };
+        header.options[2] = OptionSpan { offset: 64, length: 10 };
+        let octets = told(header, 200);
+        assert_eq!(octets.len(), 60);
+        let zeroed: Vec<_> = (0..60).filter(|place| octets[*place] == 0).collect();
+        assert_eq!(zeroed, (42..48).chain(50..60).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn headers_beyond_the_longest_are_told_in_part() {
+        let mut header = FrameHeader::new_zeroed();
+        header.abi = ABI_VERSION;
+        header.link_offset = FrameHeader::NO_LINK;
+        header.wire_length = 900;
+        (header.ip_offset, header.header_end, header.ip_end) = (14, 800, 900);
+        header.options[0] = OptionSpan { offset: 500, length: 300 };
+        let octets = told(header, 900);
+        assert_eq!((octets.len(), octets[485], octets[486..].iter().max()), (LONGEST_HEADERS, 1, Some(&0)));
+    }
+}
