@@ -39,6 +39,8 @@ pub struct EtsiManner {
     pub integrity: Option<Checks>,
     /// The keys of the cases; with them nothing goes in the clear.
     pub keys: Option<Arc<CaseKeys>>,
+    /// How often at most it is told what was lost of a delivery; none: never.
+    pub loss_notices: Option<Duration>,
 }
 
 /// How PDUs are vouched for.
