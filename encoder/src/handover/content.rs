@@ -38,9 +38,9 @@ pub struct Moment<'a> {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "as in Format; an APDU is T1.IAS's own form")]
 pub enum Content {
-    Apdu(t1_ias::Intercept),
+    Apdu(Box<t1_ias::Intercept>),
     Etsi {
-        intercept: etsi::Intercept,
+        intercept: Box<etsi::Intercept>,
         /// Packets in one PDU at most.
         packets_per_pdu: u16,
     },
@@ -87,8 +87,8 @@ pub trait WriteContent {
 impl WriteContent for Content {
     fn bound(&self, length: usize) -> usize {
         match self {
-            Self::Apdu(writer) => writer.bound(length),
-            Self::Etsi { intercept, .. } => intercept.bound(length),
+            Self::Apdu(writer) => (**writer).bound(length),
+            Self::Etsi { intercept, .. } => (**intercept).bound(length),
             Self::X3(writer) => writer.bound(length),
             Self::Ccc(writer) => writer.bound(length),
             Self::Opencalea(writer) => writer.bound(length),
@@ -107,8 +107,8 @@ impl WriteContent for Content {
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
         match self {
-            Self::Apdu(writer) => writer.write(out, scratch, moment, length, copy),
-            Self::Etsi { intercept, .. } => intercept.write(out, scratch, moment, length, copy),
+            Self::Apdu(writer) => (**writer).write(out, scratch, moment, length, copy),
+            Self::Etsi { intercept, .. } => (**intercept).write(out, scratch, moment, length, copy),
             Self::X3(writer) => writer.write(out, scratch, moment, length, copy),
             Self::Ccc(writer) => writer.write(out, scratch, moment, length, copy),
             Self::Opencalea(writer) => writer.write(out, scratch, moment, length, copy),

@@ -86,7 +86,10 @@ impl Handover {
                 let identity = etsi_identity(terms, names)?;
                 let intercept = etsi::Intercept::new(&identity, folded(names.warrant));
                 Self {
-                    content: Content::Etsi { intercept: intercept.clone(), packets_per_pdu: terms.packets_per_pdu },
+                    content: Content::Etsi {
+                        intercept: Box::new(intercept.clone()),
+                        packets_per_pdu: terms.packets_per_pdu,
+                    },
                     information: Some(Information::etsi(intercept, terms, names)),
                 }
             }
@@ -145,7 +148,7 @@ impl Handover {
             &SubscriberIdentity::new(names.subscriber)?,
         );
         let (content, told) = match terms.cc_format {
-            CcFormat::IasDatagram => (Content::Apdu(intercept.clone()), None),
+            CcFormat::IasDatagram => (Content::Apdu(Box::new(intercept.clone())), None),
             CcFormat::ScteDatagram => {
                 let channel = channel(names, 32, Format::Ccc)?;
                 let case = number(names.case_id).unwrap_or_else(|| digested(names.case_id));

@@ -1,6 +1,6 @@
-//! Real programs' traffic, all kinds at once, recorded as the tap's port gets it: what the agencies have is what the
-//! reference model says of the recording, packet for packet, and tshark agrees with the model about whose packets they
-//! are.
+//! Real programs' traffic, all kinds at once, recorded as the tap's port gets it: what the agencies have, whatever their
+//! formats, is what the reference model says of the recording, packet for packet, and tshark agrees with the model about
+//! whose packets they are.
 //!
 //! ```text
 //!  three subscribers ──── far, a router ──── server
@@ -8,6 +8,7 @@
 //!                         probe
 //! ```
 
+use crate::formats::collected::{WAYS, Way};
 use crate::scene::{ALICE, BOB, PATIENCE, SECOND, Scene, net, order};
 use pcap_file::pcap::PcapReader;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +22,8 @@ use std::time::Duration;
 use writ_abi::{Claim, PolicyFlags, Selector, SlotPolicy, SlotRef};
 use writ_lab::documents::Order;
 use writ_lab::{
-    Ends, FrameSender, IpPacket, LabError, LinkOptions, Namespace, Recorder, WebServer, compare, compare_packets,
-    mirror, ready, until, veth,
+    Agency, Ends, FrameSender, IpPacket, LabError, LinkOptions, Namespace, Recorder, WebServer, compare,
+    compare_packets, mirror, ready, until, veth,
 };
 use writ_tests::reference::{Fragments, Taken, World};
 use writ_tests::stack::{
@@ -256,6 +257,10 @@ fn of_real_traffic_the_agencies_have_what_the_model_says_and_tshark_agrees() {
     let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
     let configuration = format!("{}\n[tables]\nlook_inside = true\n", scene.configuration());
     fs::write(scene.path("writ.toml"), configuration).unwrap();
+    // A target has eight intercepts at most: one form of CCC is enough.
+    let ways: Vec<&Way> = WAYS.iter().filter(|way| way.name != "ccc-4").collect();
+    ways.iter().for_each(|way| way.add(&scene));
+    let agencies: Vec<Agency> = ways.iter().map(|way| way.collector(&scene)).collect();
     scene.run();
     let content = Order { targets: OF_CONTENT.map(net).to_vec(), ..order(0, ALICE, "CASE-MIXED") };
     let headers = Order {
@@ -267,6 +272,8 @@ fn of_real_traffic_the_agencies_have_what_the_model_says_and_tshark_agrees() {
     };
     scene.arm(&content);
     scene.arm(&headers);
+    let in_all_formats: Vec<Order> =
+        (2..).zip(&ways).map(|(number, way)| way.arm(&scene, number, &OF_CONTENT)).collect();
     let (subscribers, server) = provider(&scene.far).unwrap();
     fs::create_dir(scene.path("web")).unwrap();
     let web = WebServer::start(&server, &scene.path("web")).unwrap();
@@ -324,6 +331,12 @@ fn of_real_traffic_the_agencies_have_what_the_model_says_and_tshark_agrees() {
     });
     let compared = compare(reports, delivered.unwrap());
     assert!(compared.holds(), "header reports: {compared}");
+    for ((way, agency), order) in ways.iter().zip(&agencies).zip(&in_all_formats) {
+        let counts = scene.probe().settled(order).unwrap();
+        assert_eq!((counts.delivered, counts.lost), (packets.len() as u64, 0), "{}: {counts:?}", way.name);
+        let compared = compare_packets(&packets, &way.filed(agency, packets.len()).unwrap());
+        assert!(compared.holds(), "{}: {compared}", way.name);
+    }
     scene.assert_isolated();
 
     for (name, [v4, v6]) in [("content", OF_CONTENT), ("headers", OF_HEADERS)] {

@@ -228,6 +228,13 @@ fn every_fault_is_named_with_file_field_and_remedy() {
             "the agency gave",
         ),
         (
+            "content identifier longer than a UUID",
+            with("\"FBI-2026-0117-C\"", "\"5b0f8c7e-3a49-4b7c-9f1d-0c8e8e7a2200-\""),
+            "delivery[1].content_identifier",
+            "1 to 36",
+            "the agency gave",
+        ),
+        (
             "case id with umlaut",
             with("\"FBI-2026-0117\"", "\"FBI-2026-ä\""),
             "delivery[1].case_id",

@@ -3,54 +3,78 @@
 
 use super::etsi::{contents, pdus};
 use super::receivers::{Manners, Unruly};
-use super::{add_destination, burst, collector};
+use super::{add_destination, burst, collector, whose};
 use crate::scene::{ALICE, BOB, PATIENCE, Scene, net, order};
-use crate::traffic::of_packets;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use writ_encoder::etsi::CcContents;
 use writ_lab::documents::Order;
 use writ_lab::{IpPacket, LabError, until};
 
-/// An agency, its manners, what it is asked for, and how the probe says what is wrong with it.
-const AGENCIES: [(&str, Manners, &str, &str); 4] = [
-    ("slow", Manners::Slow, "", ""),
-    ("gone", Manners::Gone, "", "the connection to the agency broke"),
-    ("nonsense", Manners::Nonsense, "acknowledge = true", "is not what the handover knows"),
-    ("silent", Manners::Silent, "acknowledge = true\nkeep_alive = { answer_seconds = 5 }", "does not answer"),
+/// An agency, what is agreed on with it, and how the probe says what is wrong with it.
+struct Bad {
+    name: &'static str,
+    manners: Manners,
+    settings: &'static str,
+    complaint: &'static str,
+    case_id: &'static str,
+    ports: [u16; 2],
+}
+
+const AGENCIES: [Bad; 4] = [
+    Bad {
+        name: "slow",
+        manners: Manners::Slow,
+        settings: "",
+        complaint: "",
+        case_id: "CASE-SLOW",
+        ports: [8701, 8702],
+    },
+    Bad {
+        name: "gone",
+        manners: Manners::Gone,
+        settings: "",
+        complaint: "the connection to the agency broke",
+        case_id: "CASE-GONE",
+        ports: [8711, 8712],
+    },
+    Bad {
+        name: "nonsense",
+        manners: Manners::Nonsense,
+        settings: "acknowledge = true",
+        complaint: "is not what the handover knows",
+        case_id: "CASE-NONSENSE",
+        ports: [8721, 8722],
+    },
+    Bad {
+        name: "silent",
+        manners: Manners::Silent,
+        settings: "acknowledge = true\nkeep_alive = { answer_seconds = 5 }",
+        complaint: "does not answer",
+        case_id: "CASE-SILENT",
+        ports: [8731, 8732],
+    },
 ];
-const CASES: [&str; 4] = ["CASE-SLOW", "CASE-GONE", "CASE-NONSENSE", "CASE-SILENT"];
-const PORTS: [[u16; 2]; 4] = [[8701, 8702], [8711, 8712], [8721, 8722], [8731, 8732]];
 
 /// Whose packet it is and its number, of every packet.
-fn numbers(packets: &[IpPacket]) -> impl Iterator<Item = (IpAddr, usize)> + '_ {
-    packets.iter().map(|packet| {
-        let ends = packet.ends().unwrap();
-        (super::party([ends.source, ends.destination]), of_packets(std::slice::from_ref(packet))[0].0)
-    })
+fn numbers(packets: &[IpPacket]) -> Vec<(IpAddr, usize)> {
+    whose(packets).into_iter().map(|(party, (number, _))| (party, number)).collect()
 }
 
 #[test]
 fn whatever_an_agency_does_nothing_is_lost_and_its_successor_gets_the_rest() {
     let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
-    for ((name, _, settings, _), ports) in AGENCIES.iter().zip(PORTS) {
-        let terms = format!("etsi = {{ operator = \"EXNET\" }}\n{settings}");
-        add_destination(&scene, name, "etsi", ports.map(Some), &terms);
+    for bad in &AGENCIES {
+        let terms = format!("etsi = {{ operator = \"EXNET\" }}\n{}", bad.settings);
+        add_destination(&scene, bad.name, "etsi", bad.ports.map(Some), &terms);
     }
-    let mut unruly: Vec<[Unruly; 2]> = AGENCIES
-        .iter()
-        .zip(PORTS)
-        .map(|((_, manners, ..), ports)| ports.map(|port| Unruly::start(&scene.office, port, *manners)))
-        .collect();
+    let start = |bad: &Bad| bad.ports.map(|port| Unruly::start(&scene.office, port, bad.manners));
+    let mut unruly: Vec<[Unruly; 2]> = AGENCIES.iter().map(start).collect();
     scene.run();
-    let orders: Vec<Order> = (0..)
-        .zip(AGENCIES.iter().zip(CASES))
-        .map(|(number, ((name, ..), case_id))| Order {
-            agency: name,
-            targets: vec![net(ALICE), net(BOB)],
-            ..order(number, ALICE, case_id)
-        })
-        .collect();
+    let targets = || vec![net(ALICE), net(BOB)];
+    let order =
+        |(number, bad): (u8, &Bad)| Order { agency: bad.name, targets: targets(), ..order(number, ALICE, bad.case_id) };
+    let orders: Vec<Order> = (0..).zip(&AGENCIES).map(order).collect();
     orders.iter().for_each(|order| scene.arm(order));
     let mut sender = scene.senders(&["tap0"]).remove(0);
     let mut sent = Vec::new();
@@ -66,13 +90,13 @@ fn whatever_an_agency_does_nothing_is_lost_and_its_successor_gets_the_rest() {
     // Each in turn is found out, and another takes its place.
     let mut successors = Vec::new();
     let mut kept = Vec::new();
-    for (place, (name, _, _, complaint)) in AGENCIES.iter().enumerate().rev().take(3).rev() {
-        until(name, PATIENCE, || Ok(state(name)?.contains(complaint).then_some(())))
-            .unwrap_or_else(|error| panic!("{error}: {:?}", state(name)));
+    for bad in &AGENCIES[1..] {
+        until(bad.name, PATIENCE, || Ok(state(bad.name)?.contains(bad.complaint).then_some(())))
+            .unwrap_or_else(|error| panic!("{error}: {:?}", state(bad.name)));
         let [cmii, cmc] = unruly.remove(1);
         cmii.leave();
         kept.push(cmc.leave());
-        successors.push(collector(&scene, name, PORTS[place].map(Some), ""));
+        successors.push(collector(&scene, bad.name, bad.ports.map(Some), ""));
     }
     burst(&mut sender, &mut sent, 500);
     let [_, slow] = unruly.remove(0);
@@ -97,12 +121,12 @@ fn whatever_an_agency_does_nothing_is_lost_and_its_successor_gets_the_rest() {
                 other => panic!("no whole packet: {other:?}"),
             })
             .collect();
-        let mut there: BTreeSet<_> = numbers(&of_unruly).collect();
+        let mut there: BTreeSet<_> = numbers(&of_unruly).into_iter().collect();
         if let Some(successor) = place.checked_sub(1).map(|place| &successors[place]) {
             let rest = until("the successor's file", PATIENCE, || match successor.packets(order.case_id) {
                 Err(LabError::Malformed { .. }) => Ok(None),
                 packets => {
-                    let rest: Vec<_> = numbers(&packets?).collect();
+                    let rest = numbers(&packets?);
                     let all = there.iter().copied().chain(rest.iter().copied()).collect::<BTreeSet<_>>();
                     Ok((all == everything).then_some(rest))
                 }

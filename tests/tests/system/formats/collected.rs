@@ -1,8 +1,8 @@
 //! Every format over a network, side by side, from the tap to `writ-collect`: each case file holds what was sent, and of the
 //! datagrams tshark reads on the wire what was put in.
 
-use super::{add_destination, arm_document, collector, hold_both, octets, party, tshark, utc_ns};
-use crate::scene::{ALICE, BOB, BYSTANDER, PATIENCE, Scene, net, order};
+use super::{add_destination, arm_document, collector, filed, hold_both, octets, party, tshark, utc_ns, whose};
+use crate::scene::{ALICE, BOB, BYSTANDER, Scene, net, order};
 use crate::traffic::{Sent, Traffic, now_ns, of_packets};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,11 +12,11 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 use writ_lab::documents::Order;
-use writ_lab::{Agency, IpPacket, LabError, Recorder, until};
+use writ_lab::{Agency, IpPacket, LabError, Recorder};
 
 /// An agency with a format of its own, and its order.
-struct Way {
-    name: &'static str,
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
     /// The destination's format, and what is agreed on.
     format: &'static str,
     terms: &'static str,
@@ -30,7 +30,7 @@ struct Way {
     filed: &'static str,
 }
 
-const WAYS: [Way; 8] = [
+pub(crate) const WAYS: [Way; 8] = [
     Way {
         name: "etsi",
         format: "etsi",
@@ -114,13 +114,26 @@ const WAYS: [Way; 8] = [
 ];
 
 impl Way {
-    fn order(&self, number: u8) -> Order {
-        let targets = vec![net(ALICE), net(BOB)];
-        Order { agency: self.name, targets, ..order(number, ALICE, self.case_id) }
+    /// Adds the destination, for a probe that does not run yet.
+    pub(crate) fn add(&self, scene: &Scene) {
+        add_destination(scene, self.name, self.format, self.ports, self.terms);
     }
 
-    fn arm(&self, scene: &Scene, order: &Order) {
-        arm_document(scene, order, |document| {
+    /// Starts the agency's program.
+    pub(crate) fn collector(&self, scene: &Scene) -> Agency {
+        collector(scene, self.name, self.ports, self.told)
+    }
+
+    /// The packets that it has filed, once they are so many.
+    pub(crate) fn filed(&self, agency: &Agency, count: usize) -> Result<Vec<IpPacket>, LabError> {
+        filed(agency, self.filed, count)
+    }
+
+    /// An order over the content of these targets, which is armed.
+    pub(crate) fn arm(&self, scene: &Scene, number: u8, targets: &[&str]) -> Order {
+        let targets = targets.iter().map(|target| net(target)).collect();
+        let order = Order { agency: self.name, targets, ..order(number, ALICE, self.case_id) };
+        arm_document(scene, &order, |document| {
             let document = match self.ports {
                 [None, _] => document.replacen("[\"cmii\", \"cmc\"]", "[\"cmc\"]", 1),
                 _ => document,
@@ -128,6 +141,7 @@ impl Way {
             // The delivery is the document's last section.
             format!("{document}content_identifier = \"{}\"\n", self.content_identifier)
         });
+        order
     }
 }
 
@@ -137,15 +151,12 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
         return;
     }
     let Some(mut scene) = Scene::build(&[("tap0", 1)]) else { return };
-    for way in &WAYS {
-        add_destination(&scene, way.name, way.format, way.ports, way.terms);
-    }
-    let mut agencies: Vec<Agency> = WAYS.iter().map(|way| collector(&scene, way.name, way.ports, way.told)).collect();
+    WAYS.iter().for_each(|way| way.add(&scene));
+    let mut agencies: Vec<Agency> = WAYS.iter().map(|way| way.collector(&scene)).collect();
     scene.run();
     let file = scene.path("datagrams.pcap");
     let recorder = Recorder::start(&scene.office, "mgmt0", &file, "udp portrange 8600-8699").unwrap();
-    let orders: Vec<Order> = (0..).zip(&WAYS).map(|(number, way)| way.order(number)).collect();
-    WAYS.iter().zip(&orders).for_each(|(way, order)| way.arm(&scene, order));
+    let orders: Vec<Order> = (0..).zip(&WAYS).map(|(number, way)| way.arm(&scene, number, &[ALICE, BOB])).collect();
     let from_ns = now_ns();
     let parties = [ALICE, BOB, BYSTANDER].map(|party| party.parse().unwrap());
     let traffic = Traffic::start(scene.senders(&["tap0"]), &parties);
@@ -160,17 +171,12 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
     scene.assert_isolated();
 
     for (way, agency) in WAYS.iter().zip(&mut agencies) {
-        let packets = until(way.name, PATIENCE, || match agency.packets(way.filed) {
-            Err(LabError::Malformed { .. }) => Ok(None),
-            packets => Ok(Some(packets?).filter(|packets| packets.len() >= 2 * sent.len())),
-        })
-        .unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
-        let whose =
-            packets.iter().map(|packet| packet.ends().unwrap()).map(|ends| party([ends.source, ends.destination]));
+        let packets = way.filed(agency, 2 * sent.len());
+        let packets = packets.unwrap_or_else(|error| panic!("{error}: {}", what_there_is(&scene, way)));
         // OpenCALEA cuts times to milliseconds, and not to microseconds.
         let cut_ns = if way.format == "opencalea" { 999_000 } else { 0 };
-        let stamped = of_packets(&packets).into_iter().map(|(number, utc_ns)| (number, utc_ns + cut_ns));
-        let packets: Vec<_> = whose.zip(stamped).collect();
+        let stamped = |(party, (number, utc_ns))| (party, (number, utc_ns + cut_ns));
+        let packets: Vec<_> = whose(&packets).into_iter().map(stamped).collect();
         hold_both(way.name, &sent, &packets, whole.clone());
         agency.stop().unwrap();
         let gaps = fs::read_to_string(agency.directory.join(way.filed).join("gaps.jsonl")).unwrap_or_default();
@@ -186,7 +192,15 @@ fn the_agencies_case_files_hold_what_was_sent_in_every_format() {
     scene.stop();
     scene.assert_log_names_nobody();
     recorder.stop().unwrap();
-    on_the_wire(&file, &sent, &whole);
+    let case = |case: u64| format!("0x{case:016x}");
+    let channel = |way: &Way| ("pcli.cccid", way.content_identifier.to_owned());
+    let on_the_wire =
+        |way: &Way, dissector: &str, constant: &[_]| on_the_wire(&file, way, dissector, constant, &sent, &whole);
+    on_the_wire(&WAYS[2], "pcli20", &[channel(&WAYS[2]), ("pcli.case_id", case(20_260_003))]);
+    on_the_wire(&WAYS[3], "pcli", &[channel(&WAYS[3])]);
+    on_the_wire(&WAYS[5], "jmirror", &[("jmirror.mid", "0x00012cce".to_owned())]);
+    on_the_wire(&WAYS[6], "tzsp", &[("tzsp.version", "1".to_owned()), ("tzsp.encap", "1".to_owned())]);
+    on_the_wire(&WAYS[7], "pcli20", &[channel(&WAYS[7]), ("pcli.case_id", case(20_260_008))]);
 }
 
 /// The files of an agency, for a message.
@@ -197,49 +211,38 @@ fn what_there_is(scene: &Scene, way: &Way) -> String {
     format!("{files}\n{log}")
 }
 
-/// What tshark reads in the datagrams.
-fn on_the_wire(file: &Path, sent: &[Sent], whole: &Range<u64>) {
-    let case = |case: u64| format!("0x{case:016x}");
-    let expected: [(&Way, &str, &[(&str, String)]); 5] = [
-        (&WAYS[2], "pcli20", &[("pcli.cccid", "77003".into()), ("pcli.case_id", case(20_260_003))]),
-        (&WAYS[3], "pcli", &[("pcli.cccid", "77004".into())]),
-        (&WAYS[5], "jmirror", &[("jmirror.mid", "0x00012cce".into())]),
-        (&WAYS[6], "tzsp", &[("tzsp.version", "1".into()), ("tzsp.encap", "1".into())]),
-        (&WAYS[7], "pcli20", &[("pcli.cccid", "77008".into()), ("pcli.case_id", case(20_260_008))]),
-    ];
-    for (way, dissector, constant) in expected {
-        let port = way.ports[1].unwrap();
-        let (decode, filter) = (format!("udp.port=={port},{dissector}"), format!("udp.dstport=={port}"));
-        let arguments = ["-d", &decode, "-d", "pcli.payload,ip", "-Y", &filter, "-E", "aggregator=;"];
-        let named: Vec<&str> = constant.iter().map(|(name, _)| *name).collect();
-        let inner = [
-            "ip.src",
-            "ip.dst",
-            "ipv6.src",
-            "ipv6.dst",
-            "udp.payload",
-            "frame.time",
-            "pcli.timestamp",
-            "tzsp.packet_id",
-        ];
-        let rows = tshark(file, &arguments, &[&inner[..], &named].concat());
-        let mut packets = Vec::new();
-        let mut numbers = BTreeSet::new();
-        for row in &rows {
-            let last = |place: usize| row[place].rsplit(';').next().unwrap();
-            for ((_, value), found) in constant.iter().zip(&row[inner.len()..]) {
-                assert_eq!(found, value, "{}: {row:?}", way.name);
-            }
-            let ends = if row[2].is_empty() { [last(0), last(1)] } else { [last(2), last(3)] };
-            let time = if row[6].is_empty() { &row[5] } else { &row[6] };
-            let packet = IpPacket { utc_ns: utc_ns(time), bytes: octets(last(4)) };
-            packets.push((party(ends.map(|end| end.parse().unwrap())), of_packets(&[packet])[0]));
-            numbers.extend(row[7].parse::<u64>());
+/// What tshark reads in the datagrams of one agency: its packets, and fields that are the same in all.
+fn on_the_wire(
+    file: &Path,
+    way: &Way,
+    dissector: &str,
+    constant: &[(&str, String)],
+    sent: &[Sent],
+    whole: &Range<u64>,
+) {
+    let port = way.ports[1].unwrap();
+    let (decode, filter) = (format!("udp.port=={port},{dissector}"), format!("udp.dstport=={port}"));
+    let arguments = ["-d", &decode, "-d", "pcli.payload,ip", "-Y", &filter, "-E", "aggregator=;"];
+    let named: Vec<&str> = constant.iter().map(|(name, _)| *name).collect();
+    let inner =
+        ["ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.payload", "frame.time", "pcli.timestamp", "tzsp.packet_id"];
+    let rows = tshark(file, &arguments, &[&inner[..], &named].concat());
+    let mut packets = Vec::new();
+    let mut numbers = BTreeSet::new();
+    for row in &rows {
+        let last = |place: usize| row[place].rsplit(';').next().unwrap();
+        for ((_, value), found) in constant.iter().zip(&row[inner.len()..]) {
+            assert_eq!(found, value, "{}: {row:?}", way.name);
         }
-        hold_both(way.name, sent, &packets, whole.clone());
-        if dissector == "tzsp" {
-            assert_eq!(numbers.len(), packets.len());
-            assert_eq!(numbers.last().unwrap() + 1 - numbers.first().unwrap(), packets.len() as u64, "none left out");
-        }
+        let ends = if row[2].is_empty() { [last(0), last(1)] } else { [last(2), last(3)] };
+        let time = if row[6].is_empty() { &row[5] } else { &row[6] };
+        let packet = IpPacket { utc_ns: utc_ns(time), bytes: octets(last(4)) };
+        packets.push((party(ends.map(|end| end.parse().unwrap())), of_packets(&[packet])[0]));
+        numbers.extend(row[7].parse::<u64>());
+    }
+    hold_both(way.name, sent, &packets, whole.clone());
+    if dissector == "tzsp" {
+        assert_eq!(numbers.len(), packets.len());
+        assert_eq!(numbers.last().unwrap() + 1 - numbers.first().unwrap(), packets.len() as u64, "none left out");
     }
 }

@@ -1,18 +1,17 @@
 //! Files that an agency fetches: each is whole and has its sum, they change over by their size, and what is in them is what
 //! was sent, though the deliver role is killed.
 
-use super::{arm_document, burst, hold_both, octets, party, tshark};
+use super::{arm_document, burst, hold_both, kill, octets, party, revoke, tshark};
 use crate::destinations::configure;
-use crate::scene::{ALICE, BOB, PATIENCE, Scene, net, ns, order};
+use crate::scene::{ALICE, BOB, Scene, net, ns, order};
 use crate::traffic::{hold, now_ns, of_packets, of_reports};
-use rustix::process::Signal;
 use serde_json::Value;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use writ_lab::documents::Order;
-use writ_lab::{Ends, IpPacket, run, until};
+use writ_lab::{Ends, IpPacket, run};
 
 /// The files of a folder whose names end so, in the order of their numbers.
 fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
@@ -64,12 +63,7 @@ fn files_are_whole_and_hold_what_was_sent_though_the_deliver_role_is_killed() {
     let (mut sent, from_ns) = (Vec::new(), now_ns());
     for _ in 0..4 {
         burst(&mut sender, &mut sent, 800);
-        let killed = scene.probe().role(&scene.host, "deliver").unwrap();
-        scene.probe().signal_role(&scene.host, "deliver", Signal::KILL).unwrap();
-        until("deliver to come back", PATIENCE, || {
-            Ok(scene.probe().role(&scene.host, "deliver")?.filter(|now| Some(*now) != killed))
-        })
-        .unwrap();
+        kill(&scene, "deliver");
     }
     let whole = from_ns..now_ns();
     let cases = [&content, &headers].map(|order| {
@@ -80,13 +74,12 @@ fn files_are_whole_and_hold_what_was_sent_though_the_deliver_role_is_killed() {
     // What has its name is whole while the rest is being written.
     assert!(!files(&cases[0], ".pcapng").is_empty(), "a file is full");
     check_sums(&cases[0]);
-    let answer = scene.probe().revoke(&headers, &scene.officers[1]).unwrap();
-    assert!(answer.accepted, "{}", answer.words);
+    revoke(&scene, &headers);
     scene.assert_isolated();
     scene.stop();
     scene.assert_log_names_nobody();
     cases.iter().for_each(|case| check_sums(case));
-    assert_eq!(files(&cases[1], ".pcapng"), [PathBuf::new(); 0], "headers only: no packet");
+    assert!(files(&cases[1], ".pcapng").is_empty(), "headers only: no packet");
 
     // tshark reads packets, numbers, directions and whose they are.
     let fields =

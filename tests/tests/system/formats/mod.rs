@@ -14,7 +14,7 @@
 //! [`receivers`] are agencies that only take what comes, so that what a test reads is what was on the wire.
 
 mod agencies;
-mod collected;
+pub(crate) mod collected;
 mod etsi;
 mod files;
 mod flows;
@@ -25,16 +25,17 @@ mod t1_ias;
 mod x3;
 
 use crate::destinations::configure;
-use crate::scene::{ALICE, BOB, BYSTANDER, Scene, address, ns};
-use crate::traffic::{Delivered, Sent, frame, hold, now_ns};
-use std::net::{IpAddr, SocketAddr};
+use crate::scene::{ALICE, BOB, BYSTANDER, PATIENCE, Scene, address, ns};
+use crate::traffic::{Delivered, Sent, frame, hold, now_ns, of_packets};
+use rustix::process::Signal;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 use writ_lab::documents::Order;
-use writ_lab::{Agency, FrameSender};
+use writ_lab::{Agency, Ends, FrameSender, IpPacket, LabError, until};
 
 /// Adds a destination at the agencies' address, over an unprotected path. `terms` are further lines of its section.
 fn add_destination(scene: &Scene, name: &str, format: &str, ports: [Option<u16>; 2], terms: &str) {
@@ -71,6 +72,31 @@ fn arm_document(scene: &Scene, order: &Order, change: impl FnOnce(String) -> Str
     assert!(answer.accepted, "{}", answer.words);
 }
 
+/// Ends an order by an officer's word.
+fn revoke(scene: &Scene, order: &Order) {
+    let answer = scene.probe().revoke(order, &scene.officers[1]).unwrap();
+    assert!(answer.accepted, "{}", answer.words);
+}
+
+/// Kills the process of a role, and waits for the one that takes its place.
+fn kill(scene: &Scene, role: &str) {
+    let killed = scene.probe().role(&scene.host, role).unwrap();
+    scene.probe().signal_role(&scene.host, role, Signal::KILL).unwrap();
+    until("the role to come back", PATIENCE, || {
+        Ok(scene.probe().role(&scene.host, role)?.filter(|now| Some(*now) != killed))
+    })
+    .unwrap();
+}
+
+/// The packets that an agency's program has filed, once they are so many.
+fn filed(agency: &Agency, case: &str, count: usize) -> Result<Vec<IpPacket>, LabError> {
+    until("the agency's file", PATIENCE, || match agency.packets(case) {
+        // The file ends in a packet that is being written.
+        Err(LabError::Malformed { .. }) => Ok(None),
+        packets => Ok(Some(packets?).filter(|packets| packets.len() >= count)),
+    })
+}
+
 /// Sends the next packets of two targets and a bystander, some at once: only those can go into one PDU.
 fn burst(sender: &mut FrameSender, sent: &mut Vec<Sent>, count: usize) {
     let parties = [ALICE, BOB, BYSTANDER].map(|party| party.parse().unwrap());
@@ -97,6 +123,20 @@ fn hold_both(what: &str, sent: &[Sent], packets: &[(IpAddr, Delivered)], whole: 
 fn party([source, destination]: [IpAddr; 2]) -> IpAddr {
     let is_party = |address: &IpAddr| [ALICE, BOB].iter().any(|party| party.parse() == Ok(*address));
     [source, destination].into_iter().find(is_party).expect("nobody but a target is handed over")
+}
+
+/// Numbered packets, and whose each is.
+fn whose(packets: &[IpPacket]) -> Vec<(IpAddr, Delivered)> {
+    let ends = packets.iter().map(|packet| packet.ends().expect("an IP packet"));
+    ends.map(|ends| party([ends.source, ends.destination])).zip(of_packets(packets)).collect()
+}
+
+/// Who sends to whom, by the headers of a packet of IPv6 and UDP.
+fn ends_of(headers: &[u8]) -> Ends {
+    assert_eq!((headers.len(), headers[0] >> 4), (48, 6), "headers alone: {headers:02x?}");
+    let address = |at: usize| Ipv6Addr::from(*headers[at..].first_chunk::<16>().unwrap()).into();
+    let port = |at: usize| u16::from_be_bytes(*headers[at..].first_chunk().unwrap());
+    Ends { source: address(8), destination: address(24), ports: Some((port(40), port(42))) }
 }
 
 /// The fields of each packet of a capture file as tshark prints them; of what is there several times, all with commas.

@@ -2,11 +2,10 @@
 //! PDUs. The agency's program opens and verifies all of it, and so does openssl.
 
 use super::etsi::{Whole, pdus_of};
-use super::{arm_document, burst, hold_both, party};
+use super::{burst, filed, hold_both, kill, whose};
 use crate::destinations::configure;
-use crate::scene::{ALICE, BOB, PATIENCE, Scene, address, net, order};
-use crate::traffic::{CONTENT, now_ns, of_packets};
-use rustix::process::Signal;
+use crate::scene::{ALICE, BOB, Scene, address, net, order};
+use crate::traffic::{CONTENT, now_ns};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use writ_encoder::etsi::{CheckType, Container, EncryptionType, Payload, Tri};
 use writ_lab::documents::Order;
-use writ_lab::{Agency, LabError, contains, run, until};
+use writ_lab::{Agency, contains, run};
 
 const PORTS: [u16; 2] = [8801, 8802];
 /// The key of every case: 32 octets, AES-256.
@@ -72,17 +71,12 @@ fn what_is_sealed_and_signed_on_the_way_is_opened_and_verified_by_the_agency_and
     let mut agency = Agency::start_as(&scene.office, binary, &folder, "sealed", &[cmii, cmc], configuration).unwrap();
     scene.run();
     let content = Order { agency: "sealed", targets: vec![net(ALICE), net(BOB)], ..order(0, ALICE, "CASE-SEALED") };
-    arm_document(&scene, &content, |document| document);
+    scene.arm(&content);
     let mut sender = scene.senders(&["tap0"]).remove(0);
     let (mut sent, from_ns) = (Vec::new(), now_ns());
     burst(&mut sender, &mut sent, 600);
     // Another connection: series of checks begin anew.
-    let killed = scene.probe().role(&scene.host, "deliver").unwrap();
-    scene.probe().signal_role(&scene.host, "deliver", Signal::KILL).unwrap();
-    until("deliver to come back", PATIENCE, || {
-        Ok(scene.probe().role(&scene.host, "deliver")?.filter(|now| Some(*now) != killed))
-    })
-    .unwrap();
+    kill(&scene, "deliver");
     burst(&mut sender, &mut sent, 600);
     let whole = from_ns..now_ns();
     let counts = scene.probe().settled(&content).unwrap();
@@ -91,14 +85,9 @@ fn what_is_sealed_and_signed_on_the_way_is_opened_and_verified_by_the_agency_and
     scene.stop();
     scene.assert_log_names_nobody();
 
-    let packets = until("the packets", PATIENCE, || match agency.packets(content.case_id) {
-        Err(LabError::Malformed { .. }) => Ok(None),
-        packets => Ok(Some(packets?).filter(|packets| packets.len() >= 2 * sent.len())),
-    })
-    .unwrap();
+    let packets = filed(&agency, content.case_id, 2 * sent.len()).unwrap();
     agency.stop().unwrap();
-    let whose = packets.iter().map(|packet| packet.ends().unwrap()).map(|ends| party([ends.source, ends.destination]));
-    hold_both("sealed", &sent, &whose.zip(of_packets(&packets)).collect::<Vec<_>>(), whole);
+    hold_both("sealed", &sent, &whose(&packets), whole);
     let checks = fs::read_to_string(agency.directory.join(content.case_id).join("checks.jsonl")).unwrap();
     let checks: Vec<Value> = checks.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let good = |kind: &str| checks.iter().filter(|it| it["check"] == kind && it["verdict"] == "good").count();

@@ -1,8 +1,8 @@
 //! Flows summed up for a headers-only order: each packet is in one summary, and what no summary tells is counted lost.
 
 use super::flows::{Flows, Kind, Sum, back, conversation};
+use super::{kill, revoke};
 use crate::scene::{ALICE, BOB, BYSTANDER, FIRST, PATIENCE, Scene, net, order};
-use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
@@ -113,8 +113,7 @@ fn the_sums_of_a_flow_are_what_was_sent_whatever_made_the_probe_tell_of_it() {
         }
     }
     matched(&scene, &headers, flows.packets());
-    let answer = scene.probe().revoke(&headers, &scene.officers[1]).unwrap();
-    assert!(answer.accepted, "{}", answer.words);
+    revoke(&scene, &headers);
     assert_eq!(sums(&wait_for(&scene, &headers, flows.packets())), packets(&flows.sent));
     let counts = scene.probe().settled(&headers).unwrap();
     assert_eq!((counts.matched, counts.delivered, counts.lost), (flows.packets(), flows.packets(), 0), "{counts:?}");
@@ -140,12 +139,7 @@ fn what_a_killed_capture_role_had_counted_is_lost_and_a_probe_that_ends_tells_al
     }
     let counts = matched(&scene, &headers, before.packets());
     assert_eq!((counts.delivered, counts.lost), (0, 0), "{counts:?}");
-    let killed = scene.probe().role(&scene.host, "capture").unwrap();
-    scene.probe().signal_role(&scene.host, "capture", Signal::KILL).unwrap();
-    until("capture to come back", PATIENCE, || {
-        Ok(scene.probe().role(&scene.host, "capture")?.filter(|now| Some(*now) != killed))
-    })
-    .unwrap();
+    kill(&scene, "capture");
     let counts = until("the books of who was killed", PATIENCE, || {
         let slot = scene.probe().slot(&headers)?;
         let counts = scene.probe().counts(&headers)?;

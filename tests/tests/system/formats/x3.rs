@@ -1,16 +1,19 @@
-//! TS 103 221-2: tshark, given what was on the wire, reads in both streams what was put in.
+//! TS 103 221-2: tshark, given what came over the connections, reads in both what was put in.
 
 use super::receivers::tcp;
-use super::{add_destination, arm_document, octets, tshark, utc_ns};
+use super::{add_destination, arm_document, ends_of, hold_both, octets, tshark, utc_ns, whose};
 use crate::scene::{ALICE, BOB, BYSTANDER, Scene, net, order};
-use crate::traffic::{Traffic, hold, now_ns, of_packets, of_reports};
+use crate::traffic::{Traffic, hold, now_ns, of_reports};
+use etherparse::PacketBuilder;
+use pcap_file::pcap::{PcapPacket, PcapWriter};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::fs::File;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 use writ_encoder::x2x3::PduStream;
 use writ_lab::documents::Order;
-use writ_lab::{Ends, IpPacket, Recorder};
+use writ_lab::{Ends, IpPacket};
 
 const PORTS: [u16; 2] = [8543, 8544];
 const XID: &str = "0f7a1c52-93de-4b60-8a55-0c1d2e3f4a5b";
@@ -43,8 +46,6 @@ fn tshark_reads_in_x2_and_x3_what_was_put_in() {
     add_destination(&scene, "x3", "x3", PORTS.map(Some), terms);
     let received = PORTS.map(|port| tcp(&scene.office, port));
     scene.run();
-    let file = scene.path("x3.pcap");
-    let recorder = Recorder::start(&scene.office, "mgmt0", &file, "tcp portrange 8543-8544").unwrap();
     let content = Order { agency: "x3", targets: vec![net(ALICE), net(BOB)], ..order(0, ALICE, "CASE-X3") };
     let headers = Order { authority: "pen-trap", scope: "headers", agency: "x3", ..order(1, BOB, "CASE-X2") };
     // The delivery is the document's last section.
@@ -61,24 +62,14 @@ fn tshark_reads_in_x2_and_x3_what_was_put_in() {
     }
     scene.assert_isolated();
     scene.stop();
-    recorder.stop().unwrap();
     scene.assert_log_names_nobody();
-    // The streams are whole PDUs to the last.
-    for stream in received.iter().flat_map(|received| received.all()) {
-        let mut pdus = PduStream::default();
-        pdus.push(&stream);
-        while pdus.next_pdu().unwrap().is_some() {}
-        assert_eq!(pdus.pending(), 0);
-    }
-
-    let shown = |port: u16| -> Vec<Shown> {
-        let (dissector, filter) = (format!("tcp.port=={port},5gli"), format!("tcp.dstport=={port} && 5gli"));
-        // Headers end before the packet that they speak of: who dissects them too is at the end of the segment there.
-        let headers_as_they_are = ["--disable-protocol", "ipv6"];
-        let arguments = [&headers_as_they_are[..], &["-d", &dissector, "-Y", &filter, "-E", "aggregator=;"]].concat();
-        tshark(&file, &arguments, &FIELDS).iter().flat_map(|segment| pdus_of(segment)).collect()
-    };
-    let [x2, x3] = PORTS.map(shown);
+    let [x2, x3] = [0, 1].map(|stream: usize| -> Vec<Shown> {
+        let file = scene.path("pdus.pcap");
+        capture(&file, PORTS[stream], &received[stream].all().concat());
+        let dissector = format!("tcp.port=={},5gli", PORTS[stream]);
+        // An attribute is shown twice: what it says stands in its title too.
+        tshark(&file, &["-d", &dissector, "-E", "occurrence=f"], &FIELDS)
+    });
     for (pdus, kind, xid) in [(&x2, "1", headers.uuid), (&x3, "2", XID)] {
         let numbers: BTreeSet<u64> = pdus.iter().map(|pdu| pdu[4].parse().unwrap()).collect();
         assert_eq!(numbers.len(), pdus.len(), "each number once");
@@ -86,51 +77,39 @@ fn tshark_reads_in_x2_and_x3_what_was_put_in() {
         for pdu in pdus {
             let names = ["example.net", "probe-7", "tap0"].map(|name| hexadecimal(name.as_bytes()));
             assert_eq!((&pdu[0][..], &pdu[1][..], &pdu[5..8]), (kind, xid, &names[..]), "{pdu:?}");
-            assert_eq!(pdu[8], x_correlation(pdus), "one session");
+            assert_eq!(pdu[8], pdus[0][8], "one session");
         }
     }
     let packets: Vec<IpPacket> =
         x3.iter().map(|pdu| IpPacket { utc_ns: utc_ns(&pdu[9]), bytes: octets(&pdu[10]) }).collect();
-    for (party, format) in [(ALICE, "5"), (BOB, "6")] {
-        let party: IpAddr = party.parse().unwrap();
-        let mut of_party = Vec::new();
-        for (pdu, packet) in x3.iter().zip(&packets) {
-            let ends = packet.ends().unwrap();
-            let direction = if ends.source == party { FROM_TARGET } else { TO_TARGET };
-            if [ends.source, ends.destination].contains(&party) {
-                assert_eq!((&pdu[2][..], &pdu[3][..]), (format, direction), "{pdu:?}");
-                of_party.push(packet.clone());
-            }
-        }
-        hold("X3", &sent, &of_packets(&of_party), whole.clone(), whole.clone());
+    let packets = whose(&packets);
+    for (pdu, (party, (number, _))) in x3.iter().zip(&packets) {
+        let format = if party.is_ipv4() { "5" } else { "6" };
+        let direction = if number.is_multiple_of(2) { FROM_TARGET } else { TO_TARGET };
+        assert_eq!((&pdu[2][..], &pdu[3][..]), (format, direction), "{pdu:?}");
     }
-    let reports: Vec<(u64, Ends)> = x2.iter().map(|pdu| (utc_ns(&pdu[9]), ends(&octets(&pdu[10])))).collect();
+    hold_both("X3", &sent, &packets, whole.clone());
+    let reports: Vec<(u64, Ends)> = x2.iter().map(|pdu| (utc_ns(&pdu[9]), ends_of(&octets(&pdu[10])))).collect();
     hold("X2", &sent, &of_reports(&reports), whole.clone(), whole);
 }
 
-fn x_correlation(pdus: &[Shown]) -> &str {
-    &pdus[0][8]
-}
-
-/// The PDUs of one segment.
-fn pdus_of(segment: &[String]) -> Vec<Shown> {
-    let columns: Vec<Vec<&str>> = segment.iter().map(|column| column.split(';').collect()).collect();
-    let count = columns[0].len();
-    // An attribute is shown twice: what it says stands in its title too.
-    let times = |column: &Vec<&str>| column.len() / count;
-    let fits = |column: &Vec<&str>| [count, 2 * count].contains(&column.len());
-    assert!(columns.iter().all(fits), "a field too many or too few: {segment:?}");
-    (0..count).map(|pdu| columns.iter().map(|column| column[pdu * times(column)].to_owned()).collect()).collect()
+/// Writes a stream as a capture file, each PDU a segment of its own: Wireshark 4.0 puts no PDU together that lies in two, and
+/// goes no further in a segment behind headers, which end before the packet whose length they state.
+fn capture(file: &Path, port: u16, stream: &[u8]) {
+    let mut capture = PcapWriter::new(File::create(file).unwrap()).unwrap();
+    let (mut pdus, mut sequence) = (PduStream::default(), 1);
+    pdus.push(stream);
+    while let Some(pdu) = pdus.next_pdu().unwrap() {
+        let ip =
+            PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]).ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64);
+        let mut frame = Vec::new();
+        ip.tcp(40_000, port, sequence, 1024).ack(1).write(&mut frame, pdu.bytes).unwrap();
+        capture.write_packet(&PcapPacket::new(Duration::ZERO, frame.len() as u32, &frame)).unwrap();
+        sequence += pdu.bytes.len() as u32;
+    }
+    assert_eq!(pdus.pending(), 0, "whole PDUs to the last");
 }
 
 fn hexadecimal(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// Who sends to whom, by headers of IPv6 and UDP.
-fn ends(headers: &[u8]) -> Ends {
-    assert_eq!((headers.len(), headers[0] >> 4), (48, 6), "headers alone: {headers:02x?}");
-    let address = |at: usize| Ipv6Addr::from(*headers[at..].first_chunk::<16>().unwrap()).into();
-    let port = |at: usize| u16::from_be_bytes(*headers[at..].first_chunk().unwrap());
-    Ends { source: address(8), destination: address(24), ports: Some((port(40), port(42))) }
 }
