@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use writ_encoder::NoRoom;
 use writ_encoder::t1_ias::{
     AccessMethod, AccessPoint, AccessSessionId, AccessType, Allocation, Assignment, CaseId, CcFormat, CccName,
-    Characteristics, Delivery, DeliveryIdentifier, EquipmentId, Event, Flow, FlowLabel, IapSystemId, Intercept,
-    LocationText, Message, NodeIdentity, OptionalModule, Place, Protocol, ProtocolSignal, Reason, Session, SessionId,
-    SignalingKind, SignalingMessage, Status, Summary, Surveillance, asn1, decode_cmii, decode_optional, module_of,
+    Characteristics, DecodeError, Delivery, DeliveryIdentifier, EquipmentId, Event, Flow, FlowLabel, IapSystemId,
+    Intercept, LocationText, Message, NodeIdentity, OptionalModule, Place, Protocol, ProtocolSignal, Reason, Session,
+    SessionId, SignalingKind, SignalingMessage, Status, Summary, Surveillance, asn1, decode_cmii, decode_optional,
+    module_of,
 };
 
 fn assignment() -> Assignment {
