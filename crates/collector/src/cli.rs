@@ -118,6 +118,9 @@ struct ReadingFlags {
     /// Octets of the header of CCC datagrams: 4, 12 or 20 (the default).
     #[arg(long, value_name = "OCTETS")]
     ccc_header: Option<u8>,
+    /// The object identifier of the optional module of T1.IAS, such as 1.2.840.113737.2.1.1.2.0.
+    #[arg(long, value_name = "NUMBERS")]
+    optional_module: Option<String>,
     /// Keys of cases, for what ETSI's containers hold: lines of LIID (or *) and key in hexadecimal; mode 0600.
     #[arg(long, value_name = "FILE")]
     case_keys: Option<PathBuf>,
@@ -198,6 +201,7 @@ impl Flags {
             format: self.reading.format,
             cmc_format: self.cmc_format,
             ccc_header: self.reading.ccc_header,
+            optional_module: self.reading.optional_module,
             case_keys: self.reading.case_keys,
             verify_key: self.reading.verify_key,
         };
@@ -321,10 +325,16 @@ impl Output {
 
 impl Decode {
     fn telling(&self) -> Result<Telling, Problem> {
-        let ReadingFlags { format, ccc_header, case_keys, verify_key } = &self.reading;
+        let ReadingFlags { format, ccc_header, optional_module, case_keys, verify_key } = &self.reading;
         let origin = Origin::CommandLine;
         let format = format_named("format", format.as_deref(), &origin)?;
-        let reading = Reading::load(*ccc_header, case_keys.as_deref(), verify_key.as_deref(), &origin)?;
+        let reading = Reading::load(
+            *ccc_header,
+            optional_module.as_deref(),
+            case_keys.as_deref(),
+            verify_key.as_deref(),
+            &origin,
+        )?;
         let stream = self.stream.map(|stream| match stream {
             StreamName::Cmii => Stream::Cmii,
             StreamName::Cmc => Stream::Cmc,

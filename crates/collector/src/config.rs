@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use writ_encoder::{ccc::Layout, etsi::PublicKey};
+use writ_encoder::{ccc::Layout, etsi::PublicKey, t1_ias::OptionalModule};
 
 use crate::{
     formats::Format,
@@ -43,6 +43,8 @@ pub struct Document {
     pub cmc_format: Option<String>,
     /// Octets of the header of CCC datagrams: 4, 12 or 20.
     pub ccc_header: Option<u8>,
+    /// The number of the optional module of T1.IAS, which the carrier has from the agency.
+    pub optional_module: Option<String>,
     /// Keys of cases, for what ETSI's containers hold.
     pub case_keys: Option<PathBuf>,
     /// The carrier's key, for ETSI's signatures.
@@ -120,6 +122,8 @@ impl Endpoint {
 pub struct Reading {
     /// Which header CCC datagrams bear.
     pub ccc: Layout,
+    /// The optional module of T1.IAS.
+    pub optional_module: Option<OptionalModule>,
     /// Keys of cases.
     pub keys: Arc<Keys>,
     /// The carrier's key.
@@ -127,12 +131,14 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Loads the key files. `ccc_header` is in octets; without one it is the longest.
+    /// Loads the key files. `ccc_header` is in octets; without one it is the longest. `optional_module` is numbers with points
+    /// between.
     ///
     /// # Errors
-    /// A file that is of no use, or a header that there is not.
+    /// A file that is of no use, a header that there is not, or what is no object identifier.
     pub fn load(
         ccc_header: Option<u8>,
+        optional_module: Option<&str>,
         case_keys: Option<&Path>,
         verify_key: Option<&Path>,
         origin: &Origin,
@@ -145,13 +151,17 @@ impl Reading {
                 return Err(origin.problem("ccc_header", format!("{other} octets"), "give 4, 12 or 20"));
             }
         };
+        let optional_module = optional_module.map(OptionalModule::new).transpose();
+        let optional_module = optional_module
+            .map_err(|error| origin.problem("optional_module", error.to_string(), "write it as the agency gave it"))?;
         let unusable = |field: &str, path: &Path, error: KeyFileError| {
             let what = format!("{}: {error}", path.display());
             origin.problem(field, what, "docs/agency.md shows such a file")
         };
         let keys = case_keys.map(|path| Keys::load(path).map_err(|error| unusable("case_keys", path, error)));
         let verify = verify_key.map(|path| public_key(path).map_err(|error| unusable("verify_key", path, error)));
-        Ok(Self { ccc, keys: Arc::new(keys.transpose()?.unwrap_or_default()), verify_key: verify.transpose()? })
+        let keys = Arc::new(keys.transpose()?.unwrap_or_default());
+        Ok(Self { ccc, optional_module, keys, verify_key: verify.transpose()? })
     }
 }
 
@@ -289,8 +299,13 @@ impl Settings {
         }
         let endpoints: Vec<Endpoint> = cmii.into_iter().chain([cmc]).collect();
         let transport = transport(document.tls, document.plain, &endpoints, &origin)?;
-        let reading =
-            Reading::load(document.ccc_header, document.case_keys.as_deref(), document.verify_key.as_deref(), &origin)?;
+        let reading = Reading::load(
+            document.ccc_header,
+            document.optional_module.as_deref(),
+            document.case_keys.as_deref(),
+            document.verify_key.as_deref(),
+            &origin,
+        )?;
         let at_least_one = |field, number: Option<usize>, default| match number {
             Some(0) => Err(origin.problem(field, "is 0", "give at least 1, or leave it out")),
             number => Ok(number.unwrap_or(default)),

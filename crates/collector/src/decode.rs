@@ -203,8 +203,8 @@ impl<W: Write> Printer<W> {
 
     fn item(&mut self, item: Item<'_>) -> Result<(), DecodeFault> {
         let case = match &item {
-            Item::Packets { case, .. } => case.as_deref(),
-            Item::Message { case, .. } | Item::Sealed { case, .. } | Item::Check { case, .. } => Some(case.as_str()),
+            Item::Packets { case, .. } | Item::Message { case, .. } => case.as_deref(),
+            Item::Sealed { case, .. } | Item::Check { case, .. } => Some(case.as_str()),
             Item::Original { .. } | Item::Answer(_) => None,
         };
         if let Some(case) = case.filter(|case| !self.told && is_test(case)) {

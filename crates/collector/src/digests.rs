@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
@@ -15,12 +16,12 @@ use serde_json::Value;
 use writ_digests::{Kept, Stream, WINDOW_NUMBERS, Window};
 use writ_encoder::{
     stream::StreamDecoder,
-    t1_ias::{Cmcc, decode_cmcc, decode_cmii},
+    t1_ias::{Cmcc, OptionalModule, decode_cmcc, module_of},
 };
 
 use crate::{
     digest::octets,
-    formats::{Format, name_source},
+    formats::{Format, Item, name_source, read_message},
     pcapng::{Packet, PacketFileError, Source, read_packets},
 };
 
@@ -200,15 +201,23 @@ fn read_messages(file: &Path, course: &mut Course, faults: &mut Vec<String>) -> 
 fn message(mut value: Value) -> Option<Vec<u8>> {
     let text = value.as_object_mut()?.remove("pdu")?;
     let pdu = octets(text.as_str()?)?;
-    let (message, _) = decode_cmii(&pdu).ok()?;
-    (serde_json::to_value(&message).ok()? == value).then_some(pdu)
+    let told = value.get("optional_module").and_then(Value::as_str).and_then(|text| OptionalModule::new(text).ok());
+    let said = read_message(&pdu, told.as_ref()).ok()?;
+    (serde_json::to_value(&said).ok()? == value).then_some(pdu)
 }
 
 fn take_cmii(course: &mut Course, pdu: &[u8]) -> bool {
-    let Ok((message, _)) = decode_cmii(pdu) else { return false };
-    let (case_id, iap) = (message.case_id, message.iap_system_id);
-    course.take(Key { stream: Stream::Cmii, case_id, iap, content_identifier: None }, None, pdu);
-    true
+    // A message of another module than the standard's own is read as if that were the one that was told.
+    let module = module_of(pdu).ok();
+    let Ok(said) = read_message(pdu, module.as_ref()).or_else(|_| read_message(pdu, None)) else { return false };
+    said.items(pdu, &mut |item| {
+        if let Item::Message { case, source, .. } = item {
+            let (case_id, iap) = (case.unwrap_or_default(), source.iap);
+            course.take(Key { stream: Stream::Cmii, case_id, iap, content_identifier: None }, None, pdu);
+        }
+        Ok::<_, Infallible>(())
+    })
+    .is_ok()
 }
 
 fn read_content(file: &Path, course: &mut Course, faults: &mut Vec<String>) -> io::Result<()> {

@@ -25,7 +25,7 @@ const COLUMNS: [(&str, &[&str]); 22] = [
     ("session_id", &["/session_id/value"]),
     ("address", &["/address/address"]),
     ("allocation", &["/address/allocation"]),
-    ("reason", &["/reason/value"]),
+    ("reason", &["/reason/value", "/status"]),
     ("content_identifier", &["/content_identifier/correlation", "/content_identifier/call/main"]),
     ("stream_id", &["/stream_id/value"]),
     ("source", &["/source/address"]),

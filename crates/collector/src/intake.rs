@@ -224,7 +224,7 @@ impl Desk {
                     None => Message::T1Ias(said),
                     Some(about) => Message::Other {
                         handover: source.format,
-                        case_id: &case,
+                        case_id: case.as_deref().unwrap_or_default(),
                         iap_system_id: &source.iap,
                         series: &source.content_identifier,
                         sequence,
@@ -241,7 +241,7 @@ impl Desk {
                     line.clear();
                 }
                 let reader = Arc::clone(&self.reader);
-                let Filing { case, replays, .. } = self.filing(Some(case))?;
+                let Filing { case, replays, .. } = self.filing(case)?;
                 let place = match sequence {
                     Some(sequence) => Place::Numbered(sequence),
                     None => Place::Unnumbered(replay(replays, case, &source, &reader)),

@@ -34,6 +34,8 @@ pub enum Transport {
 
 /// No certificate or key file is larger.
 const MAX_PEM_BYTES: u64 = 1 << 20;
+/// Between two messages about what was lost of a delivery, when the configuration does not say.
+const LOSS_NOTICE_SECONDS: u16 = 60;
 
 impl Destination {
     /// Checks the section and the files and folders that it names: the ways of the CmII and of the CmC stream.
@@ -101,8 +103,15 @@ impl Destination {
                 })?;
                 let integrity = self.integrity.as_ref().map(|settings| settings.load(place)).transpose()?;
                 let keys = self.encryption.as_ref().map(|settings| settings.load(place).map(Arc::new)).transpose()?;
-                let acknowledge = self.acknowledge;
-                Ok(Some(Manner::Etsi(Arc::new(EtsiManner { name, keep_alive, acknowledge, integrity, keys }))))
+                let seconds = self.loss_notice_seconds.unwrap_or(LOSS_NOTICE_SECONDS);
+                Ok(Some(Manner::Etsi(Arc::new(EtsiManner {
+                    name,
+                    keep_alive,
+                    acknowledge: self.acknowledge,
+                    integrity,
+                    keys,
+                    loss_notices: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+                }))))
             }
             _ => Ok(None),
         }

@@ -68,6 +68,9 @@ pub struct Destination {
     pub integrity: Option<IntegritySettings>,
     /// Of `etsi`: payloads go in the encryption container.
     pub encryption: Option<EncryptionSettings>,
+    /// Of `etsi`: the agency is told of packets that were lost, for each warrant once in so many seconds at most; 0: never. A
+    /// minute if nothing is said.
+    pub loss_notice_seconds: Option<u16>,
     /// What is agreed on where the format is `t1-ias`.
     #[serde(rename = "t1-ias")]
     pub t1_ias: Option<T1IasTerms>,
@@ -295,6 +298,9 @@ mod tests {
         assert_eq!(talking("etsi", "keep_alive = { idle_seconds = 5 }"), Err("d.keep_alive.idle_seconds".into()));
         assert_eq!(talking("etsi", "integrity = { hash_seconds = 0 }"), Err("d.integrity.hash_seconds".into()));
         assert_eq!(talking("t1-ias", "keep_alive = {}"), Err("d.keep_alive".into()));
+        assert_eq!(talking("etsi", "loss_notice_seconds = 0"), Ok(()));
+        assert_eq!(talking("etsi", "loss_notice_seconds = 3601"), Err("d.loss_notice_seconds".into()));
+        assert_eq!(talking("x3", "loss_notice_seconds = 60"), Err("d.loss_notice_seconds".into()));
         assert_eq!(talking("x3", "acknowledge = true"), Err("d.acknowledge".into()));
         assert_eq!(talking("x3", "integrity = {}"), Err("d.integrity".into()));
         assert_eq!(talking("x3", "digests = true"), Err("d.digests".into()));

@@ -39,6 +39,8 @@ pub struct EtsiManner {
     pub integrity: Option<Checks>,
     /// The keys of the cases; with them nothing goes in the clear.
     pub keys: Option<Arc<CaseKeys>>,
+    /// How often at most it is told what was lost of a delivery; none: never.
+    pub loss_notices: Option<Duration>,
 }
 
 /// How PDUs are vouched for.
@@ -92,6 +94,12 @@ impl CaseKeys {
         Ok(keys)
     }
 
+    /// The LIIDs that have a key; none where there is one for every other.
+    pub fn liids(&self) -> Option<Vec<String>> {
+        let names = self.named.keys().map(|liid| String::from_utf8_lossy(liid).into_owned());
+        self.others.is_none().then(|| names.collect())
+    }
+
     /// The key of a case.
     pub(crate) fn of(&self, liid: &[u8]) -> Option<&CaseKey> {
         self.named.get(liid).or(self.others.as_ref())
@@ -142,7 +150,10 @@ mod tests {
         assert_eq!(format!("{:?} {:?}", keys.of(b"LIID 1").unwrap(), keys.of(b"other").unwrap()), {
             "CaseKey(Aes192Cbc) CaseKey(Aes256Cbc)"
         });
-        assert!(CaseKeys::parse(&format!("LIID-1 {short}")).unwrap().of(b"LIID-2").is_none());
+        assert_eq!(keys.liids(), None);
+        let keys = CaseKeys::parse(&format!("LIID-1 {short}")).unwrap();
+        assert!(keys.of(b"LIID-2").is_none());
+        assert_eq!(keys.liids(), Some(vec!["LIID-1".to_owned()]));
         for (text, said) in [
             ("", "holds no key"),
             ("LIID-1", "line 1 has no blank"),

@@ -3,7 +3,7 @@
 use crate::credentials::Transport;
 use crate::destination::Endpoint;
 use crate::files::Folder;
-use crate::manner::Manner;
+use crate::manner::{CaseKeys, Manner};
 use std::fmt;
 
 /// The way of one stream.
@@ -31,6 +31,16 @@ pub enum Route {
     Files(Folder),
     /// The destination's format has no such stream: nothing is ever put into it.
     Nowhere,
+}
+
+impl Route {
+    /// The keys of cases, where nothing goes in the clear.
+    pub fn case_keys(&self) -> Option<&CaseKeys> {
+        match self {
+            Self::Conversation { manner: Manner::Etsi(manner), .. } => manner.keys.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Route {

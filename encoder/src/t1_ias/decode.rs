@@ -7,7 +7,7 @@ pub mod access;
 pub mod delivery;
 mod optional;
 
-pub use optional::{OptionalCmii, OptionalMessage, decode_optional};
+pub use optional::{OptionalCmii, OptionalMessage, decode_optional, module_of};
 
 use std::net::IpAddr;
 

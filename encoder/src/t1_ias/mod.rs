@@ -16,7 +16,7 @@ mod intercept;
 pub use decode::{
     Address, Call, Cmcc, Cmii, Content, DecodeError, HeaderReport, Location, Message, OptionalCmii, OptionalMessage,
     SessionEnd, SessionFailed, SessionStart, SummaryReport, Value, access, decode_cmcc, decode_cmii, decode_optional,
-    delivery,
+    delivery, module_of,
 };
 pub use flow::{Flow, FlowLabel};
 pub use header_set::{HeaderSet, HeaderSets};

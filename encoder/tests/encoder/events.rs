@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use writ_encoder::NoRoom;
 use writ_encoder::t1_ias::{
     AccessMethod, AccessPoint, AccessSessionId, AccessType, Allocation, Assignment, CaseId, CcFormat, CccName,
-    Characteristics, Delivery, DeliveryIdentifier, EquipmentId, Event, Flow, FlowLabel, IapSystemId, Intercept,
-    LocationText, Message, NodeIdentity, OptionalModule, Place, Protocol, ProtocolSignal, Reason, Session, SessionId,
-    SignalingKind, SignalingMessage, Status, Summary, Surveillance, asn1, decode_cmii, decode_optional,
+    Characteristics, DecodeError, Delivery, DeliveryIdentifier, EquipmentId, Event, Flow, FlowLabel, IapSystemId,
+    Intercept, LocationText, Message, NodeIdentity, OptionalModule, Place, Protocol, ProtocolSignal, Reason, Session,
+    SessionId, SignalingKind, SignalingMessage, Status, Summary, Surveillance, asn1, decode_cmii, decode_optional,
+    module_of,
 };
 
 fn assignment() -> Assignment {
@@ -347,7 +348,8 @@ fn the_optional_module() {
             })
         );
         // Neither is taken for the other.
-        assert!(decode_cmii(&message).is_err());
+        assert_eq!(decode_cmii(&message).unwrap_err(), DecodeError::NotCmii);
+        assert_eq!(module_of(&message), Ok(module.clone()));
         assert!(decode_optional(&OptionalModule::new("1.2.3").unwrap(), &message).is_err());
         stream.extend(message);
     }

@@ -3,6 +3,7 @@
 use super::{CommandError, Outcome, ReportArgs, output};
 use crate::config::{Config, ConfigError, ConfigFault};
 use serde::Serialize;
+use writ_delivery::CaseKeys;
 
 #[derive(Serialize)]
 struct Report {
@@ -54,7 +55,13 @@ pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CommandError> {
             (None, None, _) => "unprotected",
         };
         let (name, format) = (&destination.name, destination.format);
-        output::line(&format!("destination {name}: {format}, CmII to {cmii}, CmC to {cmc}, {way}"));
+        // Which cases: a LIID says that there is one.
+        let sealed = match cmii.case_keys().map(CaseKeys::liids) {
+            None => String::new(),
+            Some(None) => ", a key for every case".to_owned(),
+            Some(Some(liids)) => format!(", keys of {} cases", liids.len()),
+        };
+        output::line(&format!("destination {name}: {format}, CmII to {cmii}, CmC to {cmc}, {way}{sealed}"));
     }
     output::line(&format!("documents of a closed case: kept {}", config.records.keep_years));
     let bytes = u64::from(config.spool.segments) * u64::from(config.spool.segment_bytes);

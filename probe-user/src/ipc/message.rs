@@ -380,6 +380,8 @@ pub enum ToDeliver {
         /// The line.
         line: String,
     },
+    /// A control role that came back asks which cases have keys.
+    TellSealed,
 }
 
 /// From deliver to control.
@@ -395,6 +397,25 @@ pub enum FromDeliver {
     },
     /// How the witnesses of the audit log do.
     Witness(WitnessWord),
+    /// Which cases can be sealed at a destination where nothing goes in the clear. Names alone: the keys stay in deliver.
+    Sealed {
+        /// Its place in the configuration.
+        destination: usize,
+        /// Which cases.
+        cases: SealedCases,
+    },
+}
+
+/// Cases that have a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SealedCases {
+    /// Every one.
+    All,
+    /// These, by their LIIDs, and those of further messages.
+    These(Vec<String>),
+    /// These as well.
+    Also(Vec<String>),
 }
 
 /// From the supervisor to control.

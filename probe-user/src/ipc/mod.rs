@@ -17,8 +17,8 @@ pub use held::{Held, HeldKind};
 pub use incident::{IncidentLine, IncidentReport};
 pub use message::{
     ArmedDelivery, ArmedIntercept, CaptureReport, EndReason, ForeignEntries, FoundSlot, FromCapture, FromDeliver,
-    FromRole, Instruction, Inventory, KernelQueueFigures, QueueReport, SlotFigures, SlotName, ToCapture, ToControl,
-    ToDeliver,
+    FromRole, Instruction, Inventory, KernelQueueFigures, QueueReport, SealedCases, SlotFigures, SlotName, ToCapture,
+    ToControl, ToDeliver,
 };
 pub use outbox::Outbox;
 pub use overview::{InterceptHealth, Overview, QueueHealth, SessionHealth, WitnessHealth};

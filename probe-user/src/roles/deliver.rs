@@ -3,6 +3,7 @@
 //! acknowledged is released there, and goes into digests. It knows no target, no order and no kernel table. Beside its sessions, and at the word of
 //! the control role, it tries destinations with made-up packets and hands checkpoints of the audit log to witnesses.
 
+mod sealed;
 mod trials;
 mod witnesses;
 
@@ -10,6 +11,7 @@ use crate::config::Config;
 use crate::ipc::{ChannelError, FromRole, ToDeliver};
 use crate::roles::Inheritance;
 use anyhow::Context;
+use sealed::Sealed;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -38,9 +40,11 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     let predecessor = if life == 0 { Predecessor::FormerRun } else { Predecessor::SameRun };
     let mut setups = Vec::new();
     let mut ways = Vec::new();
+    let mut sealed = Sealed::new(control.try_clone()?);
     let mut streams = streams.into_iter();
     for (index, destination) in config.destination.iter().enumerate() {
         let routes = destination.load(&format!("destination[{index}]"))?;
+        sealed.note(index, &routes);
         for (kind, route) in StreamKind::ALL.into_iter().zip(routes.clone()) {
             let stream = streams.next().context("a stream's memory is missing")?;
             let consumer = Consumer::open(&stream.memory, Wake::from_fd(stream.wake), Arc::clone(&ledger))
@@ -69,6 +73,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     privileges::drop_all()?;
     let mut witnesses = Witnesses::start(witnesses, control.try_clone()?)?;
     let sessions = setups.into_iter().map(Session::spawn).collect::<Result<Vec<_>, _>>()?;
+    sealed.tell();
     supervisor.send(&FromRole::Ready, &[])?;
 
     let mut synced = Instant::now();
@@ -83,11 +88,13 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
             Ok(Some((ToDeliver::Checkpoint { witness, place, time, line }, _))) => {
                 witnesses.give(witness, WitnessLine { place, time, line });
             }
+            Ok(Some((ToDeliver::TellSealed, _))) => sealed.tell(),
             Ok(None) => {}
             Err(error @ ChannelError::Unreadable(_)) => tracing::error!(%error, "a message of control is left"),
             Err(error) => return Err(error.into()),
         }
         witnesses.pass_on();
+        sealed.pass_on();
         close_windows(&ledger, &delivered);
         if synced.elapsed() >= SYNC_EVERY {
             delivered.sync();

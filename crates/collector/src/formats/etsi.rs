@@ -284,7 +284,7 @@ impl Read {
             (None, _) => "HI2".to_owned(),
         };
         Item::Message {
-            case: self.case(),
+            case: Some(self.case()),
             source: self.source(series),
             sequence,
             is_header_report: ["header-report", "summary-report"].contains(&about.message.as_str()),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use writ_encoder::{Malformed, UtcMicros, ccc, jmirror, opencalea as calea, t1_ias as ias, tzsp, x2x3};
 
 pub(crate) use about::About;
-pub(crate) use t1_ias::name_source;
+pub(crate) use t1_ias::{name_source, read_message};
 
 use etsi::Verifiers;
 
@@ -96,6 +96,10 @@ impl fmt::Display for Format {
 pub(crate) enum Said<'a> {
     /// T1.IAS, identifying information.
     Cmii(Box<ias::Cmii>),
+    /// T1.IAS, the optional module.
+    Optional(Box<t1_ias::Optional>),
+    /// T1.IAS, a module that is not known.
+    UnknownModule(t1_ias::UnknownModule),
     /// T1.IAS, content.
     Cmcc(ias::Cmcc),
     /// ETSI TS 102 232.
@@ -118,7 +122,7 @@ impl Said<'_> {
     /// Which format it is in.
     pub(crate) fn format(&self) -> Format {
         match self {
-            Self::Cmii(_) | Self::Cmcc(_) => Format::T1Ias,
+            Self::Cmii(_) | Self::Optional(_) | Self::UnknownModule(_) | Self::Cmcc(_) => Format::T1Ias,
             Self::Etsi(_) => Format::Etsi,
             Self::X3(_) => Format::X3,
             Self::Ccc(_) => Format::Ccc,
@@ -131,7 +135,7 @@ impl Said<'_> {
     /// Whether it belongs to identifying information or to content.
     pub(crate) fn stream(&self) -> Stream {
         match self {
-            Self::Cmii(_) | Self::CaleaCmii(_) => Stream::Cmii,
+            Self::Cmii(_) | Self::Optional(_) | Self::UnknownModule(_) | Self::CaleaCmii(_) => Stream::Cmii,
             Self::Etsi(read) => read.stream(),
             Self::X3(pdu) => x3::stream(pdu),
             Self::Cmcc(_) | Self::Ccc(_) | Self::Jmirror(_) | Self::Tzsp(_) | Self::CaleaCmc(_) => Stream::Cmc,
@@ -145,6 +149,8 @@ impl Said<'_> {
     pub(crate) fn items<E>(&self, pdu: &[u8], take: &mut impl FnMut(Item<'_>) -> Result<(), E>) -> Result<(), E> {
         match self {
             Self::Cmii(message) => t1_ias::message(message, take),
+            Self::Optional(message) => t1_ias::optional(message, take),
+            Self::UnknownModule(_) => t1_ias::of_unknown_module(take),
             Self::Cmcc(content) => t1_ias::content(content, pdu, take),
             Self::Etsi(read) => read.items(pdu, take),
             Self::X3(said) => x3::items(said, pdu, take),
@@ -173,8 +179,8 @@ pub(crate) enum Item<'a> {
     },
     /// Identifying information of a case. What it says is the PDU whole.
     Message {
-        /// The case.
-        case: String,
+        /// The case; none where it is not known.
+        case: Option<String>,
         /// Whose numbers it bears.
         source: Source,
         /// The number; none where messages are not numbered.
@@ -237,6 +243,7 @@ pub(crate) struct Check<'a> {
 pub(crate) struct Terms {
     keys: Arc<Keys>,
     ccc: ccc::Layout,
+    optional_module: Option<ias::OptionalModule>,
     /// What waits for integrity checks.
     verifiers: Arc<Verifiers>,
 }
@@ -244,15 +251,25 @@ pub(crate) struct Terms {
 impl Terms {
     /// Those of the settings.
     pub(crate) fn new(reading: &Reading) -> Self {
-        let Reading { ccc, keys, verify_key } = reading;
-        Self { keys: Arc::clone(keys), ccc: *ccc, verifiers: Arc::new(Verifiers::new(verify_key.clone())) }
+        let Reading { ccc, optional_module, keys, verify_key } = reading;
+        Self {
+            keys: Arc::clone(keys),
+            ccc: *ccc,
+            optional_module: optional_module.clone(),
+            verifiers: Arc::new(Verifiers::new(verify_key.clone())),
+        }
     }
 }
 
 /// Reads the PDUs of one connection, or the datagrams of one endpoint.
 pub(crate) enum Reader {
-    /// T1.IAS; which stream the first PDU tells, if nobody does.
-    T1Ias(Option<Stream>),
+    /// T1.IAS.
+    T1Ias {
+        /// Which the first PDU tells, if nobody does.
+        stream: Option<Stream>,
+        /// If it is known.
+        optional_module: Option<ias::OptionalModule>,
+    },
     /// ETSI TS 102 232.
     Etsi(Box<etsi::Reader>),
     /// X2 and X3.
@@ -293,7 +310,7 @@ impl Reader {
     /// A reader of what `from` sends in `format`. `stream` is the endpoint's, if that is known.
     pub(crate) fn new(format: Format, stream: Option<Stream>, from: SocketAddr, terms: &Terms) -> Self {
         match format {
-            Format::T1Ias => Self::T1Ias(stream),
+            Format::T1Ias => Self::T1Ias { stream, optional_module: terms.optional_module.clone() },
             Format::Etsi => Self::Etsi(Box::new(etsi::Reader::new(stream, from, &terms.keys, &terms.verifiers))),
             Format::X3 => Self::X3,
             Format::Ccc => Self::Ccc(terms.ccc),
@@ -309,8 +326,8 @@ impl Reader {
     /// Octets that are none.
     pub(crate) fn read<'a>(&mut self, pdu: &'a [u8], from: SocketAddr) -> Result<Said<'a>, Unreadable> {
         Ok(match self {
-            Self::T1Ias(stream) => {
-                let said = t1_ias::read(pdu, *stream)?;
+            Self::T1Ias { stream, optional_module } => {
+                let said = t1_ias::read(pdu, *stream, optional_module.as_ref())?;
                 *stream = Some(said.stream());
                 said
             }

@@ -39,7 +39,7 @@ pub(super) fn message<E>(message: &Cmii<'_>, take: &mut impl FnMut(Item<'_>) -> 
     };
     take(Item::Original { case: message.case_id.to_owned(), original: Original::Line(message.to_string()) })?;
     take(Item::Message {
-        case: message.case_id.to_owned(),
+        case: Some(message.case_id.to_owned()),
         source: Source::of(Format::Opencalea, message.iap_system_id.to_owned(), message.content_id.to_owned()),
         sequence: None,
         about: Some(Box::new(about)),

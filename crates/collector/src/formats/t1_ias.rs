@@ -1,8 +1,15 @@
 //! T1.IAS (ATIS-1000013): messages on CmII, which bear no number, and packets on CmC.
+//!
+//! The number of the optional module is not public, so it is a setting. A message of a module that was not told is filed as it
+//! came, under no case: where in it the case stands is not known.
 
 use std::fmt::Write;
 
-use writ_encoder::t1_ias::{Cmcc, Cmii, Content, Message, decode_cmcc, decode_cmii};
+use serde::Serialize;
+use writ_encoder::t1_ias::{
+    Cmcc, Cmii, Content, DecodeError, Message, OptionalCmii, OptionalModule, decode_cmcc, decode_cmii, decode_optional,
+    module_of,
+};
 
 use super::{Format, Item, Said, Unreadable, arrival_us, unix_us};
 use crate::{
@@ -10,9 +17,49 @@ use crate::{
     pcapng::{Around, Link, Packet, Source},
 };
 
+/// A message of a module of which nothing is known but its number.
+#[derive(Debug, Serialize)]
+#[serde(tag = "message", rename = "unknown-module")]
+pub(crate) struct UnknownModule {
+    /// protocolIdentifier.
+    module: OptionalModule,
+}
+
+/// A message of the optional module.
+#[derive(Debug, Serialize)]
+pub(crate) struct Optional {
+    #[serde(flatten)]
+    message: OptionalCmii,
+    /// protocolIdentifier.
+    optional_module: OptionalModule,
+}
+
+/// Reads a message of CmII. `module` is the optional one, if it is known.
+///
+/// # Errors
+/// Octets that are none.
+pub(crate) fn read_message(pdu: &[u8], module: Option<&OptionalModule>) -> Result<Said<'static>, DecodeError> {
+    match decode_cmii(pdu) {
+        Ok((message, _)) => Ok(Said::Cmii(Box::new(message))),
+        Err(DecodeError::NotCmii) => {
+            let found = module_of(pdu)?;
+            if module != Some(&found) {
+                return Ok(Said::UnknownModule(UnknownModule { module: found }));
+            }
+            let (message, _) = decode_optional(&found, pdu)?;
+            Ok(Said::Optional(Box::new(Optional { message, optional_module: found })))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads a PDU of one stream, or of whichever it is.
-pub(super) fn read(pdu: &[u8], stream: Option<Stream>) -> Result<Said<'static>, Unreadable> {
-    let cmii = || decode_cmii(pdu).map(|(message, _)| Said::Cmii(Box::new(message)));
+pub(super) fn read(
+    pdu: &[u8],
+    stream: Option<Stream>,
+    module: Option<&OptionalModule>,
+) -> Result<Said<'static>, Unreadable> {
+    let cmii = || read_message(pdu, module);
     let cmc = || decode_cmcc(pdu).map(|(content, _)| Said::Cmcc(content));
     match stream {
         Some(Stream::Cmii) => Ok(cmii()?),
@@ -22,14 +69,27 @@ pub(super) fn read(pdu: &[u8], stream: Option<Stream>) -> Result<Said<'static>, 
 }
 
 pub(super) fn message<E>(message: &Cmii, take: &mut impl FnMut(Item<'_>) -> Result<(), E>) -> Result<(), E> {
-    take(Item::Message {
-        case: message.case_id.clone(),
-        source: Source::of(Format::T1Ias, message.iap_system_id.clone(), String::new()),
+    let is_header_report = matches!(message.message, Message::HeaderReport(_) | Message::SummaryReport(_));
+    take(unnumbered(Some(&message.case_id), &message.iap_system_id, is_header_report))
+}
+
+pub(super) fn optional<E>(optional: &Optional, take: &mut impl FnMut(Item<'_>) -> Result<(), E>) -> Result<(), E> {
+    take(unnumbered(Some(&optional.message.case_id), &optional.message.iap_system_id, false))
+}
+
+pub(super) fn of_unknown_module<E>(take: &mut impl FnMut(Item<'_>) -> Result<(), E>) -> Result<(), E> {
+    take(unnumbered(None, "", false))
+}
+
+fn unnumbered(case: Option<&str>, iap: &str, is_header_report: bool) -> Item<'static> {
+    Item::Message {
+        case: case.map(str::to_owned),
+        source: Source::of(Format::T1Ias, iap.to_owned(), String::new()),
         sequence: None,
         about: None,
-        is_header_report: matches!(message.message, Message::HeaderReport(_) | Message::SummaryReport(_)),
+        is_header_report,
         begins_anew: false,
-    })
+    }
 }
 
 pub(super) fn content<E>(

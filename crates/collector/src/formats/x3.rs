@@ -73,7 +73,7 @@ pub(super) fn items<E>(
                 ..About::default()
             };
             take(Item::Message {
-                case,
+                case: Some(case),
                 source,
                 sequence: attributes.sequence,
                 is_header_report: message == "header-report",

@@ -116,6 +116,9 @@ fn settings_that_make_no_sense_start_nothing() {
         assert!(said.contains(&format!("collect.toml: {field}: ")) && said.contains(what), "{said}");
         assert!(!cases.exists());
     }
+    let output = run(&["decode", "--optional-module", "1.2.x", "-"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("command line: --optional-module: not an object identifier"), "{}", said(&output));
     let output = run(&["listen", "--config", "/nowhere.toml"], b"");
     assert_eq!(output.status.code(), Some(2));
     let output = run(&["listen", "--config", &path("collect.toml"), "--plain"], b"");

@@ -5,6 +5,7 @@ mod datagrams;
 mod digests;
 mod etsi;
 mod listen;
+mod optional_module;
 mod senders;
 mod support;
 mod x3;

@@ -26,7 +26,7 @@ use writ_encoder::{
     UtcMicros,
     t1_ias::{
         Allocation, Assignment, CaseId, ContentIdentifier, CorrelationId, Direction, Flow, IapSystemId, Intercept,
-        SessionId, SubscriberIdentity, Summary,
+        OptionalModule, SessionId, Status, SubscriberIdentity, Summary, Surveillance,
     },
 };
 
@@ -203,6 +203,12 @@ impl Probe {
         let written = self.intercept.summary_report(&mut out, time(number.into()), &summary).expect("room");
         out.truncate(written);
         out
+    }
+
+    /// What became of the surveillance, in the optional module of this number.
+    pub(crate) fn surveillance(&self, module: &str, surveillance: Surveillance, status: &str) -> Vec<u8> {
+        let module = OptionalModule::new(module).expect("numbers");
+        self.intercept.surveillance(&module, time(0), surveillance, &Status::new(status).expect("fits"))
     }
 
     /// The session's announcement.

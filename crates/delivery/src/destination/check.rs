@@ -94,11 +94,12 @@ impl Destination {
 
     /// What is said beside the PDUs.
     fn check_conversation(&self) -> Result<(), Fault> {
-        let settings: [(_, _, &[Format]); 4] = [
+        let settings: [(_, _, &[Format]); 5] = [
             ("keep_alive", self.keep_alive.is_some(), &[Format::Etsi, Format::X3]),
             ("acknowledge", self.acknowledge, &[Format::Etsi]),
             ("integrity", self.integrity.is_some(), &[Format::Etsi]),
             ("encryption", self.encryption.is_some(), &[Format::Etsi]),
+            ("loss_notice_seconds", self.loss_notice_seconds.is_some(), &[Format::Etsi]),
         ];
         let strange = settings.into_iter().find(|(_, is_there, formats)| *is_there && !formats.contains(&self.format));
         if let Some((setting, ..)) = strange {
@@ -122,6 +123,9 @@ impl Destination {
                     "give 5 to 600 (the standard: about 60)",
                 ));
             }
+        }
+        if let Some(seconds) = self.loss_notice_seconds.filter(|seconds| *seconds > 3600) {
+            return Err(("loss_notice_seconds", format!("is {seconds}"), "give 1 to 3600, or 0: never"));
         }
         if let Some(integrity) = &self.integrity {
             let numbers = [

@@ -19,14 +19,15 @@ use crate::manner::Manner;
 use etsi::EtsiConversation;
 use outbox::Outbox;
 use std::time::{Duration, Instant};
+use writ_spool::Record;
 use x3::X3Conversation;
 
 /// What is said on one connection beside the records, and what is heard. Everything that it says goes into the outbox.
 trait Conversation {
     /// Whether records may go: not before what has to be agreed on is.
     fn is_ready(&self) -> bool;
-    /// Puts a record into the outbox, as it is to go, and what is due behind it.
-    fn record(&mut self, pdu: &[u8], out: &mut Outbox, now: Instant) -> Result<Taken, Failure>;
+    /// Puts the PDU of a record into the outbox, as it is to go, and what is due behind it.
+    fn record(&mut self, record: &Record, pdu: &[u8], out: &mut Outbox, now: Instant) -> Result<Taken, Failure>;
     /// The agency said this.
     fn heard(&mut self, bytes: &[u8], out: &mut Outbox) -> Result<(), Failure>;
     /// Bytes went out.
@@ -77,7 +78,8 @@ impl Session {
         match manner {
             Manner::Etsi(manner) => {
                 let label = self.setup.label.clone();
-                self.converse(&mut link, &mut EtsiConversation::new(manner.clone(), label, now), sent_any)
+                let mut conversation = EtsiConversation::new(manner.clone(), label, &self.setup.ledger, now);
+                self.converse(&mut link, &mut conversation, sent_any)
             }
             Manner::X3(keep_alive) => self.converse(&mut link, &mut X3Conversation::new(*keep_alive, now), sent_any),
         }
@@ -174,8 +176,8 @@ impl Session {
         let mut count = 0;
         let mut lacks_key = false;
         for record in self.setup.consumer.unsent_records()? {
-            let (_, pdu) = record?;
-            if conversation.record(pdu, &mut course.out, now)? == Taken::NoKey {
+            let (record, pdu) = record?;
+            if conversation.record(&record, pdu, &mut course.out, now)? == Taken::NoKey {
                 lacks_key = true;
                 break;
             }

@@ -11,10 +11,11 @@ use std::time::Duration;
 use writ_delivery::{Destination, Ended, EtsiManner, FailureKind, Manner, Route, Timing};
 use writ_encoder::UtcMicros;
 use writ_encoder::etsi::{
-    CaseKey, DeliveryOption, Direction, Identity, Intercept, Liid, Messenger, OperatorId, Payload, Pdu, SigningKey,
-    Tri, Verdict, Verifier, decode,
+    CaseKey, DeliveryOption, Direction, Identity, Intercept, Liid, Messenger, NoticePriority, OperatorId, Payload, Pdu,
+    SigningKey, Tri, Verdict, Verifier, decode,
 };
 use writ_encoder::stream::StreamDecoder;
+use writ_spool::LossReason;
 
 fn intercept(liid: &str, cin: u32) -> Intercept {
     let identity = Identity {
@@ -377,6 +378,65 @@ fn an_agency_that_asks_is_answered() {
     let said: Vec<_> = agency.join().unwrap().into_iter().map(|(_, pdu)| pdu.payload).collect();
     let declined = Tri::OptionResponse { accepted: vec![], declined: vec![DeliveryOption::Unknown(7)] };
     assert_eq!(said[1..], [Payload::Tri(Tri::KeepAliveResponse), Payload::Tri(declined)]);
+}
+
+/// The messages for people that came: the LIID, the number, the text.
+fn notices(came: &[(Vec<u8>, Pdu)]) -> Vec<(String, u32, String)> {
+    let told = came.iter().filter_map(|(_, pdu)| match &pdu.payload {
+        Payload::Tri(Tri::OperatorMessage { priority: NoticePriority::Error, message }) => {
+            Some((pdu.header.liid.to_string(), pdu.header.sequence, message.to_string()))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn the_agency_is_told_what_was_lost() {
+    let (listener, endpoint) = listen();
+    let (heard, notice) = channel();
+    let agency = thread::spawn(move || {
+        attend(&listener, &mut |pdu, _| {
+            if let Payload::Tri(Tri::OperatorMessage { .. }) = pdu.payload {
+                heard.send(()).unwrap();
+            }
+            Continue(())
+        })
+    });
+    let mut stream = Stream::new(4, 64 * 1024);
+    // Nobody takes them: the stream is full.
+    feed(&mut stream, 2000);
+    let early = stream.books().lost(LossReason::SpoolFull);
+    assert!(early > 0);
+    let session = stream.session_to(route(&endpoint, "loss_notice_seconds = 1", PATIENT), timing());
+    notice.recv_timeout(PATIENCE).unwrap();
+    let slot = stream.ledger.slot(0).unwrap();
+    slot.lost(0, LossReason::Stale, 3);
+    slot.lost(0, LossReason::Duplicate, 5);
+    notice.recv_timeout(PATIENCE).unwrap();
+    // At the end at once.
+    slot.lost(0, LossReason::EncodeFailed, 2);
+    finish(session);
+    let told = notices(&agency.join().unwrap());
+    let [(liid, 0, first), (_, 1, second), (_, 2, last)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(liid, "LIID-1");
+    assert!(first.starts_with(&format!("{early} packets lost before ")), "{first}");
+    assert!(first.ends_with(&format!(" {early} in all: spool_full {early}")), "{first}");
+    assert!(second.starts_with("3 packets lost between "), "{second}");
+    assert!(second.ends_with(&format!(" {} in all: stale 3", early + 3)), "{second}");
+    assert!(last.starts_with("2 packets lost between ") && last.ends_with(": encode_failed 2"), "{last}");
+}
+
+#[test]
+fn an_agency_that_wants_no_notices_is_told_of_no_losses() {
+    let (listener, endpoint) = listen();
+    let agency = good_agency(listener);
+    let mut stream = Stream::new(4, 64 * 1024);
+    feed(&mut stream, 2000);
+    assert!(stream.books().lost_total() > 0);
+    let session = stream.session_to(route(&endpoint, "loss_notice_seconds = 0", PATIENT), timing());
+    finish(session);
+    assert_eq!(notices(&agency.join().unwrap()), []);
 }
 
 /// An agency that is always good, and what came to it.

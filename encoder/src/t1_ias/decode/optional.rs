@@ -41,6 +41,12 @@ pub enum OptionalMessage {
     SurveillanceDeActivation(String),
 }
 
+/// Which module the message at the front of `bytes` is of: the protocolIdentifier that it bears.
+pub fn module_of(bytes: &[u8]) -> Result<OptionalModule, DecodeError> {
+    let (envelope, _) = front::<asn1::Envelope>("protocolIdentifier", bytes)?;
+    Ok(OptionalModule::of(envelope.protocol_identifier))
+}
+
 /// Reads the message of the optional module at the front of `bytes`, and says how many octets it has.
 pub fn decode_optional(module: &OptionalModule, bytes: &[u8]) -> Result<(OptionalCmii, usize), DecodeError> {
     let (protocol, length) = front::<asn1::IasOptionalProtocol>("IasOptionalProtocol", bytes)?;

@@ -36,6 +36,11 @@ impl OptionalModule {
         ObjectIdentifier::new(numbers).map(Self).ok_or(OptionalModuleError)
     }
 
+    /// That of a message that bears these numbers.
+    pub(in crate::t1_ias) fn of(numbers: ObjectIdentifier) -> Self {
+        Self(numbers)
+    }
+
     /// Whether a message that bears these numbers is of this module.
     pub(in crate::t1_ias) fn is(&self, numbers: &ObjectIdentifier) -> bool {
         self.0 == *numbers

@@ -49,9 +49,13 @@ impl Control {
         let enacted = proposal.and_then(|proposal| {
             let force = proposal.force(now);
             let mut reasons = Vec::new();
+            let narrows = force.as_ref().is_some_and(|force| force.approved().approval().basis == Basis::Narrowing);
+            if let Some(warrant) = proposal.warrant().filter(|_| !narrows) {
+                reasons.extend(self.sealed.lacking(warrant, &self.config));
+            }
             if let Some(force) = &force {
                 reasons.extend(self.intercepts.has_room(force, &before, &self.config).err());
-                if force.approved().approval().basis != Basis::Narrowing {
+                if !narrows {
                     reasons.extend(self.clock.held().into_iter().map(|why| format!("nothing new is armed: {why}")));
                 }
             }

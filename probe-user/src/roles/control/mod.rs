@@ -15,6 +15,7 @@ mod keeping;
 mod order;
 mod outgoing;
 mod overview;
+mod sealed;
 mod socket;
 mod status;
 mod trace;
@@ -33,7 +34,7 @@ pub use witness::key_file;
 use crate::config::Config;
 use crate::ipc::{
     Channel, ChannelError, DeliveryCounts, EndReason, ForeignEntries, FromCapture, FromDeliver, FromRole,
-    InterceptCounts, Reply, Request, SlotName, ToControl,
+    InterceptCounts, Reply, Request, SlotName, ToControl, ToDeliver,
 };
 use crate::roles::Inheritance;
 use access::{Access, Denials, Role};
@@ -44,6 +45,7 @@ use crossbeam::channel::{RecvTimeoutError, Sender, unbounded};
 use exports::Exports;
 use intercepts::{Intercepts, Progress, Tenancy};
 use jiff::Timestamp;
+use sealed::Sealed;
 use socket::Asked;
 use status::Observed;
 use std::collections::BTreeMap;
@@ -125,6 +127,8 @@ struct Control {
     witnesses: Witnesses,
     pending: Vec<Pending>,
     trials: Trials,
+    /// Which cases have keys.
+    sealed: Sealed,
     /// Those who wait for the trace of a slot.
     inquiries: Vec<Inquiry>,
     denials: Denials,
@@ -162,6 +166,12 @@ pub(super) fn run(
     let witnesses = Witnesses::open(&config, &audit, deliver.try_clone()?)?;
     let clock = ClockWatch::open(&config, authority.register_mut(), witnesses.newest(), Timestamp::now())?;
 
+    // A deliver role tells it at its own start alone.
+    if life > 0
+        && let Err(error) = deliver.send(&ToDeliver::TellSealed, &[])
+    {
+        tracing::error!(%error, "the deliver role is not asked which cases have keys");
+    }
     let (sender, events) = unbounded();
     let access = Access::of(&config).map_err(|faults| anyhow::anyhow!(words(&faults)))?;
     socket::listen(&config, access, sender.clone())
@@ -180,6 +190,7 @@ pub(super) fn run(
         witnesses,
         pending: Vec::new(),
         trials: Trials::new(deliver),
+        sealed: Sealed::default(),
         inquiries: Vec::new(),
         denials: Denials::default(),
         exports: Exports::default(),
@@ -253,6 +264,7 @@ impl Control {
         match message {
             FromDeliver::Tried { case_id, outcome } => self.tried(&case_id, outcome.map(|streams| *streams)),
             FromDeliver::Witness(word) => self.witnesses.hear(word),
+            FromDeliver::Sealed { destination, cases } => self.sealed.hear(destination, cases),
         }
     }
 

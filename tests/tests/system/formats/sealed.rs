@@ -47,7 +47,7 @@ fn what_is_sealed_and_signed_on_the_way_is_opened_and_verified_by_the_agency_and
     let shown = |path: &Path| path.display().to_string();
     secret(&signs, &String::from_utf8(openssl(&["genpkey", "-algorithm", "ed25519"])).unwrap());
     fs::write(&verifies, openssl(&["pkey", "-pubout", "-in", &shown(&signs)])).unwrap();
-    secret(&keys, &format!("* {CASE_KEY}\n"));
+    secret(&keys, &format!("CASE-SEALED {CASE_KEY}\n"));
     let [cmii, cmc] = PORTS.map(|port| SocketAddr::from((address(), port)));
     let (ca, probe, agency) = (&scene.certificates.authority, &scene.certificates.probe, &scene.certificates.agency);
     configure(
@@ -72,6 +72,12 @@ fn what_is_sealed_and_signed_on_the_way_is_opened_and_verified_by_the_agency_and
     scene.run();
     let content = Order { agency: "sealed", targets: vec![net(ALICE), net(BOB)], ..order(0, ALICE, "CASE-SEALED") };
     scene.arm(&content);
+    // Its records would wait for a key, and those of the other case behind them.
+    let [ada, ben, _] = &scene.officers;
+    let keyless = Order { agency: "sealed", ..order(1, BOB, "CASE-KEYLESS") };
+    let document = keyless.warrant(&scene.head()).unwrap();
+    let refused = scene.probe().submit_document(keyless.case_id, &document, &[ada, ben]).unwrap();
+    assert!(!refused.accepted && refused.words.contains("there is no key for it"), "{}", refused.words);
     let mut sender = scene.senders(&["tap0"]).remove(0);
     let (mut sent, from_ns) = (Vec::new(), now_ns());
     burst(&mut sender, &mut sent, 600);

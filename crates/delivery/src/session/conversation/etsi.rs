@@ -1,8 +1,9 @@
 //! What is said on a connection of TS 102 232-1 beside the PDUs (clause 6.3): keep-alives, the negotiation of options,
-//! requests to confirm, integrity checks. And how a record goes out: as it is, or in the encryption container.
+//! requests to confirm, integrity checks, what was lost. And how a record goes out: as it is, or in the encryption container.
 
 mod checks;
 mod confirmation;
+mod notices;
 mod sealing;
 
 use super::outbox::Outbox;
@@ -12,12 +13,14 @@ use crate::failure::{Failure, FailureKind};
 use crate::manner::EtsiManner;
 use checks::Checking;
 use confirmation::Confirmation;
+use notices::Notices;
 use sealing::Sealing;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use writ_encoder::UtcMicros;
 use writ_encoder::etsi::{DeliveryOption, Glance, Payload, Tri, decode};
 use writ_encoder::stream::StreamDecoder;
+use writ_spool::{Ledger, Record};
 
 /// Octets of a PDU of the agency's at most: it has nothing to send but TRI.
 const LONGEST_HEARD: usize = 64 * 1024;
@@ -33,6 +36,7 @@ pub(super) struct EtsiConversation {
     agreement: Agreement,
     checking: Option<Checking>,
     sealing: Option<Sealing>,
+    notices: Option<Notices>,
 }
 
 /// Whether the agency confirms PDUs.
@@ -48,7 +52,7 @@ enum Agreement {
 }
 
 impl EtsiConversation {
-    pub(super) fn new(manner: Arc<EtsiManner>, label: String, now: Instant) -> Self {
+    pub(super) fn new(manner: Arc<EtsiManner>, label: String, ledger: &Arc<Ledger>, now: Instant) -> Self {
         Self {
             label,
             pulse: Pulse::new(manner.keep_alive, now),
@@ -57,6 +61,7 @@ impl EtsiConversation {
             agreement: if manner.acknowledge { Agreement::Wanted } else { Agreement::None },
             checking: manner.integrity.clone().map(|checks| Checking::new(checks, now)),
             sealing: manner.keys.clone().map(Sealing::new),
+            notices: manner.loss_notices.map(|every| Notices::new(Arc::clone(ledger), every, now)),
             manner,
         }
     }
@@ -112,7 +117,7 @@ impl Conversation for EtsiConversation {
         matches!(self.agreement, Agreement::None | Agreement::Made(_))
     }
 
-    fn record(&mut self, pdu: &[u8], out: &mut Outbox, now: Instant) -> Result<Taken, Failure> {
+    fn record(&mut self, record: &Record, pdu: &[u8], out: &mut Outbox, now: Instant) -> Result<Taken, Failure> {
         if self.sealing.is_none() && self.checking.is_none() {
             out.put(pdu);
         } else {
@@ -128,6 +133,9 @@ impl Conversation for EtsiConversation {
                 let due = checking.sent(&glance, pdu, sent, now)?;
                 out.put(&due);
             }
+        }
+        if let Some(notices) = &mut self.notices {
+            notices.sent(record, pdu)?;
         }
         if let Agreement::Made(confirmation) = &mut self.agreement
             && confirmation.record(pdu.len(), now)
@@ -174,6 +182,9 @@ impl Conversation for EtsiConversation {
         if let Some(checking) = &mut self.checking {
             checking.look(out, now)?;
         }
+        if let Some(notices) = &mut self.notices {
+            notices.look(out, now);
+        }
         Ok(())
     }
 
@@ -184,7 +195,8 @@ impl Conversation for EtsiConversation {
             Agreement::Made(confirmation) => confirmation.due(),
         };
         let checking = self.checking.as_ref().and_then(Checking::due);
-        [self.pulse.due(), agreement, checking].into_iter().flatten().min()
+        let notices = self.notices.as_ref().map(Notices::due);
+        [self.pulse.due(), agreement, checking, notices].into_iter().flatten().min()
     }
 
     fn confirmed(&self) -> Option<u64> {
@@ -199,6 +211,9 @@ impl Conversation for EtsiConversation {
             && !checking.last_words(out, now)?
         {
             return Ok(false);
+        }
+        if let Some(notices) = &mut self.notices {
+            notices.tell(out);
         }
         if let Agreement::Made(confirmation) = &self.agreement
             && confirmation.has_unasked()

@@ -8,6 +8,7 @@ use crate::manner::KeepAlive;
 use std::time::Instant;
 use writ_encoder::NoRoom;
 use writ_encoder::x2x3::{self, Kind, PduStream};
+use writ_spool::Record;
 
 /// Octets that a keep-alive has at most.
 const KEEP_ALIVE: usize = 64;
@@ -32,7 +33,7 @@ impl Conversation for X3Conversation {
         true
     }
 
-    fn record(&mut self, pdu: &[u8], out: &mut Outbox, _: Instant) -> Result<Taken, Failure> {
+    fn record(&mut self, _: &Record, pdu: &[u8], out: &mut Outbox, _: Instant) -> Result<Taken, Failure> {
         out.put(pdu);
         Ok(Taken::Yes)
     }
