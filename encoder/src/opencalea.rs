@@ -80,14 +80,34 @@ impl From<Name> for String {
 
 /// How long a CmII datagram is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
 pub enum Length {
     /// 424 octets: whole. The original's collector reads it, and shows the right port.
     #[default]
-    #[serde(rename = "424")]
     Whole,
     /// 423 octets, as the original sends it: the lower half of the destination port is missing.
-    #[serde(rename = "423")]
     Original,
+}
+
+impl TryFrom<u16> for Length {
+    type Error = &'static str;
+
+    fn try_from(octets: u16) -> Result<Self, Self::Error> {
+        match octets {
+            424 => Ok(Self::Whole),
+            423 => Ok(Self::Original),
+            _ => Err("no such length: give 424, or 423 as the original sends it"),
+        }
+    }
+}
+
+impl From<Length> for u16 {
+    fn from(length: Length) -> Self {
+        match length {
+            Length::Whole => 424,
+            Length::Original => 423,
+        }
+    }
 }
 
 /// The ends of a packet. Ports are 0 where the transport has none.

@@ -2,6 +2,7 @@
 
 use crate::destination::Endpoint;
 use crate::failure::{Failure, FailureKind};
+use crate::refusal;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -93,7 +94,11 @@ pub(crate) fn open_datagrams(
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let socket = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address).map(|()| socket));
+        let socket = UdpSocket::bind((any, 0)).and_then(|socket| {
+            socket.connect(address)?;
+            refusal::keep(&socket)?;
+            Ok(socket)
+        });
         match socket {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error.into(),

@@ -232,6 +232,9 @@ impl Setting {
         let metadata = file
             .metadata()
             .map_err(|error| self.refuse(format!("cannot be looked at ({error})"), "check that it is a plain file"))?;
+        if !metadata.is_file() {
+            return Err(self.refuse("is no plain file".to_owned(), "name the file itself"));
+        }
         if metadata.permissions().mode() & 0o077 != 0 {
             return Err(self.refuse("may be read or written by others than its owner".to_owned(), "chmod 600 it"));
         }

@@ -21,6 +21,7 @@ mod files;
 mod link;
 mod manner;
 mod peer;
+mod refusal;
 mod route;
 mod session;
 mod trial;

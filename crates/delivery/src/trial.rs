@@ -2,7 +2,7 @@
 //!
 //! It needs no order and takes nothing from a tap: the packets are composed here, between addresses that belong to
 //! nobody (RFC 5737, RFC 3849), and say in words what they are. A case id that begins with `TEST-` stands in every
-//! record. They are encoded as any packet is, go through streams, a ledger and sessions of the trial's own, and leave
+//! record of a format that has room for one; numbers that stand for an intercept are 0. They are encoded as any packet is, go through streams, a ledger and sessions of the trial's own, and leave
 //! what is delivered beside them alone.
 
 use crate::failure::FailureKind;
@@ -75,6 +75,8 @@ pub struct StreamTrial {
     pub stream: StreamKind,
     /// Where it was to go.
     pub to: String,
+    /// Whether it goes over UDP, where nobody acknowledges anything.
+    pub in_datagrams: bool,
     /// Who answered; none over no connection.
     pub peer: Option<Peer>,
     /// Milliseconds until the way was open, TLS handshake included; none if it never was.
@@ -182,7 +184,7 @@ impl Trial {
     fn records(&self) -> Result<[Records; 2], TrialError> {
         let names = Names {
             case_id: self.case_id.as_str(),
-            content_identifier: if self.terms.name_content_by_number() { "0" } else { "TEST" },
+            content_identifier: if self.terms.name_content_by_number() { "0" } else { self.case_id.as_str() },
             probe: self.iap.as_str(),
             subscriber: "TEST: nobody",
             warrant: 0,
@@ -355,6 +357,7 @@ impl Course {
         let report = StreamTrial {
             stream: kind,
             to: route.to_string(),
+            in_datagrams: matches!(route, Route::Datagrams(_)),
             peer: None,
             open_ms: None,
             records: records.len() as u64,

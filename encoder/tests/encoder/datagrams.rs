@@ -68,7 +68,7 @@ fn the_seed_s_datagrams_are_read_and_written_again() {
             "destination": "140.211.166.3",
             "source_port": 32_819,
             "destination_port": 6656,
-            "length": "423",
+            "length": 423,
         })
     );
     assert_eq!(written(424, |out| cmii.write(out)), SEED_CMII);

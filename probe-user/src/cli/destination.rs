@@ -63,6 +63,9 @@ fn print(report: &TrialReport) {
 
 fn print_stream(stream: &StreamTrial) {
     let name = stream.stream.name();
+    if stream.records == 0 && stream.failure.is_none() {
+        return output::line(&format!("{name} to {}: the format has none", stream.to));
+    }
     if let (Some(peer), Some(after)) = (&stream.peer, stream.open_ms) {
         let way = match &peer.tls {
             Some(tls) => format!(
@@ -71,12 +74,18 @@ fn print_stream(stream: &StreamTrial) {
             ),
             None => "unprotected".to_owned(),
         };
-        output::line(&format!("{name} to {}: connected to {} after {after} ms, {way}", stream.to, peer.address));
+        output::line(&format!(
+            "{name} to {}: {} {} after {after} ms, {way}",
+            stream.to,
+            if stream.in_datagrams { "sending to" } else { "connected to" },
+            peer.address
+        ));
     } else {
         output::line(&format!("{name} to {}", stream.to));
     }
+    let outcome = if stream.in_datagrams { "not refused (nothing confirms a datagram)" } else { "acknowledged" };
     output::line(&format!(
-        "{name}: {} of {} records sent, {} acknowledged, after {} ms",
+        "{name}: {} of {} records sent, {} {outcome}, after {} ms",
         stream.sent, stream.records, stream.acknowledged, stream.done_ms
     ));
     match &stream.failure {

@@ -9,15 +9,18 @@ use crate::connect::{NotConnected, open_datagrams, poll};
 use crate::destination::Endpoint;
 use crate::failure::Failure;
 use crate::peer::Peer;
+use crate::refusal;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sockopt};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags};
 use std::io::{self, IoSlice};
 use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 use writ_spool::StreamError;
 
+/// What fits into a datagram over IPv4. Over IPv6 a few octets more do.
+const LONGEST: usize = 65_507;
 /// Datagrams of one system call at most.
 const BATCH: usize = 64;
 /// Batches between two looks at refusals and at what is due.
@@ -74,8 +77,7 @@ impl Session {
                     }
                 }
             }
-            // A refusal of what went before; it is told once.
-            sockopt::socket_error(&socket).map_err(io::Error::from)?.map_err(io::Error::from)?;
+            refusal::check(&socket)?;
 
             let now = Instant::now();
             hold.acknowledged(self.setup.consumer.sent_bytes(), now);
@@ -127,7 +129,9 @@ impl Session {
                 thread::sleep(Duration::from_millis(1));
                 Ok(Batch::Full)
             }
-            Err(Errno::MSGSIZE) => Ok(Batch::TooLong),
+            Err(Errno::MSGSIZE) if slices.first().is_some_and(|[pdu]| pdu.len() > LONGEST) => Ok(Batch::TooLong),
+            // An answer to an earlier one that was too long for the path over IPv6: the kernel cuts the next ones.
+            Err(Errno::MSGSIZE) => Ok(Batch::Full),
             Err(error) => Err(Failure::from(io::Error::from(error)).into()),
         }
     }

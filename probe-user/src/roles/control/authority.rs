@@ -284,7 +284,7 @@ fn handover(warrant: &Warrant, delivery: &Delivery, destination: &Destination, c
 /// What of a warrant does not fit this probe's configuration.
 fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
-    for (index, delivery) in warrant.deliveries().iter().enumerate() {
+    for (index, delivery) in (1..).zip(warrant.deliveries()) {
         let Some(destination) = config.destination.iter().find(|it| it.name == delivery.destination) else {
             let known: Vec<_> = config.destination.iter().map(|it| it.name.as_str()).collect();
             faults.push(format!(
@@ -302,8 +302,8 @@ fn fit(warrant: &Warrant, config: &Config) -> Vec<String> {
         }
         if warrant.grant().authority().is_test() && !destination.is_local_file() {
             faults.push(format!(
-                "delivery[{index}].destination: a test goes to files of this machine only; name a destination with a \
-                 folder, or add one to the probe's configuration"
+                "delivery[{index}].destination: a test goes to files of this machine only, which no agency fetches; name \
+                 a destination of format t1-ias with a folder, or add one to the probe's configuration"
             ));
         }
     }
