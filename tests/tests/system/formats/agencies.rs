@@ -4,7 +4,8 @@
 use super::etsi::{contents, pdus};
 use super::receivers::{Manners, Unruly};
 use super::{add_destination, burst, collector, whose};
-use crate::scene::{ALICE, BOB, PATIENCE, Scene, net, order};
+use crate::scene::{ALICE, BOB, PATIENCE, Scene, net, order, words};
+use crate::traffic::of_packets;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use writ_encoder::etsi::CcContents;
@@ -140,4 +141,16 @@ fn whatever_an_agency_does_nothing_is_lost_and_its_successor_gets_the_rest() {
     scene.assert_isolated();
     scene.stop();
     scene.assert_log_names_nobody();
+}
+
+/// One batch of datagrams, each of which is refused: however the kernel tells it, none of them is delivered.
+#[test]
+fn datagrams_to_a_port_where_nobody_listens_are_not_good() {
+    let Some(scene) = Scene::build(&[("tap0", 1)]) else { return };
+    add_destination(&scene, "nobody", "ccc", [None, Some(8742)], "");
+    let configuration = scene.path("writ.toml").display().to_string();
+    let tried = scene.writ(&["destination", "test", "nobody", "--config", &configuration]);
+    let said = words(&tried);
+    assert!(!tried.status.success(), "{said}");
+    assert!(said.contains("nobody listens") && said.contains("0 not refused"), "{said}");
 }
