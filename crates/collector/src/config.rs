@@ -11,11 +11,14 @@ use std::{
 };
 
 use serde::Deserialize;
-use writ_encoder::{ccc::Layout, etsi::PublicKey};
+use writ_encoder::{
+    ccc::Layout,
+    etsi::{CaseKeys, PublicKey},
+};
 
 use crate::{
     formats::Format,
-    keys::{KeyFileError, Keys, public_key},
+    keys::{self, KeyFileError, public_key},
 };
 
 /// Connections held at once when the configuration does not say.
@@ -121,7 +124,7 @@ pub struct Reading {
     /// Which header CCC datagrams bear.
     pub ccc: Layout,
     /// Keys of cases.
-    pub keys: Arc<Keys>,
+    pub keys: Arc<CaseKeys>,
     /// The carrier's key.
     pub verify_key: Option<PublicKey>,
 }
@@ -137,20 +140,15 @@ impl Reading {
         verify_key: Option<&Path>,
         origin: &Origin,
     ) -> Result<Self, Problem> {
-        let ccc = match ccc_header {
-            Some(4) => Layout::Channel,
-            Some(12) => Layout::Timed,
-            Some(20) | None => Layout::Case,
-            Some(other) => {
-                return Err(origin.problem("ccc_header", format!("{other} octets"), "give 4, 12 or 20"));
-            }
-        };
+        let no_header = |octets| origin.problem("ccc_header", format!("{octets} octets"), "give 4, 12 or 20");
+        let ccc = ccc_header.map(|octets| Layout::try_from(octets).map_err(|_| no_header(octets)));
         let unusable = |field: &str, path: &Path, error: KeyFileError| {
             let what = format!("{}: {error}", path.display());
             origin.problem(field, what, "docs/agency.md shows such a file")
         };
-        let keys = case_keys.map(|path| Keys::load(path).map_err(|error| unusable("case_keys", path, error)));
+        let keys = case_keys.map(|path| keys::case_keys(path).map_err(|error| unusable("case_keys", path, error)));
         let verify = verify_key.map(|path| public_key(path).map_err(|error| unusable("verify_key", path, error)));
+        let ccc = ccc.transpose()?.unwrap_or_default();
         Ok(Self { ccc, keys: Arc::new(keys.transpose()?.unwrap_or_default()), verify_key: verify.transpose()? })
     }
 }

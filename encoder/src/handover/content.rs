@@ -38,9 +38,9 @@ pub struct Moment<'a> {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "as in Format; an APDU is T1.IAS's own form")]
 pub enum Content {
-    Apdu(t1_ias::Intercept),
+    Apdu(Box<t1_ias::Intercept>),
     Etsi {
-        intercept: etsi::Intercept,
+        intercept: Box<etsi::Intercept>,
         /// Packets in one PDU at most.
         packets_per_pdu: u16,
     },

@@ -97,11 +97,11 @@ impl Appender<'_> {
     /// A loop for each format.
     fn contents(&mut self, producer: &mut Producer, run: Run<'_>, content: &Content) {
         match content {
-            Content::Apdu(writer) => self.content(producer, run, writer, content),
-            Content::Etsi { intercept, packets_per_pdu: 0 | 1 } => self.content(producer, run, intercept, content),
+            Content::Apdu(writer) => self.content(producer, run, &**writer, content),
+            Content::Etsi { intercept, packets_per_pdu: 0 | 1 } => self.content(producer, run, &**intercept, content),
             Content::Etsi { intercept, packets_per_pdu } => {
                 let most = usize::from(*packets_per_pdu).min(MOST_TOGETHER);
-                self.content_together(producer, run, intercept, most);
+                self.content_together(producer, run, intercept, content, most);
             }
             Content::X3(writer) => self.content(producer, run, writer, content),
             Content::Ccc(writer) => self.content(producer, run, writer, content),
@@ -153,7 +153,14 @@ impl Appender<'_> {
     }
 
     /// Several packets, a PDU.
-    fn content_together(&mut self, producer: &mut Producer, run: Run<'_>, writer: &etsi::Intercept, most: usize) {
+    fn content_together(
+        &mut self,
+        producer: &mut Producer,
+        run: Run<'_>,
+        writer: &etsi::Intercept,
+        content: &Content,
+        most: usize,
+    ) {
         let mut jobs = run.jobs;
         while !jobs.is_empty() {
             let mut members = [etsi::Member {
@@ -177,12 +184,7 @@ impl Appender<'_> {
             let (now, rest) = jobs.split_at((taken + unfit).min(jobs.len()));
             jobs = rest;
             if unfit > 0 {
-                self.content(
-                    producer,
-                    Run { jobs: now, ..run },
-                    writer,
-                    &Content::Etsi { intercept: writer.clone(), packets_per_pdu: 1 },
-                );
+                self.content(producer, Run { jobs: now, ..run }, writer, content);
                 continue;
             }
             let members = members.get(..taken).unwrap_or_default();
