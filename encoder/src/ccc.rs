@@ -4,7 +4,7 @@
 //! PacketCable 2.0, SCTE 24-13). Routers speak it as well: MikroTik's `sniff-pc`, CISCO-TAP's `udp`. A datagram does not
 //! say which of the three it bears, nor does it have a number: what gets lost on the way is not noticed.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::hexadecimal::hexadecimal;
 use crate::layout::{CUT_OFF, Malformed, put, take};
@@ -22,15 +22,30 @@ pub enum Form {
     Case(u64),
 }
 
-/// The header of a datagram without what is in it, for the reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The header of a datagram without what is in it, for the reader; in settings its octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "u8")]
 pub enum Layout {
     /// 4 octets.
     Channel,
     /// 12 octets.
     Timed,
     /// 20 octets.
+    #[default]
     Case,
+}
+
+impl TryFrom<u8> for Layout {
+    type Error = &'static str;
+
+    fn try_from(octets: u8) -> Result<Self, Self::Error> {
+        match octets {
+            4 => Ok(Self::Channel),
+            12 => Ok(Self::Timed),
+            20 => Ok(Self::Case),
+            _ => Err("no such header: give 4, 12 or 20 octets"),
+        }
+    }
 }
 
 /// A call content connection: writes the datagrams of one intercept.

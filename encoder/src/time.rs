@@ -3,6 +3,7 @@
 //! Kernel time becomes UTC in the capture role; here it only changes its form.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
@@ -289,6 +290,14 @@ pub(crate) const fn digits(number: u32) -> [u8; 8] {
 }
 
 /// RFC 3339, always with six digits of the fraction, so that a column of times sorts as text.
+/// What a clock says; before 1970 that is 1970.
+impl From<SystemTime> for UtcMicros {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_unix_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
 impl fmt::Display for UtcMicros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(str::from_utf8(&self.rfc3339()).unwrap_or_default()) // digits and signs

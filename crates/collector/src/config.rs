@@ -11,11 +11,15 @@ use std::{
 };
 
 use serde::Deserialize;
-use writ_encoder::{ccc::Layout, etsi::PublicKey, t1_ias::OptionalModule};
+use writ_encoder::{
+    ccc::Layout,
+    etsi::{CaseKeys, PublicKey},
+    t1_ias::OptionalModule,
+};
 
 use crate::{
     formats::Format,
-    keys::{KeyFileError, Keys, public_key},
+    keys::{self, KeyFileError, public_key},
 };
 
 /// Connections held at once when the configuration does not say.
@@ -125,7 +129,7 @@ pub struct Reading {
     /// The optional module of T1.IAS.
     pub optional_module: Option<OptionalModule>,
     /// Keys of cases.
-    pub keys: Arc<Keys>,
+    pub keys: Arc<CaseKeys>,
     /// The carrier's key.
     pub verify_key: Option<PublicKey>,
 }
@@ -143,14 +147,8 @@ impl Reading {
         verify_key: Option<&Path>,
         origin: &Origin,
     ) -> Result<Self, Problem> {
-        let ccc = match ccc_header {
-            Some(4) => Layout::Channel,
-            Some(12) => Layout::Timed,
-            Some(20) | None => Layout::Case,
-            Some(other) => {
-                return Err(origin.problem("ccc_header", format!("{other} octets"), "give 4, 12 or 20"));
-            }
-        };
+        let no_header = |octets| origin.problem("ccc_header", format!("{octets} octets"), "give 4, 12 or 20");
+        let ccc = ccc_header.map(|octets| Layout::try_from(octets).map_err(|_| no_header(octets)));
         let optional_module = optional_module.map(OptionalModule::new).transpose();
         let optional_module = optional_module
             .map_err(|error| origin.problem("optional_module", error.to_string(), "write it as the agency gave it"))?;
@@ -158,8 +156,9 @@ impl Reading {
             let what = format!("{}: {error}", path.display());
             origin.problem(field, what, "docs/agency.md shows such a file")
         };
-        let keys = case_keys.map(|path| Keys::load(path).map_err(|error| unusable("case_keys", path, error)));
+        let keys = case_keys.map(|path| keys::case_keys(path).map_err(|error| unusable("case_keys", path, error)));
         let verify = verify_key.map(|path| public_key(path).map_err(|error| unusable("verify_key", path, error)));
+        let ccc = ccc.transpose()?.unwrap_or_default();
         let keys = Arc::new(keys.transpose()?.unwrap_or_default());
         Ok(Self { ccc, optional_module, keys, verify_key: verify.transpose()? })
     }

@@ -1,25 +1,16 @@
 //! The agency's keys: those of cases, which open what probes encrypted, and that of the carrier, which its signatures are
 //! held against. Read once, at the start.
 
-use std::{collections::HashMap, fs, io, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use rustls::pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
-use writ_encoder::etsi::{CaseKey, PublicKey};
+use writ_encoder::etsi::{CaseKeys, CaseKeysError, PublicKey};
 use x509_parser::{prelude::FromDer, public_key::PublicKey as Parsed, x509::SubjectPublicKeyInfo};
 
-/// Stands in the file for every case that has no line of its own.
-const ANY: &str = "*";
 /// id-Ed25519 (RFC 8410).
 const ED25519: &str = "1.3.101.112";
 /// secp256r1 (RFC 5480).
 const P256: &str = "1.2.840.10045.3.1.7";
-
-/// The keys of cases, by LIID.
-#[derive(Debug, Default)]
-pub struct Keys {
-    cases: HashMap<String, CaseKey>,
-    any: Option<CaseKey>,
-}
 
 /// A file of keys that is of no use. Quotes nothing of it.
 #[derive(Debug, thiserror::Error)]
@@ -30,49 +21,23 @@ pub enum KeyFileError {
     /// Others than its owner may read it.
     #[error("others than its owner may read it: give it mode 0600")]
     Open,
-    /// A line is not what it should be.
-    #[error("line {0}: give a LIID or *, a space, and 48 or 64 hexadecimal digits; each LIID once")]
-    Line(usize),
+    /// It is no list of keys.
+    #[error("{0}: give a LIID or *, a space, and 48 or 64 hexadecimal digits on each line; each LIID once")]
+    CaseKeys(#[from] CaseKeysError),
     /// No public key that is known.
     #[error("no public key of Ed25519 or P-256, as PEM or DER: `openssl pkey -pubout` writes one")]
     PublicKey,
 }
 
-impl Keys {
-    /// Reads the keys of cases: on each line a LIID (or `*` for all others) and a key in hexadecimal; `#` begins a remark.
-    ///
-    /// # Errors
-    /// A file that others may read, or a line that is none.
-    pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-            return Err(KeyFileError::Open);
-        }
-        let text = fs::read_to_string(path)?;
-        let mut keys = Self::default();
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let bad = || KeyFileError::Line(number);
-            // A LIID may have spaces in it.
-            let (liid, key) = line.rsplit_once(char::is_whitespace).ok_or_else(bad)?;
-            let key = CaseKey::new(&crate::digest::octets(key).ok_or_else(bad)?).map_err(|_| bad())?;
-            let before = match liid.trim() {
-                ANY => keys.any.replace(key).map(drop),
-                liid => keys.cases.insert(liid.to_owned(), key).map(drop),
-            };
-            if before.is_some() {
-                return Err(bad());
-            }
-        }
-        Ok(keys)
+/// Reads the [keys of cases](CaseKeys).
+///
+/// # Errors
+/// A file that others may read, or that is no list of keys.
+pub fn case_keys(path: &Path) -> Result<CaseKeys, KeyFileError> {
+    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+        return Err(KeyFileError::Open);
     }
-
-    /// The key of a case, if there is one.
-    pub(crate) fn of_case(&self, liid: &[u8]) -> Option<&CaseKey> {
-        str::from_utf8(liid).ok().and_then(|liid| self.cases.get(liid)).or(self.any.as_ref())
-    }
+    Ok(CaseKeys::parse(&fs::read_to_string(path)?)?)
 }
 
 /// Reads the key that verifies a carrier's signatures.

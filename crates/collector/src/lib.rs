@@ -12,6 +12,7 @@
 //! digests that the probe makes of what it delivered, and [`countersign`] signs them.
 #![forbid(unsafe_code)]
 
+mod appended;
 mod capture_file;
 mod case;
 mod cases;

@@ -1,20 +1,15 @@
 //! Files that whole lines are appended to.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, BufRead, BufReader},
     path::Path,
 };
 
-use crate::FLUSH_AT;
+use crate::appended::Appended;
 
 /// A file that whole lines are appended to.
 #[derive(Debug)]
-pub(crate) struct Lines {
-    file: File,
-    buffer: Vec<u8>,
-}
+pub(crate) struct Lines(Appended);
 
 impl Lines {
     /// Opens or creates a file. A last line without an end is cut off; `known` is told of the others.
@@ -22,22 +17,20 @@ impl Lines {
     /// # Errors
     /// What the system says to it.
     pub(crate) fn open(path: &Path, mut known: impl FnMut(&[u8])) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let mut reader = BufReader::with_capacity(1 << 20, &file);
-        let mut whole = 0;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line)?;
-            if line.pop() != Some(b'\n') {
-                if length > 0 {
-                    file.set_len(whole)?;
+        let (file, _) = Appended::open(path, |file| {
+            let mut reader = BufReader::with_capacity(1 << 20, file);
+            let (mut whole, mut line) = (0, Vec::new());
+            loop {
+                line.clear();
+                let length = reader.read_until(b'\n', &mut line)?;
+                if line.pop() != Some(b'\n') {
+                    return Ok::<u64, io::Error>(whole);
                 }
-                return Ok(Self { file, buffer: Vec::new() });
+                whole += length as u64;
+                known(&line);
             }
-            whole += length as u64;
-            known(&line);
-        }
+        })?;
+        Ok(Self(file))
     }
 
     /// Appends a line, which must not hold a line break. It is in the file after the next [`flush`](Self::flush).
@@ -45,19 +38,18 @@ impl Lines {
     /// # Errors
     /// What the system says to the write.
     pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(line);
-        self.buffer.push(b'\n');
-        if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
+        self.0.add(|buffer| {
+            buffer.extend_from_slice(line);
+            buffer.push(b'\n');
+        })
     }
 
     /// Writes out what is buffered.
     ///
     /// # Errors
-    /// What the system says to the write. The file may then end within a line; opening it anew mends that.
+    /// What the system says to the write.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
+        self.0.flush()
     }
 
     /// Writes out what is buffered and waits until the disk has it.
@@ -65,7 +57,6 @@ impl Lines {
     /// # Errors
     /// What the system says to it.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.flush()?;
-        self.file.sync_all()
+        self.0.sync()
     }
 }

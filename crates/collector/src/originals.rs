@@ -1,15 +1,14 @@
 //! What OpenCALEA's own collector writes, for whoever has tools for that: `cmii.txt`, a line a datagram, and `cmc.pcap`.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
     path::Path,
 };
 
 use writ_encoder::opencalea::Cmc;
 
-use crate::{FLUSH_AT, lines::Lines};
+use crate::{appended::Appended, lines::Lines};
 
 const TEXT: &str = "cmii.txt";
 const CAPTURE: &str = "cmc.pcap";
@@ -37,7 +36,7 @@ impl Original {
 #[derive(Debug, Default)]
 pub(crate) struct Originals {
     text: Option<Lines>,
-    capture: Option<Capture>,
+    capture: Option<Appended>,
 }
 
 impl Originals {
@@ -57,9 +56,9 @@ impl Originals {
             Original::Record(record) => {
                 let capture = match &mut self.capture {
                     Some(capture) => capture,
-                    capture => capture.insert(Capture::open(&folder.join(CAPTURE))?),
+                    capture => capture.insert(open_capture(&folder.join(CAPTURE))?),
                 };
-                capture.append(record)
+                capture.add(|buffer| buffer.extend_from_slice(record))
             }
         }
     }
@@ -70,7 +69,7 @@ impl Originals {
     /// What the system says to the write.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.text.as_mut().map_or(Ok(()), Lines::flush)?;
-        self.capture.as_mut().map_or(Ok(()), Capture::flush)
+        self.capture.as_mut().map_or(Ok(()), Appended::flush)
     }
 
     /// Writes out what is buffered and waits until the disk has it.
@@ -78,45 +77,23 @@ impl Originals {
     /// # Errors
     /// What the system says to it.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.flush()?;
         self.text.as_mut().map_or(Ok(()), Lines::sync)?;
-        self.capture.as_mut().map_or(Ok(()), |capture| capture.file.sync_all())
+        self.capture.as_mut().map_or(Ok(()), Appended::sync)
     }
 }
 
-#[derive(Debug)]
-struct Capture {
-    file: File,
-    buffer: Vec<u8>,
-}
-
-impl Capture {
-    /// Opens or creates a file. A last record that is cut off is taken away.
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let length = file.metadata()?.len();
-        let whole = whole_records(&file, length)?;
-        if whole < length {
-            file.set_len(whole)?;
-        }
-        let buffer = if whole == 0 { Cmc::PCAP_HEADER.to_vec() } else { Vec::new() };
-        Ok(Self { file, buffer })
+/// Opens or creates `cmc.pcap`. A last record that is cut off is taken away.
+fn open_capture(path: &Path) -> io::Result<Appended> {
+    let (mut capture, whole) = Appended::open(path, whole_records)?;
+    if whole == 0 {
+        capture.add(|buffer| buffer.extend_from_slice(&Cmc::PCAP_HEADER))?;
     }
-
-    fn append(&mut self, record: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(record);
-        if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
-    }
+    Ok(capture)
 }
 
 /// Where the last whole record ends: each says its length at its third word.
-fn whole_records(file: &File, length: u64) -> io::Result<u64> {
+fn whole_records(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
     let mut reader = BufReader::new(file);
     let mut whole = Cmc::PCAP_HEADER.len() as u64;
     if length < whole {

@@ -11,17 +11,15 @@
 //! [`PacketFile::open`] reads what is there, cuts off a block that was being written when the machine stopped, and
 //! goes on in a new section.
 
-use std::{
-    collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{self, BufReader, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+mod read;
+
+use std::{collections::HashMap, io, path::Path};
 
 use writ_encoder::{stream::StreamDecoder, t1_ias::Direction};
 
-use crate::{FLUSH_AT, formats::Format};
+use crate::{appended::Appended, formats::Format};
+
+pub(crate) use read::packets as read_packets;
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
@@ -40,9 +38,6 @@ const PDU_BEFORE: u16 = 0x8001;
 const PDU_BEHIND: u16 = 0x8002;
 /// Likewise: how many packets of its PDU come behind it, if there are any.
 const PDU_FOLLOWING: u16 = 0x8003;
-
-/// No block of ours comes near this: a length beyond it is damage.
-const MAX_BLOCK: u32 = 16 << 20;
 
 /// What numbers its packets on its own: one content identifier at one intercept access point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,8 +157,7 @@ pub(crate) enum PacketFileError {
 /// A case's packets, open for appending.
 #[derive(Debug)]
 pub(crate) struct PacketFile {
-    file: File,
-    buffer: Vec<u8>,
+    file: Appended,
     /// The interfaces of the present section; None before it is begun.
     interfaces: Option<Interfaces>,
 }
@@ -181,15 +175,10 @@ impl PacketFile {
     /// # Errors
     /// [`PacketFileError::Damaged`] when it holds what was not written here; it is then left as it is.
     pub(crate) fn open(path: &Path, mut known: impl FnMut(&Source, &Packet<'_>)) -> Result<Self, PacketFileError> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let length = file.metadata()?.len();
-        let whole = read_blocks(&file, &mut known)?;
-        if whole < length {
-            file.set_len(whole)?;
-        }
-        let mut packets = Self { file, buffer: Vec::new(), interfaces: None };
+        let (file, whole) = Appended::open(path, |file| read::blocks(file, &mut known))?;
+        let mut packets = Self { file, interfaces: None };
         if whole == 0 {
-            packets.begin_section();
+            packets.begin_section()?;
             packets.flush()?;
         }
         Ok(packets)
@@ -202,7 +191,7 @@ impl PacketFile {
     pub(crate) fn write(&mut self, source: &Source, packet: &Packet<'_>) -> io::Result<()> {
         let interface = self.interface(source, packet.link)?;
         let length = u32::try_from(packet.bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        block(&mut self.buffer, PACKET, |body| {
+        self.append(PACKET, |body| {
             body.extend_from_slice(&interface.to_le_bytes());
             let [low, high] = [packet.time_us as u32, (packet.time_us >> 32) as u32];
             body.extend_from_slice(&high.to_le_bytes());
@@ -228,11 +217,7 @@ impl PacketFile {
                 }
             }
             option(body, OPTION_END, &[]);
-        });
-        if self.buffer.len() >= FLUSH_AT {
-            self.flush()?;
-        }
-        Ok(())
+        })
     }
 
     /// Writes out what is buffered.
@@ -240,9 +225,7 @@ impl PacketFile {
     /// # Errors
     /// What the system says to the write. The file may then end within a block; opening it anew mends that.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
+        self.file.flush()
     }
 
     /// Writes out what is buffered and waits until the disk has it.
@@ -250,23 +233,27 @@ impl PacketFile {
     /// # Errors
     /// What the system says to it.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.flush()?;
-        self.file.sync_all()
+        self.file.sync()
     }
 
-    fn begin_section(&mut self) {
-        block(&mut self.buffer, SECTION, |body| {
+    /// Appends a block.
+    fn append(&mut self, kind: u32, body: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        self.file.add(|buffer| block(buffer, kind, body))
+    }
+
+    fn begin_section(&mut self) -> io::Result<()> {
+        self.interfaces = Some(Interfaces::default());
+        self.append(SECTION, |body| {
             body.extend_from_slice(&BYTE_ORDER_MAGIC.to_le_bytes());
             body.extend_from_slice(&1u16.to_le_bytes()); // version 1.0
             body.extend_from_slice(&0u16.to_le_bytes());
             body.extend_from_slice(&u64::MAX.to_le_bytes()); // length not known
-        });
-        self.interfaces = Some(Interfaces::default());
+        })
     }
 
     fn interface(&mut self, source: &Source, link: Link) -> io::Result<u32> {
         if self.interfaces.is_none() {
-            self.begin_section();
+            self.begin_section()?;
         }
         let interfaces = self.interfaces.get_or_insert_default();
         let known = interfaces.known.get(source).and_then(|known| known.iter().find(|(of, _)| *of == link));
@@ -276,7 +263,7 @@ impl PacketFile {
         let index = interfaces.count;
         interfaces.count = index.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
         interfaces.known.entry(source.clone()).or_default().push((link, index));
-        block(&mut self.buffer, INTERFACE, |body| {
+        self.append(INTERFACE, |body| {
             body.extend_from_slice(&(link as u16).to_le_bytes());
             body.extend_from_slice(&0u16.to_le_bytes());
             body.extend_from_slice(&0u32.to_le_bytes()); // no limit on length
@@ -287,7 +274,7 @@ impl PacketFile {
             option(body, INTERFACE_DESCRIPTION, source.content_identifier.as_bytes());
             option(body, INTERFACE_TIME_RESOLUTION, &[6]);
             option(body, OPTION_END, &[]);
-        });
+        })?;
         Ok(index)
     }
 }
@@ -305,14 +292,6 @@ fn flags(direction: Option<Direction>) -> u32 {
         None => 0,
         Some(Direction::ToSubject) => 1,
         Some(Direction::FromSubject) => 2,
-    }
-}
-
-fn direction(flags: u32) -> Option<Direction> {
-    match flags & 3 {
-        1 => Some(Direction::ToSubject),
-        2 => Some(Direction::FromSubject),
-        _ => None,
     }
 }
 
@@ -344,120 +323,6 @@ fn pad(out: &mut Vec<u8>) {
 
 fn pad_by(out: &mut Vec<u8>, length: usize) {
     out.resize(out.len() + length.next_multiple_of(4) - length, 0);
-}
-
-/// Reads the packets of a file without changing it. `known` is told of each; of what is being written at its end, of nothing.
-///
-/// # Errors
-/// [`PacketFileError::Damaged`] when it holds what was not written here.
-pub(crate) fn read_packets(path: &Path, mut known: impl FnMut(&Source, &Packet<'_>)) -> Result<(), PacketFileError> {
-    read_blocks(&File::open(path)?, &mut known).map(drop)
-}
-
-/// Reads the blocks of a file that this module wrote. Returns where the last whole one ends.
-fn read_blocks(file: &File, known: &mut impl FnMut(&Source, &Packet<'_>)) -> Result<u64, PacketFileError> {
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let mut whole = 0;
-    let mut sources: Option<Vec<(Source, Link)>> = None;
-    let mut body = Vec::new();
-    loop {
-        let mut head = [0; 8];
-        if !read_whole(&mut reader, &mut head)? {
-            return Ok(whole);
-        }
-        let kind = u32_at(&head, 0).ok_or(PacketFileError::Damaged(whole))?;
-        let length = u32_at(&head, 4).ok_or(PacketFileError::Damaged(whole))?;
-        if !(12..=MAX_BLOCK).contains(&length) || length % 4 != 0 {
-            return Err(PacketFileError::Damaged(whole));
-        }
-        body.resize(length as usize - 8, 0);
-        if !read_whole(&mut reader, &mut body)? {
-            return Ok(whole);
-        }
-        read_block(kind, length, &body, &mut sources, known).ok_or(PacketFileError::Damaged(whole))?;
-        whole += u64::from(length);
-    }
-}
-
-/// Reads one block; None if it is none of ours.
-fn read_block(
-    kind: u32,
-    length: u32,
-    body: &[u8],
-    sources: &mut Option<Vec<(Source, Link)>>,
-    known: &mut impl FnMut(&Source, &Packet<'_>),
-) -> Option<()> {
-    let (body, trailer) = body.split_at_checked(body.len().checked_sub(4)?)?;
-    if u32_at(trailer, 0)? != length {
-        return None;
-    }
-    match kind {
-        SECTION => {
-            if u32_at(body, 0)? != BYTE_ORDER_MAGIC {
-                return None;
-            }
-            *sources = Some(Vec::new());
-        }
-        INTERFACE => {
-            let link = Link::of(u16::from_le_bytes(*body.first_chunk()?))?;
-            let mut source = Source::default();
-            for (code, value) in options(body.get(8..)?) {
-                match code {
-                    OPTION_COMMENT => source.format = Format::named(str::from_utf8(value).ok()?)?,
-                    INTERFACE_NAME => source.iap = String::from_utf8(value.to_vec()).ok()?,
-                    INTERFACE_DESCRIPTION => source.content_identifier = String::from_utf8(value.to_vec()).ok()?,
-                    _ => {}
-                }
-            }
-            sources.as_mut()?.push((source, link));
-        }
-        PACKET => {
-            let (source, link) = sources.as_ref()?.get(u32_at(body, 0)? as usize)?;
-            let time_us = u64::from(u32_at(body, 4)?) << 32 | u64::from(u32_at(body, 8)?);
-            let captured = u32_at(body, 12)? as usize;
-            let bytes = body.get(20..)?.get(..captured)?;
-            let original_length = Some(u32_at(body, 16)?).filter(|original| *original as usize != captured);
-            let mut packet = Packet { original_length, ..Packet::bare(time_us, *link, bytes) };
-            for (code, value) in options(body.get(20..)?.get(captured.next_multiple_of(4)..)?) {
-                match code {
-                    PACKET_FLAGS => packet.direction = direction(u32_at(value, 0)?),
-                    PACKET_ID => packet.sequence = Some(u64::from_le_bytes(value.try_into().ok()?)),
-                    PDU_FOLLOWING => packet.following = u16::from_le_bytes(value.try_into().ok()?),
-                    PDU_BEFORE => packet.around.before = value,
-                    PDU_BEHIND => packet.around.behind = value,
-                    _ => {}
-                }
-            }
-            known(source, &packet);
-        }
-        _ => return None,
-    }
-    Some(())
-}
-
-fn options(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let (head, rest) = bytes.split_at_checked(4)?;
-        let code = u16::from_le_bytes([head[0], head[1]]);
-        let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
-        let value = rest.get(..length)?;
-        bytes = rest.get(length.next_multiple_of(4)..)?;
-        (code != OPTION_END).then_some((code, value))
-    })
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    let four = bytes.get(offset..)?.get(..4)?;
-    Some(u32::from_le_bytes(four.try_into().ok()?))
-}
-
-/// Fills `buffer`; false if the file ends first.
-fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
-    match reader.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

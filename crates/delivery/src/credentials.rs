@@ -2,7 +2,7 @@
 
 use crate::destination::{ConfigError, Destination, EncryptionSettings, Endpoint, IntegritySettings};
 use crate::files::{Folder, Form, check_folder};
-use crate::manner::{CaseKeys, Checks, EtsiManner, KeepAlive, Manner, name_of};
+use crate::manner::{Checks, EtsiManner, KeepAlive, Manner, name_of};
 use crate::route::Route;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject};
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use writ_digests::Stream as StreamKind;
-use writ_encoder::etsi::{Cadence, SigningKey};
+use writ_encoder::etsi::{Cadence, CaseKeys, SigningKey};
 use writ_encoder::handover::{Format, Terms};
 
 /// How connections to one endpoint are protected.
@@ -144,8 +144,8 @@ impl EncryptionSettings {
         let text = setting.read(setting.open_private()?)?;
         let text =
             String::from_utf8(text).map_err(|_| setting.refuse("is no text".to_owned(), "name the file of keys"))?;
-        CaseKeys::parse(&text).map_err(|problem| {
-            setting.refuse(problem, "write `LIID KEY` on each line, the key in 48 or 64 hexadecimal digits")
+        CaseKeys::parse(&text).map_err(|error| {
+            setting.refuse(error.to_string(), "write `LIID KEY` on each line, the key in 48 or 64 hexadecimal digits")
         })
     }
 }

@@ -179,14 +179,8 @@ impl Destination {
 
     /// Whether this stream of the format goes over UDP, a datagram for each PDU.
     pub fn goes_in_datagrams(&self, stream: StreamKind) -> bool {
-        match self.format {
-            Format::Ccc | Format::Opencalea | Format::Jmirror | Format::Tzsp => true,
-            Format::T1Ias => {
-                let call_content = self.t1_ias.as_ref().is_some_and(|terms| terms.cc_format == CcFormat::ScteDatagram);
-                call_content && stream == StreamKind::Cmc
-            }
-            Format::Etsi | Format::X3 | Format::Files => false,
-        }
+        let as_call_content = |terms: &T1IasTerms| terms.cc_format == CcFormat::ScteDatagram;
+        self.format.is_datagrams() || stream == StreamKind::Cmc && self.t1_ias.as_ref().is_some_and(as_call_content)
     }
 
     /// Whether digests are kept of this stream.

@@ -35,7 +35,7 @@ pub use destination::{
 pub use digests::{DigestSheet, close_windows};
 pub use failure::FailureKind;
 pub use files::{Predecessor, Rotation};
-pub use manner::{CaseKeys, Checks, EtsiManner, KeepAlive, Manner};
+pub use manner::{Checks, EtsiManner, KeepAlive, Manner};
 pub use peer::{Peer, TlsPeer};
 pub use route::Route;
 pub use session::{Ended, Notice, Session, SessionHandle, SessionSetup, Timing};

@@ -3,8 +3,9 @@
 use crate::credentials::Transport;
 use crate::destination::Endpoint;
 use crate::files::Folder;
-use crate::manner::{CaseKeys, Manner};
+use crate::manner::Manner;
 use std::fmt;
+use writ_encoder::etsi::CaseKeys;
 
 /// The way of one stream.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use writ_digests::Stream as StreamKind;
 use writ_encoder::handover::{Handover, HandoverError, Information, Moment, Names, News, Scratch, Terms, WriteContent};
 use writ_encoder::t1_ias::{
@@ -190,8 +190,7 @@ impl Trial {
             warrant: 0,
         };
         let handover = Handover::new(&self.terms, &names)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = UtcMicros::from_unix_nanos(u64::try_from(now.as_nanos()).unwrap_or_default());
+        let time = UtcMicros::from(SystemTime::now());
         let made: Vec<_> = (1..=self.packets.min(MOST_PACKETS))
             .map(|number| MadeUp::new(number, self.packets))
             .collect::<Result<_, _>>()?;

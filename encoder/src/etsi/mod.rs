@@ -18,6 +18,7 @@ mod front;
 mod generalized;
 mod integrity;
 mod intercept;
+mod keys;
 mod names;
 mod read;
 mod records;
@@ -28,6 +29,7 @@ pub use container::{CaseKey, KeyLength, SealError, Sealer};
 pub use decode::{Cc, CcContents, Container, Iri, IriContents, Payload, Pdu, PsHeader, Unsupported, decode};
 pub use integrity::{Cadence, Due, Integrity, KeyError, PublicKey, SigningKey, Verdict, Verifier};
 pub use intercept::{Identity, Intercept, Member, Packet};
+pub use keys::{CaseKeys, CaseKeysError};
 pub use names::{
     CountryCode, Edition, InterceptionPoint, Label, Liid, NameError, NetworkElementId, Octets, OperatorId,
 };

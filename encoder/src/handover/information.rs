@@ -165,12 +165,8 @@ impl Information {
         REPORT_ROOM
     }
 
-    /// Whether flows can be summed up in this format.
-    pub fn has_summaries(&self) -> bool {
-        matches!(self, Self::T1Ias { .. } | Self::Etsi(_) | Self::Files(_))
-    }
-
     /// Writes what was counted of a flow to the front of `out` and says how long it is. `sequence` is as of a report.
+    /// [`NoRoom`] where the format [has no summaries](super::Format::has_summaries).
     pub fn summary(
         &self,
         out: &mut [u8],

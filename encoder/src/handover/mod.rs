@@ -11,9 +11,9 @@ mod terms;
 
 pub use content::{Content, Moment, Scratch, WriteContent};
 pub use information::{Count, Headers, Information, News, Session};
-pub use terms::{CccHeader, CccTerms, EtsiTerms, Format, OpencaleaTerms, SummaryTerms, T1IasTerms, Terms, X3Terms};
+pub use terms::{CccTerms, EtsiTerms, Format, OpencaleaTerms, SummaryTerms, T1IasTerms, Terms, X3Terms};
 
-use crate::ccc::{Connection, Form};
+use crate::ccc::{Connection, Form, Layout};
 use crate::jmirror::{Mirror, MirrorId};
 use crate::opencalea::{self, Tap};
 use crate::t1_ias::{
@@ -83,15 +83,14 @@ impl Handover {
         Ok(match terms {
             Terms::T1Ias(terms) => Self::t1_ias(terms, names)?,
             Terms::Etsi(terms) => {
-                let identity = etsi_identity(terms, names)?;
+                let mut identity = terms.identity(etsi::Liid::new(names.case_id)?)?;
+                // The probe's own name, where it fits.
+                identity.network_element =
+                    identity.network_element.or_else(|| etsi::NetworkElementId::new(names.probe).ok());
                 let intercept = etsi::Intercept::new(&identity, folded(names.warrant));
-                Self {
-                    content: Content::Etsi {
-                        intercept: Box::new(intercept.clone()),
-                        packets_per_pdu: terms.packets_per_pdu,
-                    },
-                    information: Some(Information::etsi(intercept, terms, names)),
-                }
+                let information = Some(Information::etsi(intercept.clone(), terms, names));
+                let packets_per_pdu = terms.packets_per_pdu;
+                Self { content: Content::Etsi { intercept: Box::new(intercept), packets_per_pdu }, information }
             }
             Terms::X3(terms) => {
                 let task = Task::new(&x2x3::Identity {
@@ -106,9 +105,9 @@ impl Handover {
             }
             Terms::Ccc(terms) => {
                 let form = match terms.header {
-                    CccHeader::Channel => Form::Channel,
-                    CccHeader::Timed => Form::Timed,
-                    CccHeader::Case => Form::Case(number(names.case_id).unwrap_or_else(|| digested(names.case_id))),
+                    Layout::Channel => Form::Channel,
+                    Layout::Timed => Form::Timed,
+                    Layout::Case => Form::Case(number(names.case_id).unwrap_or_else(|| digested(names.case_id))),
                 };
                 let channel = channel(names, 32, Format::Ccc)?;
                 Self { content: Content::Ccc(Connection::new(channel, form)), information: None }
@@ -177,26 +176,6 @@ impl Handover {
     pub fn information(&self) -> Option<&Information> {
         self.information.as_ref()
     }
-}
-
-fn etsi_identity(terms: &EtsiTerms, names: &Names<'_>) -> Result<etsi::Identity, etsi::NameError> {
-    let edition = match terms.edition {
-        Some([header, ip_access]) => etsi::Edition::new(header, ip_access)?,
-        None => etsi::Edition::default(),
-    };
-    Ok(etsi::Identity {
-        liid: etsi::Liid::new(names.case_id)?,
-        authorization_country: terms.country.clone(),
-        operator: terms.operator.clone(),
-        network_element: match &terms.network_element {
-            Some(element) => Some(element.clone()),
-            // The probe's own name, where it fits.
-            None => etsi::NetworkElementId::new(names.probe).ok(),
-        },
-        delivery_country: terms.delivery_country.clone(),
-        interception_point: terms.interception_point.clone(),
-        edition,
-    })
 }
 
 /// A number of 32 bits that stays with a warrant: a UUID's bits are as good as chance.

@@ -47,6 +47,16 @@ impl Format {
     pub const fn has_identifying_information(self) -> bool {
         !matches!(self, Self::Ccc | Self::Jmirror | Self::Tzsp)
     }
+
+    /// Whether every PDU of it is a datagram.
+    pub const fn is_datagrams(self) -> bool {
+        matches!(self, Self::Ccc | Self::Opencalea | Self::Jmirror | Self::Tzsp)
+    }
+
+    /// Whether flows can be summed up in it.
+    pub const fn has_summaries(self) -> bool {
+        matches!(self, Self::T1Ias | Self::Etsi | Self::Files)
+    }
 }
 
 impl fmt::Display for Format {
@@ -132,6 +142,25 @@ pub struct EtsiTerms {
     pub hi1: bool,
 }
 
+impl EtsiTerms {
+    /// What headers say of an intercept under these terms.
+    ///
+    /// # Errors
+    /// When the edition is none that can be written.
+    pub fn identity(&self, liid: etsi::Liid) -> Result<etsi::Identity, etsi::NameError> {
+        let edition = self.edition.map(|[header, ip_access]| etsi::Edition::new(header, ip_access)).transpose()?;
+        Ok(etsi::Identity {
+            liid,
+            authorization_country: self.country.clone(),
+            operator: self.operator.clone(),
+            network_element: self.network_element.clone(),
+            delivery_country: self.delivery_country.clone(),
+            interception_point: self.interception_point.clone(),
+            edition: edition.unwrap_or_default(),
+        })
+    }
+}
+
 const fn undefined() -> etsi::AccessType {
     etsi::AccessType::Undefined
 }
@@ -157,43 +186,7 @@ pub struct X3Terms {
 #[serde(deny_unknown_fields, default)]
 pub struct CccTerms {
     /// Which header stands in front of each packet, by its octets.
-    pub header: CccHeader,
-}
-
-/// The header of call content connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(try_from = "u8")]
-pub enum CccHeader {
-    /// 4 octets: the channel.
-    Channel,
-    /// 12: and the time.
-    Timed,
-    /// 20: and a case.
-    #[default]
-    Case,
-}
-
-impl TryFrom<u8> for CccHeader {
-    type Error = &'static str;
-
-    fn try_from(octets: u8) -> Result<Self, Self::Error> {
-        match octets {
-            4 => Ok(Self::Channel),
-            12 => Ok(Self::Timed),
-            20 => Ok(Self::Case),
-            _ => Err("no such header: give 4, 12 or 20 octets"),
-        }
-    }
-}
-
-impl From<CccHeader> for ccc::Layout {
-    fn from(header: CccHeader) -> Self {
-        match header {
-            CccHeader::Channel => Self::Channel,
-            CccHeader::Timed => Self::Timed,
-            CccHeader::Case => Self::Case,
-        }
-    }
+    pub header: ccc::Layout,
 }
 
 /// `opencalea = { ... }`

@@ -2,8 +2,8 @@
 
 use writ_encoder::etsi::{self, CcContents, Hi1Change, IriContents, Payload, SummaryTrigger, Tri};
 use writ_encoder::handover::{
-    CccHeader, CccTerms, Content, Count, EtsiTerms, Format, Handover, Headers, Moment, Names, News, OpencaleaTerms,
-    Scratch, Session, T1IasTerms, Terms, WriteContent, X3Terms,
+    CccTerms, Content, Count, EtsiTerms, Format, Handover, Headers, Moment, Names, News, OpencaleaTerms, Scratch,
+    Session, T1IasTerms, Terms, WriteContent, X3Terms,
 };
 use writ_encoder::t1_ias::{
     Assignment, CcFormat, Direction, Flow, Message, OptionalModule, Reason, SessionId, decode_cmcc, decode_cmii,
@@ -50,7 +50,7 @@ fn etsi_terms() -> Terms {
     })
 }
 
-fn ccc_terms(header: CccHeader) -> Terms {
+fn ccc_terms(header: ccc::Layout) -> Terms {
     Terms::Ccc(CccTerms { header })
 }
 
@@ -59,7 +59,7 @@ fn all_terms() -> Vec<Terms> {
         Terms::T1Ias(T1IasTerms::default()),
         etsi_terms(),
         Terms::X3(X3Terms::default()),
-        ccc_terms(CccHeader::Case),
+        ccc_terms(ccc::Layout::Case),
         Terms::Opencalea(OpencaleaTerms::default()),
         Terms::Jmirror,
         Terms::Tzsp,
@@ -209,7 +209,7 @@ fn summaries_of_every_format_that_has_them() {
     let count = Count { packets: 9, octets: 540, first: time, last: time, trigger: SummaryTrigger::FlowEnd };
     for terms in all_terms() {
         let handover = Handover::new(&terms, &NAMES).unwrap();
-        let Some(information) = handover.information().filter(|it| it.has_summaries()) else { continue };
+        let Some(information) = handover.information().filter(|_| terms.format().has_summaries()) else { continue };
         let mut out = vec![0; information.summary_bound()];
         let length = information.summary(&mut out, &mut Scratch::default(), &moment(), &flow(), &count).unwrap();
         let pdu = &out[..length];
@@ -274,7 +274,7 @@ fn names_that_do_not_fit_are_refused() {
     let refused = |terms: Terms, names: Names<'static>| Handover::new(&terms, &names).unwrap_err().to_string();
     let worded = Names { content_identifier: "case-7", ..NAMES };
     let call = Terms::T1Ias(T1IasTerms { cc_format: CcFormat::ScteDatagram, optional_module: None });
-    for terms in [ccc_terms(CccHeader::Channel), Terms::Jmirror, call] {
+    for terms in [ccc_terms(ccc::Layout::Channel), Terms::Jmirror, call] {
         assert!(terms.name_content_by_number());
         assert!(refused(terms, worded).contains("write it in digits"));
     }
@@ -295,7 +295,7 @@ fn what_no_datagram_holds_is_not_made() {
         let handover = Handover::new(terms, &NAMES).unwrap();
         (1..=65_535).rev().find(|length| handover.content().has_room_for(*length)).unwrap()
     };
-    assert_eq!(longest(&ccc_terms(CccHeader::Case)), 65_507 - 20);
+    assert_eq!(longest(&ccc_terms(ccc::Layout::Case)), 65_507 - 20);
     assert_eq!(longest(&Terms::Jmirror), 65_507 - 8);
     assert_eq!(longest(&etsi_terms()), 65_535);
 }

@@ -3,7 +3,7 @@
 use super::{CommandError, Outcome, ReportArgs, output};
 use crate::config::{Config, ConfigError, ConfigFault};
 use serde::Serialize;
-use writ_delivery::CaseKeys;
+use writ_encoder::etsi::CaseKeys;
 
 #[derive(Serialize)]
 struct Report {

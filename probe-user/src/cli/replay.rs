@@ -148,7 +148,7 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
         kernel.tables().bind(selector, &claims.iter().collect::<Vec<_>>())?;
     }
     let counters = kernel.counters()?;
-    let recipients = Recipient::all(&config.destination);
+    let recipients = Recipient::all(&config.destination).context("a destination lacks the terms of its format")?;
     let mut intercepts = Intercepts::default();
     intercepts.insert(Arc::new(Intercept::new(&order, &config.probe.id, &recipients)?));
     intercepts.set_targets(SLOT, order.targets.iter().copied());

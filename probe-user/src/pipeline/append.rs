@@ -101,7 +101,7 @@ impl Appender<'_> {
             Content::Etsi { intercept, packets_per_pdu: 0 | 1 } => self.content(producer, run, &**intercept, content),
             Content::Etsi { intercept, packets_per_pdu } => {
                 let most = usize::from(*packets_per_pdu).min(MOST_TOGETHER);
-                self.content_together(producer, run, (intercept, content), most);
+                self.content_together(producer, run, intercept, content, most);
             }
             Content::X3(writer) => self.content(producer, run, writer, content),
             Content::Ccc(writer) => self.content(producer, run, writer, content),
@@ -157,7 +157,8 @@ impl Appender<'_> {
         &mut self,
         producer: &mut Producer,
         run: Run<'_>,
-        (writer, content): (&etsi::Intercept, &Content),
+        writer: &etsi::Intercept,
+        content: &Content,
         most: usize,
     ) {
         let mut jobs = run.jobs;

@@ -19,13 +19,13 @@ impl Recipient {
         Self { terms, summaries: None }
     }
 
-    /// All of a configuration that was checked, in its order.
-    pub fn all(destinations: &[Destination]) -> Vec<Self> {
-        destinations.iter().filter_map(Self::of).collect()
+    /// All of a configuration, each in its place: orders name them by it. None if a section lacks something, which a check
+    /// of the configuration tells.
+    pub fn all(destinations: &[Destination]) -> Option<Vec<Self>> {
+        destinations.iter().map(Self::of).collect()
     }
 
-    /// One; none if its section lacks something, which a check of it tells.
-    pub fn of(destination: &Destination) -> Option<Self> {
+    fn of(destination: &Destination) -> Option<Self> {
         Some(Self { terms: destination.terms()?, summaries: destination.summaries.map(settings) })
     }
 

@@ -112,7 +112,9 @@ fn a_killed_probe_goes_on_and_what_the_agency_misses_is_counted_lost() {
     sleep(Duration::from_millis(600));
     // What waits now is in the probe's memory and nowhere else.
     scene.probe().signal_role(&scene.host, "deliver", Signal::STOP).unwrap();
-    sleep(Duration::from_millis(300));
+    let taken = |order: &Order| scene.probe().counts(order).unwrap().received;
+    let before = taken(&content);
+    until("packets to wait", PATIENCE, || Ok((taken(&content) > before + 100).then_some(()))).unwrap();
     kill_everything(&mut scene);
     while now_ns() < ns(short.stop) {
         sleep(Duration::from_millis(10));

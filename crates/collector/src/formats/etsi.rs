@@ -14,7 +14,7 @@ use serde::Serialize;
 use writ_encoder::{
     UtcMicros,
     etsi::{
-        Cc, CcContents, CountryCode, DataType, DeliveryOption, Direction, Edition, Identity, Intercept, Iri,
+        CaseKeys, Cc, CcContents, CountryCode, DataType, DeliveryOption, Direction, Edition, Identity, Intercept, Iri,
         IriContents, Label, Liid, NetworkElementId, OperatorId, Payload, Pdu, PsHeader, PublicKey, Tri, Verdict,
         Verifier, decode,
     },
@@ -29,7 +29,6 @@ use super::{
 use crate::{
     Stream,
     cases::lock,
-    keys::Keys,
     pcapng::{Around, Link, Packet, Source},
 };
 
@@ -72,7 +71,7 @@ impl Verifiers {
 /// Reads the PS-PDUs of one connection.
 pub(crate) struct Reader {
     endpoint: Option<Stream>,
-    keys: Arc<Keys>,
+    keys: Arc<CaseKeys>,
     verifier: SharedVerifier,
 }
 
@@ -95,7 +94,7 @@ pub(crate) struct Read {
 }
 
 impl Reader {
-    pub(super) fn new(endpoint: Option<Stream>, from: SocketAddr, keys: &Arc<Keys>, verifiers: &Verifiers) -> Self {
+    pub(super) fn new(endpoint: Option<Stream>, from: SocketAddr, keys: &Arc<CaseKeys>, verifiers: &Verifiers) -> Self {
         Self { endpoint, keys: Arc::clone(keys), verifier: verifiers.of(endpoint, from.ip()) }
     }
 
@@ -106,7 +105,7 @@ impl Reader {
         let (mut byte_counter, mut sealed) = (None, None);
         let Pdu { header, payload } = pdu;
         let payload = match payload {
-            Payload::Encrypted(container) => match self.keys.of_case(&header.liid.0) {
+            Payload::Encrypted(container) => match self.keys.of(&header.liid.0) {
                 None => {
                     sealed = Some("there is no key for it");
                     Payload::Encrypted(container)

@@ -14,7 +14,9 @@ mod x3;
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use writ_encoder::{Malformed, UtcMicros, ccc, jmirror, opencalea as calea, t1_ias as ias, tzsp, x2x3};
+use writ_encoder::{
+    Malformed, UtcMicros, ccc, etsi::CaseKeys, handover, jmirror, opencalea as calea, t1_ias as ias, tzsp, x2x3,
+};
 
 pub(crate) use about::About;
 pub(crate) use t1_ias::{name_source, read_message};
@@ -24,7 +26,6 @@ use etsi::Verifiers;
 use crate::{
     Stream,
     config::Reading,
-    keys::Keys,
     originals::Original,
     pcapng::{Packet, Source},
 };
@@ -62,25 +63,30 @@ impl Format {
 
     /// Its name in settings, files and logs.
     pub const fn name(self) -> &'static str {
+        self.handover().name()
+    }
+
+    /// The same among all formats of handover. Those of `files` are fetched, and so none that can arrive.
+    const fn handover(self) -> handover::Format {
         match self {
-            Self::T1Ias => "t1-ias",
-            Self::Etsi => "etsi",
-            Self::X3 => "x3",
-            Self::Ccc => "ccc",
-            Self::Opencalea => "opencalea",
-            Self::Jmirror => "jmirror",
-            Self::Tzsp => "tzsp",
+            Self::T1Ias => handover::Format::T1Ias,
+            Self::Etsi => handover::Format::Etsi,
+            Self::X3 => handover::Format::X3,
+            Self::Ccc => handover::Format::Ccc,
+            Self::Opencalea => handover::Format::Opencalea,
+            Self::Jmirror => handover::Format::Jmirror,
+            Self::Tzsp => handover::Format::Tzsp,
         }
     }
 
     /// Whether it comes as datagrams, else as a stream.
     pub const fn is_datagrams(self) -> bool {
-        matches!(self, Self::Ccc | Self::Opencalea | Self::Jmirror | Self::Tzsp)
+        self.handover().is_datagrams()
     }
 
     /// Whether there is identifying information in it. The others have content alone.
     pub const fn has_identifying_information(self) -> bool {
-        !matches!(self, Self::Ccc | Self::Jmirror | Self::Tzsp)
+        self.handover().has_identifying_information()
     }
 }
 
@@ -241,7 +247,7 @@ pub(crate) struct Check<'a> {
 /// What the formats that are read need to know beside the octets.
 #[derive(Clone)]
 pub(crate) struct Terms {
-    keys: Arc<Keys>,
+    keys: Arc<CaseKeys>,
     ccc: ccc::Layout,
     optional_module: Option<ias::OptionalModule>,
     /// What waits for integrity checks.

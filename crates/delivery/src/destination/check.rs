@@ -78,7 +78,7 @@ impl Destination {
             return Err(("rotate", problem, "leave it out, or set format = \"files\""));
         }
         let Some(summaries) = self.summaries else { return Ok(()) };
-        if !matches!(self.format, Format::T1Ias | Format::Etsi | Format::Files) {
+        if !self.format.has_summaries() {
             return Err(("summaries", format!("is nothing that {} knows", self.format), "take it out"));
         }
         if !(1..=86_400).contains(&summaries.idle_seconds) {

@@ -27,7 +27,7 @@ use std::io::{self, Write as _};
 use std::num::NonZeroU32;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use writ_digests::Stream as StreamKind;
 use writ_encoder::UtcMicros;
 use writ_encoder::files::{Names, section};
@@ -205,8 +205,7 @@ impl Desk {
         let case = file_name(Some(&names.case_id));
         let mut content = file_name(Some(&names.content_id));
         content.truncate(LONGEST_CONTENT);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = UtcMicros::from_unix_nanos(since.as_nanos().try_into().unwrap_or(u64::MAX)).iso_basic();
+        let time = UtcMicros::from(SystemTime::now()).iso_basic();
         DirBuilder::new().recursive(true).mode(0o700).create(self.work.join(&case))?;
         let mut number = self.numbers.get(names).copied().unwrap_or_default();
         let (place, file) = loop {

@@ -55,7 +55,7 @@ pub(super) fn run(config: Config, life: u32, inheritance: Inheritance, stop: &At
     }
     privileges::drop_all()?;
 
-    let recipients = Recipient::all(&config.destination);
+    let recipients = Recipient::all(&config.destination).context("a destination lacks the terms of its format")?;
     let common = Arc::new(Common {
         intercepts: ArcSwap::default(),
         clock: AtomicCell::new(ClockOffset::sample()),

@@ -1,7 +1,8 @@
 //! Which cases can be sealed, told to the control role, so that it takes no warrant whose records would wait for a key.
 
 use crate::ipc::{Channel, FromDeliver, Outbox, SealedCases};
-use writ_delivery::{CaseKeys, Route};
+use writ_delivery::Route;
+use writ_encoder::etsi::CaseKeys;
 
 /// LIIDs in one message: each has 25 characters at most.
 const CHUNK: usize = 2000;

@@ -5,7 +5,6 @@ use super::etsi::{contents, pdus};
 use super::receivers::{Manners, Unruly};
 use super::{add_destination, burst, collector, whose};
 use crate::scene::{ALICE, BOB, PATIENCE, Scene, net, order, words};
-use crate::traffic::of_packets;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use writ_encoder::etsi::CcContents;

@@ -3,10 +3,9 @@
 use super::super::outbox::Outbox;
 use super::utc_now;
 use crate::failure::{Failure, FailureKind};
-use crate::manner::CaseKeys;
 use std::collections::HashMap;
 use std::sync::Arc;
-use writ_encoder::etsi::{Glance, Sealer};
+use writ_encoder::etsi::{CaseKeys, Glance, Sealer};
 
 /// The sealers of one connection. One for each LIID and not for each session of its target: what is sealed with one key has
 /// one counter.
