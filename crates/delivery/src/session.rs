@@ -65,6 +65,9 @@ pub struct Timing {
     /// How long a connection must outlive an acknowledgement before the PDUs are released. An acknowledgement is the
     /// word of the agency's kernel; should its program die, what it had not read yet is thus sent again.
     pub hold: Duration,
+    /// The same for datagrams: how long nobody must have said that he does not take them. Linux says so of a closed port once
+    /// a second (net.ipv4.icmp_ratelimit).
+    pub datagram_hold: Duration,
     /// At most so many acknowledged bytes are held (and never more than a quarter of the stream's memory).
     pub hold_bytes: u64,
     /// How long a PDU waits for others to go with it, if the last ones went out less than half of that ago. Without it a
@@ -83,6 +86,7 @@ impl Default for Timing {
             connect: Duration::from_secs(10),
             acceptance: Duration::from_secs(2),
             hold: Duration::from_millis(500),
+            datagram_hold: Duration::from_millis(1250),
             // A receive buffer's usual limit (net.ipv4.tcp_rmem is 6 MiB, with the kernel's own overhead).
             hold_bytes: 4 << 20,
             gather: Duration::from_millis(1),

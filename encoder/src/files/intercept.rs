@@ -104,10 +104,11 @@ impl Intercept {
         packet: &[u8],
     ) -> Result<usize, NoRoom> {
         let copy = |place: &mut [u8]| place.copy_from_slice(packet);
-        self.content_from(out, time, direction.into(), sequence, packet.len(), copy)
+        self.content_from(out, time, direction.into(), sequence, (packet.len(), None), copy)
     }
 
-    /// [`content`](Self::content) of a packet that does not lie in one piece: `copy` writes its `length` octets.
+    /// [`content`](Self::content) of a packet that does not lie in one piece: `copy` writes its `length` octets. `original_length`
+    /// is how long it was where its end is missing.
     #[inline]
     pub fn content_from(
         &self,
@@ -115,7 +116,7 @@ impl Intercept {
         time: UtcMicros,
         direction: Option<Direction>,
         sequence: u64,
-        length: usize,
+        (length, original_length): (usize, Option<u32>),
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
         let [unknown, to_subject, from_subject] = &self.options;
@@ -128,8 +129,9 @@ impl Intercept {
         let whole = u32::try_from(HEAD + padding + options.len() + TAIL + length).map_err(|_| NoRoom)?;
         let micros = time.unix_micros() as u64; // never negative
         let captured = length as u32; // less than `whole`
+        let original = original_length.unwrap_or(captured);
         const INTERFACE: u32 = 0;
-        let head: [u32; 7] = [PACKET, whole, INTERFACE, (micros >> 32) as u32, micros as u32, captured, captured];
+        let head: [u32; 7] = [PACKET, whole, INTERFACE, (micros >> 32) as u32, micros as u32, captured, original];
         let before = put(out, &[head.map(u32::to_le_bytes).as_flattened()], length, copy)?;
         let end = [END, 0].map(u16::to_le_bytes);
         let behind: [&[u8]; 5] =

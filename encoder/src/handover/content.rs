@@ -291,6 +291,7 @@ impl WriteContent for files::Intercept {
         length: usize,
         copy: impl FnOnce(&mut [u8]),
     ) -> Result<usize, NoRoom> {
+        let length = (length, moment.original_length);
         self.content_from(out, moment.time, moment.direction, moment.sequence, length, copy)
     }
 }

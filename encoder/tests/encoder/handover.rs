@@ -266,6 +266,15 @@ fn a_packet_whose_end_is_missing_is_told_as_such() {
     let Payload::Cc(cc) = etsi::decode(&out[..length]).unwrap().0.payload else { panic!("no content") };
     let packet = etsi::Octets(PACKET[..20].to_vec());
     assert_eq!(cc[0].contents, CcContents::Truncated { packet, original_length: Some(1500) });
+
+    // And so does a file of packets: pcapng has both lengths.
+    let handover = Handover::new(&Terms::Files, &NAMES).unwrap();
+    let mut out = vec![0; handover.content().bound(20)];
+    let copy = |to: &mut [u8]| to.copy_from_slice(&PACKET[..20]);
+    let length = handover.content().write(&mut out, &mut Scratch::default(), &moment, 20, copy).unwrap();
+    let lengths = [20, 24].map(|place| u32::from_le_bytes(out[place..place + 4].try_into().unwrap()));
+    assert_eq!(lengths, [20, 1500]);
+    assert!(files::decode_block(&out[..length]).unwrap().is_some());
 }
 
 /// A warrant's names have to fit the format; each that does not is refused in words.

@@ -91,7 +91,7 @@ impl Session {
         conversation: &mut impl Conversation,
         sent_any: &mut bool,
     ) -> Result<(), Broken> {
-        let mut hold = Hold::new(&self.setup.timing, self.setup.consumer.capacity_bytes());
+        let mut hold = Hold::new(self.setup.timing.hold, &self.setup.timing, self.setup.consumer.capacity_bytes());
         let mut course = Course::default();
         loop {
             let heard = link.hear()?;

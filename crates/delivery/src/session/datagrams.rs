@@ -54,7 +54,8 @@ impl Session {
         tracing::info!(stream = %self.setup.label, "datagrams go to the agency");
         self.tell(|| Notice::Open(Some(Peer { address, tls: None })));
 
-        let mut hold = Hold::new(&self.setup.timing, self.setup.consumer.capacity_bytes());
+        let mut hold =
+            Hold::new(self.setup.timing.datagram_hold, &self.setup.timing, self.setup.consumer.capacity_bytes());
         loop {
             let mut blocked = false;
             let mut sent = false;

@@ -18,9 +18,9 @@ impl Hold {
     /// So many marks cover the time.
     const GRAINS: u32 = 16;
 
-    pub(super) fn new(timing: &Timing, capacity: u64) -> Self {
+    pub(super) fn new(time: Duration, timing: &Timing, capacity: u64) -> Self {
         let bytes = timing.hold_bytes.min(capacity / 4);
-        Self { time: timing.hold, bytes, marks: VecDeque::new(), acknowledged: 0, due: 0 }
+        Self { time, bytes, marks: VecDeque::new(), acknowledged: 0, due: 0 }
     }
 
     pub(super) fn acknowledged(&mut self, bytes: u64, now: Instant) {
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn acknowledged_bytes_are_released_when_old_or_too_many() {
         let timing = Timing { hold: Duration::from_secs(1), hold_bytes: 100, ..Timing::default() };
-        let mut hold = Hold::new(&timing, 1 << 20);
+        let mut hold = Hold::new(timing.hold, &timing, 1 << 20);
         let begun = Instant::now();
         hold.acknowledged(80, begun);
         assert_eq!(hold.due(begun), 0);
@@ -67,6 +67,6 @@ mod tests {
         assert_eq!(hold.due(begun + Duration::from_millis(1100)), 80, "the first ones are old enough");
         assert_eq!(hold.due(begun + Duration::from_millis(1600)), 150);
         assert!(hold.next_due().is_none());
-        assert_eq!(Hold::new(&timing, 40).bytes, 10, "never more than a quarter of the memory");
+        assert_eq!(Hold::new(timing.hold, &timing, 40).bytes, 10, "never more than a quarter of the memory");
     }
 }

@@ -101,7 +101,7 @@ impl Session {
 
     /// Sends until the connection breaks or a stop is carried out.
     fn serve(&mut self, link: &mut Link, sent_any: &mut bool) -> Result<(), Broken> {
-        let mut hold = Hold::new(&self.setup.timing, self.setup.consumer.capacity_bytes());
+        let mut hold = Hold::new(self.setup.timing.hold, &self.setup.timing, self.setup.consumer.capacity_bytes());
         let mut finishing = false;
         let mut last_sent: Option<Instant> = None;
         loop {

@@ -37,6 +37,7 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 pub(crate) fn timing() -> Timing {
     Timing {
         hold: Duration::from_millis(100),
+        datagram_hold: Duration::from_millis(100),
         retry_first: Duration::from_millis(10),
         retry_most: Duration::from_millis(50),
         ..Timing::default()
