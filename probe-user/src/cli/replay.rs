@@ -111,21 +111,24 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
     ledger.slot(SLOT.slot).context("no slot")?.reset(SLOT.generation, order.deliveries.len());
 
     std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-    // Those of the first delivery stand for all in the front of a file; each packet in it says itself whose it is.
-    let names = Names {
-        case_id: order.deliveries.first().map(|it| it.case_id.clone()).unwrap_or_default(),
-        content_id: order.deliveries.first().map(|it| it.content_identifier.clone()).unwrap_or_default(),
-        probe: config.probe.id.clone(),
-    };
     let (mut producers, mut outlets) = (Vec::new(), Vec::new());
-    for destination in &config.destination {
+    for (index, destination) in config.destination.iter().enumerate() {
+        let delivery = order.deliveries.iter().find(|delivery| delivery.destination == index);
         for kind in StreamKind::ALL {
             let stream =
                 create_stream("writ-replay", config.spool.segments as usize, config.spool.segment_bytes as usize)?;
             let wake = Wake::create()?;
             producers.push(Producer::open(&stream, wake.try_clone()?, Arc::clone(&ledger))?);
+            // Others get nothing, and no file.
+            let is_told = kind == StreamKind::Cmc || destination.format.has_identifying_information();
+            let Some(delivery) = delivery.filter(|_| is_told) else { continue };
+            let names = Names {
+                case_id: delivery.case_id.clone(),
+                content_id: delivery.content_identifier.clone(),
+                probe: config.probe.id.clone(),
+            };
             let consumer = Consumer::open(&stream, wake, Arc::clone(&ledger))?;
-            outlets.push(Outlet::create(directory, destination, kind, consumer, &names)?);
+            outlets.push((index, kind, Outlet::create(directory, destination, kind, consumer, &names)?));
         }
     }
     let (streams, _) = Outlets::settle(producers, &ledger)?;
@@ -164,7 +167,7 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
         if last {
             worker.sum_up_all(&intercepts);
         }
-        for outlet in &mut outlets {
+        for (_, _, outlet) in &mut outlets {
             outlet.drain()?;
         }
         if last {
@@ -174,17 +177,18 @@ fn replay(config: &Config, approved: &ApprovedWarrant, file: &Path, directory: &
     let account = ledger.slot(SLOT.slot).and_then(|account| account.snapshot());
     let records = outlets
         .iter()
-        .enumerate()
-        .map(|(index, outlet)| {
+        .map(|(index, kind, outlet)| {
             let mut report = StreamReport { file: outlet.path.clone(), content: 0, header_reports: 0, events: 0 };
             for (delivery, figures) in
                 order.deliveries.iter().zip(account.iter().flat_map(|account| &account.deliveries))
             {
-                if delivery.destination * 2 == index {
-                    report.header_reports += figures.delivered(RecordKind::HeaderReport);
-                    report.events += figures.delivered(RecordKind::Event);
-                } else if delivery.destination * 2 + 1 == index {
-                    report.content += figures.delivered(RecordKind::Content);
+                match kind {
+                    _ if delivery.destination != *index => {}
+                    StreamKind::Cmii => {
+                        report.header_reports += figures.delivered(RecordKind::HeaderReport);
+                        report.events += figures.delivered(RecordKind::Event);
+                    }
+                    StreamKind::Cmc => report.content += figures.delivered(RecordKind::Content),
                 }
             }
             report
