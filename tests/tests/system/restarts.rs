@@ -57,11 +57,17 @@ fn wait_for_packet(scene: &Scene, order: &Order, moment_ns: u64) {
 /// Kills every process of the probe at once.
 pub(crate) fn kill_everything(scene: &mut Scene) {
     let mut probe = scene.probe.take().unwrap();
-    for pid in scene.host.processes().unwrap() {
-        // One that the end of another ended is as good.
-        let _gone = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+    let supervisor = probe.supervisor().id();
+    let (own, roles): (Vec<u32>, Vec<u32>) =
+        scene.host.processes().unwrap().into_iter().partition(|pid| *pid == supervisor);
+    // The supervisor last, and none of them moves meanwhile: with its parent gone the kernel lets a stopped process go on, and
+    // one whose supervisor lives is started again.
+    for signal in [Signal::STOP, Signal::KILL] {
+        for pid in roles.iter().chain(&own) {
+            // One that the end of another ended is as good.
+            let _gone = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal);
+        }
     }
-    probe.supervisor().signal(Signal::KILL).unwrap_or_default();
     until("the end of everything", PATIENCE, || Ok(scene.host.processes()?.is_empty().then_some(()))).unwrap();
 }
 
