@@ -82,6 +82,16 @@ mod tests {
     use writ_capture::{MemorySource, Source as _};
     use zerocopy::FromZeros as _;
 
+    /// Of a packet without a link layer of its own: where its headers and the packet end.
+    fn bare(header_end: u16, end: u16) -> FrameHeader {
+        let mut header = FrameHeader::new_zeroed();
+        header.abi = ABI_VERSION;
+        header.link_offset = FrameHeader::NO_LINK;
+        header.wire_length = end.into();
+        (header.ip_offset, header.header_end, header.ip_end) = (14, header_end, end);
+        header
+    }
+
     /// What a report tells of a frame whose octets are 1 throughout.
     fn told(header: FrameHeader, length: usize) -> Vec<u8> {
         let mut source = MemorySource::new([(header, &vec![1; length])], 1);
@@ -95,11 +105,7 @@ mod tests {
     /// options that can carry content are zeroed.
     #[test]
     fn a_frame_that_is_whole_is_cut_and_its_options_zeroed() {
-        let mut header = FrameHeader::new_zeroed();
-        header.abi = ABI_VERSION;
-        header.link_offset = FrameHeader::NO_LINK;
-        header.wire_length = 200;
-        (header.ip_offset, header.header_end, header.ip_end) = (14, 74, 200);
+        let mut header = bare(74, 200);
         header.options[0] = OptionSpan { offset: 56, length: 6 };
         header.options[2] = OptionSpan { offset: 64, length: 10 };
         let octets = told(header, 200);
@@ -110,11 +116,7 @@ mod tests {
 
     #[test]
     fn headers_beyond_the_longest_are_told_in_part() {
-        let mut header = FrameHeader::new_zeroed();
-        header.abi = ABI_VERSION;
-        header.link_offset = FrameHeader::NO_LINK;
-        header.wire_length = 900;
-        (header.ip_offset, header.header_end, header.ip_end) = (14, 800, 900);
+        let mut header = bare(800, 900);
         header.options[0] = OptionSpan { offset: 500, length: 300 };
         let octets = told(header, 900);
         assert_eq!((octets.len(), octets[485], octets[486..].iter().max()), (LONGEST_HEADERS, 1, Some(&0)));
