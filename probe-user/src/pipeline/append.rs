@@ -144,7 +144,7 @@ impl Appender<'_> {
         if !content.has_room_for(length) {
             return Err(LossReason::EncodeFailed);
         }
-        let moment = self.moment(&frame, job, record.sequence);
+        let moment = Moment { original_length: missing_end(&frame), ..self.moment(&frame, job, record.sequence) };
         let scratch = &mut *self.scratch;
         let appended = producer.append(writer.bound(length), record, |out| {
             writer.write(out, scratch, &moment, length, |to| packet.copy_to(to))
@@ -256,13 +256,14 @@ impl Appender<'_> {
         appended.map(drop).map_err(|error| loss(&error))
     }
 
+    /// What is said of a frame, whole or not: a report of its headers need not know.
     #[inline(always)]
     fn moment<'f>(&self, frame: &Frame<'f>, job: &Job, sequence: u64) -> Moment<'f> {
         Moment {
             time: UtcMicros::from_unix_nanos(utc_ns(frame.time, self.clock)),
             direction: direction(job.hit),
             sequence,
-            original_length: missing_end(frame),
+            original_length: None,
             is_ipv6: frame.header.flags & FrameFlags::IPV6 != 0,
             link: frame.bytes.get(usize::from(frame.header.link_offset)..).unwrap_or_default(),
         }
