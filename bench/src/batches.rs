@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::Effort;
 use crate::bed::{Bed, Layout, Subject};
+use crate::distance::{At, Distance};
 use crate::generator::{Length, Traffic};
 use crate::inline::{COLUMNS, Run, TARGET, percent, row};
 use crate::report::{Section, median};
@@ -27,6 +28,7 @@ pub fn measure(
     sizes: &[u32],
     directory: &Path,
     effort: Effort,
+    distance: &mut Distance,
     doing: &mut dyn FnMut(&str),
 ) -> Result<Vec<Section>> {
     crate::keep_user_space_off(1)?;
@@ -44,8 +46,9 @@ pub fn measure(
             let traffic = Traffic { length: LENGTH, hits: 0, first: TARGET, targets: 1, stamp: false };
             let dropped = bed.dropped(&traffic, effort.time)?;
             for (hits, runs) in HITS.into_iter().zip(runs) {
-                let passage = bed.taken(&Traffic { hits, ..traffic }, effort.time);
-                runs.push(passage.map(|passage| Run { passage, dropped }));
+                let traffic = Traffic { hits, ..traffic };
+                let At { result, apart } = distance.near(|| bed.taken(&traffic, effort.time)).last;
+                runs.push(result.map(|passage| Run { passage, dropped, apart }));
             }
         }
     }

@@ -13,6 +13,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::Effort;
 use crate::bed::{Bed, Layout, Subject};
+use crate::distance::{At, Distance};
 use crate::generator::{Length, Traffic};
 use crate::inline::{COLUMNS, Run, percent, row};
 use crate::report::{Row, Section, median};
@@ -40,6 +41,7 @@ pub fn measure(
     subject: &Subject,
     directory: &Path,
     effort: Effort,
+    distance: &mut Distance,
     doing: &mut dyn FnMut(&str),
 ) -> Result<Vec<Section>> {
     let mut whole_way = Section::new(
@@ -52,7 +54,7 @@ pub fn measure(
         "Loading targets, in signed warrants of up to 10,000 addresses",
         ["s", "us a target", "s of the last warrant", "MiB of user space", "MiB of the kernel"],
     );
-    let mut bench = Series { subject, effort, doing, section: &mut whole_way };
+    let mut bench = Series { subject, effort, distance, doing, section: &mut whole_way };
     for (name, result) in [
         ("warrants", bench.warrants(&directory.join("warrants"))),
         ("agencies", bench.agencies(&directory.join("agencies"))),
@@ -70,6 +72,7 @@ pub fn measure(
 struct Series<'a> {
     subject: &'a Subject,
     effort: Effort,
+    distance: &'a mut Distance,
     doing: &'a mut dyn FnMut(&str),
     section: &'a mut Section,
 }
@@ -154,12 +157,14 @@ impl Series<'_> {
     }
 
     fn runs(&mut self, bed: &Bed, what: &str, first: Ipv4Addr, targets: u32) -> Runs {
-        let run = |hits| -> Result<Run> {
-            let traffic = Traffic { length: Length::Bytes(60), hits, first, targets, stamp: false };
-            let dropped = bed.dropped(&traffic, self.effort.time)?;
-            Ok(Run { passage: bed.taken(&traffic, self.effort.time)?, dropped })
-        };
         (self.doing)(&format!("growth: {what}"));
+        let (time, distance) = (self.effort.time, &mut *self.distance);
+        let mut run = |hits| -> Result<Run> {
+            let traffic = Traffic { length: Length::Bytes(60), hits, first, targets, stamp: false };
+            let pair = || Ok((bed.dropped(&traffic, time)?, bed.taken(&traffic, time)?));
+            let At { result, apart } = distance.near(pair).last;
+            result.map(|(dropped, passage)| Run { passage, dropped, apart })
+        };
         HITS.map(|hits| (hits, (0..self.effort.growth_repeats).map(|_| run(hits)).collect())).into()
     }
 

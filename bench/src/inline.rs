@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::bed::{Bed, Layout, Passage, Subject};
+use crate::distance::{At, Distance, Measured};
 use crate::generator::{Length, Traffic};
 use crate::report::{Row, Section, Target, median};
 use crate::{Effort, packet_socket};
@@ -78,20 +79,25 @@ impl Receiver {
     }
 }
 
+/// What 100 % hits stand beside.
+const TO_FILE: &str = "packets/s that tcpdump writes to a file";
+
 /// Of a thousand, in percent.
 pub(crate) fn percent(hits: u32) -> String {
     format!("{} %", f64::from(hits) / 10.0)
 }
 
 /// Columns of every table of whole ways.
-pub(crate) const COLUMNS: [&str; 7] =
-    ["of XDP_DROP", "M frames/s", "M hits/s out", "% lost", "on link", "in ring", "behind"];
+pub(crate) const COLUMNS: [&str; 8] =
+    ["of XDP_DROP", "M frames/s", "M hits/s out", "% lost", "on link", "in ring", "behind", "CPUs apart, ns"];
 
 /// A run beside the rate at which the same link was purely dropped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) passage: Passage,
     pub(crate) dropped: f64,
+    /// How far apart the processors were.
+    pub(crate) apart: f64,
 }
 
 impl Run {
@@ -99,7 +105,7 @@ impl Run {
         self.passage.sent / self.dropped
     }
 
-    fn figures(&self, hits: bool) -> [Option<f64>; 7] {
+    fn figures(&self, hits: bool) -> [Option<f64>; 8] {
         let passage = &self.passage;
         let lost = passage.lost_on_link + passage.lost_in_ring + passage.lost_behind;
         let of_hits = |figure: f64| hits.then_some(figure);
@@ -111,6 +117,7 @@ impl Run {
             of_hits(passage.percent(passage.lost_on_link)),
             of_hits(passage.percent(passage.lost_in_ring)),
             of_hits(passage.percent(passage.lost_behind)),
+            Some(self.apart),
         ]
     }
 }
@@ -130,6 +137,7 @@ pub fn measure(
     subject: &Subject,
     directory: &Path,
     effort: Effort,
+    distance: &mut Distance,
     doing: &mut dyn FnMut(&str),
 ) -> Result<Vec<Section>> {
     crate::keep_user_space_off(1)?;
@@ -142,7 +150,8 @@ pub fn measure(
             let mut doing = |round| {
                 doing(&format!("inline, over {way}, {}, round {round} of {}", length.name(), effort.repeats));
             };
-            let runs = rounds(&bed, receivers, length, &directory.join("tcpdump.pcap"), effort, &mut doing);
+            let file = directory.join("tcpdump.pcap");
+            let runs = rounds(&bed, receivers, length, &file, effort, distance, &mut doing);
             let title = format!(
                 "The whole way inline over veth and {way}, {}, median of {} rounds",
                 length.name(),
@@ -155,6 +164,15 @@ pub fn measure(
     Ok(sections)
 }
 
+/// What one receiver did.
+#[derive(Default)]
+struct Runs {
+    /// One a round.
+    near: Vec<Result<Run>>,
+    /// While the processors were far apart.
+    far: Vec<Run>,
+}
+
 /// The runs of each receiver, all of them in turn in each round.
 fn rounds(
     bed: &Bed,
@@ -162,22 +180,27 @@ fn rounds(
     length: Length,
     file: &Path,
     effort: Effort,
+    distance: &mut Distance,
     doing: &mut dyn FnMut(u32),
-) -> Vec<Vec<Result<Run>>> {
-    let mut runs: Vec<Vec<Result<Run>>> = receivers.iter().map(|_| Vec::new()).collect();
+) -> Vec<Runs> {
+    let mut all: Vec<Runs> = receivers.iter().map(|_| Runs::default()).collect();
     for round in 1..=effort.repeats {
         doing(round);
         let mut dropped = None;
-        for (&receiver, runs) in receivers.iter().zip(&mut runs) {
-            let passage = run(bed, receiver, length, file, effort.time);
+        for (&receiver, runs) in receivers.iter().zip(&mut all) {
+            let Measured { last, far } = distance.near(|| run(bed, receiver, length, file, effort.time));
             if receiver == Receiver::Drop {
-                dropped = passage.as_ref().ok().map(|passage| passage.sent);
+                dropped = last.result.as_ref().ok().map(|passage| passage.sent);
             }
-            let dropped = dropped.context("the reference could not be measured");
-            runs.push(passage.and_then(|passage| Ok(Run { passage, dropped: dropped? })));
+            let beside = |At { result, apart }: At<Passage>| Some(Run { passage: result, dropped: dropped?, apart });
+            runs.far.extend(far.into_iter().filter_map(beside));
+            let run = last.result.and_then(|result| {
+                beside(At { result, apart: last.apart }).context("the reference could not be measured")
+            });
+            runs.near.push(run);
         }
     }
-    runs
+    all
 }
 
 fn run(bed: &Bed, receiver: Receiver, length: Length, file: &Path, time: Duration) -> Result<Passage> {
@@ -198,30 +221,42 @@ fn run(bed: &Bed, receiver: Receiver, length: Length, file: &Path, time: Duratio
     }
 }
 
-fn section(title: String, length: Length, receivers: &[Receiver], runs: &[Vec<Result<Run>>]) -> Section {
+fn section(title: String, length: Length, receivers: &[Receiver], all: &[Runs]) -> Section {
     let mut section = Section::new(PART, title, COLUMNS);
-    let to_file = receivers.iter().position(|receiver| *receiver == Receiver::TcpdumpToFile);
-    let to_file = to_file.and_then(|place| runs.get(place)).map(Vec::as_slice).unwrap_or_default();
-    for (&receiver, runs) in receivers.iter().zip(runs) {
-        let row = row(receiver.name(), receiver.hits() > 0, runs);
-        // Round by round, so that what disturbs both does not show.
-        let ratio = |of: &dyn Fn(&Run, &Run) -> f64| {
-            median(runs.iter().zip(to_file).filter_map(|(run, file)| Some(of(run.as_ref().ok()?, file.as_ref().ok()?))))
-        };
+    let to_file = receivers.iter().zip(all).find(|(receiver, _)| **receiver == Receiver::TcpdumpToFile);
+    let to_file = to_file.map(|(_, runs)| runs);
+    for (&receiver, runs) in receivers.iter().zip(all) {
+        let row = row(receiver.name(), receiver.hits() > 0, &runs.near);
         section.rows.push(match receiver {
             Receiver::Drop => row,
             Receiver::Writ { hits: 1000, secured } => {
                 let is_aim = length != Length::Imix && !secured;
-                let target = is_aim.then_some(Target::AtLeast(1.0));
-                let ratio = ratio(&|run, file| run.passage.arrived / file.passage.arrived);
-                row.beside("packets/s that tcpdump writes to a file", ratio, target)
+                // Round by round, so that what disturbs both does not show.
+                let pairs = runs.near.iter().zip(to_file.map(|it| &it.near[..]).unwrap_or_default());
+                let arrived = |run: &Result<Run>| run.as_ref().ok().map(|run| run.passage.arrived);
+                let ratio = median(pairs.filter_map(|(run, file)| Some(arrived(run)? / arrived(file)?)));
+                row.beside(TO_FILE, ratio, is_aim.then_some(Target::AtLeast(1.0)))
             }
             _ => {
                 let is_aim = receiver == (Receiver::Writ { hits: 10, secured: false }) && length == Length::Bytes(60);
-                let ratio = ratio(&|run, _| run.of_drop());
+                let ratio = median(runs.near.iter().flatten().map(Run::of_drop));
                 row.beside("frames/s of XDP_DROP", ratio, is_aim.then_some(Target::AtLeast(0.8)))
             }
         });
+    }
+    // What both did while the processors were far apart, if they were during runs of both.
+    let writ = receivers.iter().zip(all).find(|(it, _)| matches!(it, Receiver::Writ { hits: 1000, .. }));
+    if let (Some(file), Some((writ, runs))) = (to_file.filter(|it| !it.far.is_empty()), writ)
+        && !runs.far.is_empty()
+    {
+        let far_row = |receiver: Receiver, runs: &[Run]| {
+            let runs: Vec<_> = runs.iter().copied().map(Ok).collect();
+            row(format!("{}, CPUs far apart", receiver.name()), true, &runs)
+        };
+        let arrived = |runs: &[Run]| median(runs.iter().map(|run| run.passage.arrived));
+        let ratio = arrived(&runs.far).zip(arrived(&file.far)).map(|(writ, file)| writ / file);
+        section.rows.push(far_row(Receiver::TcpdumpToFile, &file.far));
+        section.rows.push(far_row(*writ, &runs.far).beside(TO_FILE, ratio, None));
     }
     section
 }

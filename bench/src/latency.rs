@@ -15,6 +15,7 @@ use writ_capture::boot_now_ns;
 use writ_lab::FrameSender;
 
 use crate::bed::{Bed, Layout, Subject};
+use crate::distance::Distance;
 use crate::generator::{Length, Traffic};
 use crate::inline::{TARGET, percent};
 use crate::packet_socket::Reader;
@@ -31,7 +32,13 @@ const LOADS: [u32; 3] = [1, 10, 100];
 const STAMP: usize = 14 + 20 + 8;
 
 /// Measures; `directory` is an empty directory for the probe's files.
-pub fn measure(subject: &Subject, directory: &Path, effort: Effort, doing: &mut dyn FnMut(&str)) -> Result<Section> {
+pub fn measure(
+    subject: &Subject,
+    directory: &Path,
+    effort: Effort,
+    distance: &mut Distance,
+    doing: &mut dyn FnMut(&str),
+) -> Result<Section> {
     crate::keep_user_space_off(1)?;
     let title = format!("From the wire to the agency's socket, {LENGTH}-byte frames, microseconds");
     let mut section = Section::new(PART, title, ["p50", "p99", "p99.9", "packets"]);
@@ -40,14 +47,14 @@ pub fn measure(subject: &Subject, directory: &Path, effort: Effort, doing: &mut 
     bed.in_force()?;
 
     doing("latency, at rest");
-    let reference = rest_of_packet_socket(&bed, effort.time);
-    let writ = rest_of_writ(&bed, effort.time);
+    let reference = distance.near(|| rest_of_packet_socket(&bed, effort.time)).last.result;
+    let writ = distance.near(|| rest_of_writ(&bed, effort.time)).last.result;
     add(&mut section, "at rest, 1,000 hits/s", reference, writ);
     for hits in LOADS {
         doing(&format!("latency, {} hits at full speed", percent(hits)));
         let traffic = Traffic { length: Length::Bytes(LENGTH), hits, first: TARGET, targets: 1, stamp: true };
-        let reference = load_of_packet_socket(&bed, &traffic, effort.time);
-        let writ = bed.timed(&traffic, effort.time).map(|(_, latencies)| latencies);
+        let reference = distance.near(|| load_of_packet_socket(&bed, &traffic, effort.time)).last.result;
+        let writ = distance.near(|| bed.timed(&traffic, effort.time)).last.result.map(|(_, latencies)| latencies);
         add(&mut section, &format!("at full speed, {} hits", percent(hits)), reference, writ);
     }
     bed.take_down()?;

@@ -10,6 +10,7 @@
 pub mod batches;
 mod bed;
 pub mod criterion;
+pub mod distance;
 pub mod document;
 pub mod frame;
 pub mod generator;

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use writ_bench::distance::Distance;
 use writ_bench::report::{Report, Section};
 use writ_bench::{
     Effort, Subject, batches, criterion, document, generator, growth, inline, instructions, kernel, latency, orders,
@@ -111,11 +112,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     if arguments.million {
         effort.most_targets = 1_000_000;
     }
-    let bench = Bench {
+    let mut bench = Bench {
         effort,
         subject: Subject { writ, ring: arguments.ring, batch: None, generator: arguments.generator },
         criterion: arguments.criterion.clone(),
         batch: if arguments.batch.is_empty() { BATCHES.to_vec() } else { arguments.batch.clone() },
+        distance: Distance::default(),
         directory: tempfile::Builder::new().prefix("writ-bench-").tempdir()?,
     };
     let mut report = Report { machine: machine(bench.effort, arguments), ..Report::default() };
@@ -149,12 +151,13 @@ struct Bench {
     subject: Subject,
     criterion: PathBuf,
     batch: Vec<u32>,
+    distance: Distance,
     directory: tempfile::TempDir,
 }
 
 impl Bench {
     /// A part's tables. One that fails, or panics, leaves the others as they are.
-    fn part_or_failure(&self, part: Part) -> Vec<Section> {
+    fn part_or_failure(&mut self, part: Part) -> Vec<Section> {
         let directory = self.directory.path().join(name(part));
         let measured = catch_unwind(AssertUnwindSafe(|| self.part(part, &directory)));
         let error = match measured.unwrap_or_else(|_| Err(anyhow!("the bench panicked"))) {
@@ -170,19 +173,20 @@ impl Bench {
         vec![Section::failed("", about.unwrap_or_default(), format!("{error:#}"))]
     }
 
-    fn part(&self, part: Part, directory: &Path) -> Result<Vec<Section>> {
+    fn part(&mut self, part: Part, directory: &Path) -> Result<Vec<Section>> {
         let (effort, subject) = (self.effort, &self.subject);
+        let distance = &mut self.distance;
         let doing = &mut |what: &str| eprintln!("{what}");
         Ok(match part {
             Part::Encode => vec![criterion::section(&self.criterion)?],
             Part::Kernel => kernel::measure(effort, doing)?,
             Part::Filter => vec![kernel::filter::measure(effort, doing)?],
-            Part::Inline => inline::measure(subject, directory, effort, doing)?,
-            Part::Latency => vec![latency::measure(subject, directory, effort, doing)?],
+            Part::Inline => inline::measure(subject, directory, effort, distance, doing)?,
+            Part::Latency => vec![latency::measure(subject, directory, effort, distance, doing)?],
             Part::Orders => vec![orders::measure(subject, directory, effort, doing)?],
-            Part::Growth => growth::measure(subject, directory, effort, doing)?,
+            Part::Growth => growth::measure(subject, directory, effort, distance, doing)?,
             Part::Instructions => vec![instructions::measure(directory, doing)?],
-            Part::Batch => batches::measure(subject, &self.batch, directory, effort, doing)?,
+            Part::Batch => batches::measure(subject, &self.batch, directory, effort, distance, doing)?,
         })
     }
 }
