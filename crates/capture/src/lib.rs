@@ -15,6 +15,7 @@ mod object;
 mod packet;
 mod peer;
 mod pieces;
+mod prefetch;
 mod replay;
 mod ring;
 mod settings;

@@ -25,24 +25,71 @@ pub(crate) enum End {
 pub(crate) struct Packet<'a> {
     header: &'a FrameHeader,
     frame: &'a [u8],
-    source: IpAddr,
-    destination: IpAddr,
+    addresses: Addresses<'a>,
+}
+
+/// An address as a number. It goes from the frame into a comparison in registers: what is put together in memory, byte by
+/// byte, has its reader wait for every store before it.
+#[derive(Clone, Copy)]
+pub(crate) enum Address {
+    V4(u32),
+    V6(u128),
+}
+
+impl From<Address> for IpAddr {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::V4(bits) => Ipv4Addr::from_bits(bits).into(),
+            Address::V6(bits) => Ipv6Addr::from_bits(bits).into(),
+        }
+    }
+}
+
+/// Source and destination where they stand in the frame.
+#[derive(Clone, Copy)]
+enum Addresses<'a> {
+    V4([&'a [u8; 4]; 2]),
+    V6([&'a [u8; 16]; 2]),
+}
+
+impl<'a> Addresses<'a> {
+    /// `None`: there is no whole IP header where the program says there is one.
+    #[inline]
+    fn of(header: &FrameHeader, frame: &'a [u8]) -> Option<Self> {
+        let packet = frame.get(usize::from(header.ip_offset)..)?;
+        let version = packet.first()? >> 4;
+        if header.flags & FrameFlags::IPV6 == 0 {
+            let ([.., source, destination], []) = packet.first_chunk::<20>()?.as_chunks() else { return None };
+            (version == 4).then_some(Self::V4([source, destination]))
+        } else {
+            let ([source, destination], []) = packet.first_chunk::<40>()?.last_chunk::<32>()?.as_chunks() else {
+                return None;
+            };
+            (version == 6).then_some(Self::V6([source, destination]))
+        }
+    }
+
+    #[inline]
+    fn get(&self, end: End) -> Address {
+        match (self, end) {
+            (Self::V4([source, _]), End::Source) => Address::V4(u32::from_be_bytes(**source)),
+            (Self::V4([_, destination]), End::Destination) => Address::V4(u32::from_be_bytes(**destination)),
+            (Self::V6([source, _]), End::Source) => Address::V6(u128::from_be_bytes(**source)),
+            (Self::V6([_, destination]), End::Destination) => Address::V6(u128::from_be_bytes(**destination)),
+        }
+    }
 }
 
 impl<'a> Packet<'a> {
     /// `None`: there is no whole IP header where the program says there is one.
     #[inline]
     pub(crate) fn read(header: &'a FrameHeader, frame: &'a [u8]) -> Option<Self> {
-        let (source, destination) = addresses(header, frame)?;
-        Some(Self { header, frame, source, destination })
+        Some(Self { header, frame, addresses: Addresses::of(header, frame)? })
     }
 
     #[inline]
-    pub(crate) fn address(&self, end: End) -> IpAddr {
-        match end {
-            End::Source => self.source,
-            End::Destination => self.destination,
-        }
+    pub(crate) fn address(&self, end: End) -> Address {
+        self.addresses.get(end)
     }
 
     /// Whether it was found within another packet, where only addresses lead to.
@@ -122,17 +169,7 @@ fn is_extension(header: &FrameHeader) -> bool {
 
 /// Source and destination address as they stand in the frame; `None` if there is no whole IP header where the kernel
 /// says there is one.
-#[inline]
 pub fn addresses(header: &FrameHeader, frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
-    let packet = frame.get(usize::from(header.ip_offset)..)?;
-    if header.flags & FrameFlags::IPV6 == 0 {
-        let [first, .., a, b, c, d, e, f, g, h] = *packet.first_chunk::<20>()?;
-        let (source, destination) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-        (first >> 4 == 4).then_some((source.into(), destination.into()))
-    } else {
-        let base = packet.first_chunk::<40>()?;
-        let source: [u8; 16] = *base.get(8..)?.first_chunk()?;
-        let destination: [u8; 16] = *base.last_chunk()?;
-        (base[0] >> 4 == 6).then(|| (Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into()))
-    }
+    let addresses = Addresses::of(header, frame)?;
+    Some((addresses.get(End::Source).into(), addresses.get(End::Destination).into()))
 }

@@ -4,6 +4,7 @@
 use crate::busy_poll::{BusyPoll, polling};
 use crate::frames::{FramePool, Rings};
 use crate::kernel::KernelError;
+use crate::prefetch::{HEAD, prefetch};
 use crate::settings::{BindMode, PortSettings};
 use crate::source::{After, Batch, Located, Memory, Source, SourceError, SourceStatistics};
 use std::error::Error;
@@ -20,9 +21,8 @@ use xsk_rs::{FillQueue, FrameDesc, RxQueue, Socket, Umem};
 const BUSY_TRIES: u32 = 40;
 const BUSY_WAIT: Duration = Duration::from_millis(50);
 
-/// So many frames ahead of the one that is looked at, memory is asked for: another processor wrote it, and to wait for one
-/// frame after the other costs more than all else that is done for it.
-const AHEAD: usize = 8;
+/// So many frames ahead of the one that is looked at, the next one's beginning is asked for.
+const AHEAD: usize = 16;
 
 /// An AF_XDP socket on one receive queue.
 pub struct RingSource {
@@ -188,13 +188,13 @@ impl RingSource {
             self.pool.receive(&mut self.rings)?;
         }
         for ahead in self.pool.batch().iter().take(AHEAD) {
-            prefetch(&self.umem, ahead);
+            prefetch_head(&self.umem, ahead);
         }
         let mut place = 0;
         for pieces in self.pool.batch().chunk_by(|piece, _| piece.has_more_frames()) {
             let unfinished = pieces.last().is_some_and(FrameDesc::has_more_frames);
             for ahead in self.pool.batch().iter().skip(place + AHEAD).take(pieces.len()) {
-                prefetch(&self.umem, ahead);
+                prefetch_head(&self.umem, ahead);
             }
             // What follows a packet too long for a batch was counted with its beginning.
             if !mem::replace(&mut self.in_overlong, unfinished) {
@@ -278,21 +278,11 @@ fn locate(umem: &Umem, pieces: &[FrameDesc], place: usize) -> Option<Located> {
     Located::check_pieces(bytes, pieces.len(), length, place)
 }
 
-/// Asks for a frame's cache lines.
-fn prefetch(umem: &Umem, frame: &FrameDesc) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        const LINE: usize = 64;
-        // SAFETY: the frame is of this memory and in the pool's batch, and nobody writes to it meanwhile.
-        let bytes = unsafe { umem.data(frame) }.contents();
-        for line in bytes.chunks(LINE) {
-            // SAFETY: a prefetch is no access, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _no_stable_way = (umem, frame);
+/// Asks for the beginning of a frame.
+fn prefetch_head(umem: &Umem, frame: &FrameDesc) {
+    // SAFETY: the frame is of this memory and in the pool's batch, and nobody writes to it meanwhile.
+    let bytes = unsafe { umem.data(frame) }.contents();
+    prefetch(bytes.get(..HEAD).unwrap_or(bytes));
 }
 
 fn bind_patiently(

@@ -4,6 +4,7 @@
 use crate::busy_poll::Polling;
 use crate::frames::FramePool;
 use crate::pieces::Pieces;
+use crate::prefetch::{HEAD, prefetch};
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
@@ -158,6 +159,17 @@ impl<'a> Batch<'a> {
         let located = self.located.get(place)?;
         let (first, rest) = self.memory.bytes(located)?;
         Some(Frame { header: &located.header, bytes: first.get(FrameHeader::SIZE..)?, rest, time: located.time })
+    }
+
+    /// Asks for what is behind the beginning of a frame that will be worked on soon.
+    #[inline]
+    pub fn prefetch(&self, place: usize) {
+        if let Some(located) = self.located.get(place)
+            && let Some((first, _)) = self.memory.bytes(located)
+            && let Some(behind) = first.get(HEAD..)
+        {
+            prefetch(behind);
+        }
     }
 
     /// The frames, in the order in which they were seen. Can be walked more than once.

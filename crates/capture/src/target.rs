@@ -1,9 +1,8 @@
 //! The targets of every slot, as the second look knows them: made by the capture role from what the control role says,
 //! and not read back from the kernel.
 
-use crate::packet::{End, Packet};
+use crate::packet::{Address, End, Packet};
 use ipnet::IpNet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use writ_abi::{Condition, Selector, SlotRef};
 
@@ -144,17 +143,17 @@ impl TargetView {
 
 impl SlotTargets {
     #[inline]
-    fn covers(&self, address: IpAddr) -> bool {
+    fn covers(&self, address: Address) -> bool {
         match address {
-            IpAddr::V4(v4) => Range::any_covers(&self.v4, v4.to_bits()),
-            IpAddr::V6(v6) => Range::any_covers(&self.v6, v6.to_bits()),
+            Address::V4(v4) => Range::any_covers(&self.v4, v4),
+            Address::V6(v6) => Range::any_covers(&self.v6, v6),
         }
     }
 
     /// Whether one of the other targets is this end of a packet.
     fn want_end(&self, packet: &Packet<'_>, end: End) -> bool {
         let any_of = |selector| self.any_of(selector, |condition| meets(condition, packet, end));
-        let prefixes = self.lengths.iter().filter_map(|length| IpNet::new(packet.address(end), *length).ok());
+        let prefixes = self.lengths.iter().filter_map(|length| IpNet::new(packet.address(end).into(), *length).ok());
         prefixes.map(|net| Selector::Prefix(net.trunc())).any(any_of)
             || !packet.is_inner()
                 && !self.others.is_empty()
@@ -179,6 +178,7 @@ fn meets(condition: Option<&Condition>, packet: &Packet<'_>, end: End) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     const SUBJECT: SlotRef = SlotRef { slot: 2, generation: 5 };
 
@@ -203,7 +203,11 @@ mod tests {
             ("::10.0.0.1", false),
         ] {
             let targets = targets.of(SUBJECT).unwrap();
-            assert_eq!(targets.covers(address.parse().unwrap()), is_target, "{address}");
+            let number = match address.parse().unwrap() {
+                IpAddr::V4(v4) => Address::V4(v4.to_bits()),
+                IpAddr::V6(v6) => Address::V6(v6.to_bits()),
+            };
+            assert_eq!(targets.covers(number), is_target, "{address}");
         }
         assert!(targets.of(SlotRef { generation: 6, ..SUBJECT }).is_none());
     }

@@ -31,6 +31,9 @@ use writ_capture::{Hit, verify};
 use writ_encoder::handover::Scratch;
 use writ_spool::{Ledger, LossReason};
 
+/// So many frames before one is worked on, its memory is asked for.
+const FETCHED_AHEAD: usize = 4;
+
 /// Whether a packet was here before, and what becomes of it then.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Likeness {
@@ -131,7 +134,9 @@ impl Worker {
 
     /// Encodes everything that the intercepts want of a batch. `clock` turns the kernel's stamps into UTC.
     pub fn process(&mut self, batch: &Batch<'_>, intercepts: &Intercepts, clock: ClockOffset) {
+        (0..FETCHED_AHEAD).for_each(|place| batch.prefetch(place));
         for place in 0..batch.len() {
+            batch.prefetch(place + FETCHED_AHEAD);
             let Some(frame) = batch.frame(place) else { continue };
             let verified = verify(frame.header, frame.bytes, intercepts.targets());
             if verified.violations() > 0 {
