@@ -52,24 +52,22 @@ pub enum Content {
     Files(files::Intercept),
 }
 
-impl Content {
-    /// Whether a packet of `length` octets, from its IP header, can be handed over. A datagram has 65,507 octets at most.
-    #[inline]
-    pub fn has_room_for(&self, length: usize) -> bool {
-        const LONGEST_DATAGRAM: usize = 65_507;
-        match self {
-            Self::Apdu(_) | Self::Etsi { .. } | Self::X3(_) | Self::Files(_) => true,
-            Self::Ccc(_) | Self::Opencalea(_) | Self::Jmirror(_) | Self::Tzsp(_) => {
-                self.bound(length) <= LONGEST_DATAGRAM
-            }
-        }
-    }
-}
+/// Octets of UDP's payload in a datagram of IPv4 at most.
+const LONGEST_DATAGRAM: usize = 65_507;
 
 /// A packet, a PDU.
 pub trait WriteContent {
+    /// Octets of a PDU at most.
+    const LONGEST: usize = usize::MAX;
+
     /// Octets of the buffer that a packet of `length` octets needs.
     fn bound(&self, length: usize) -> usize;
+
+    /// Whether a packet of `length` octets, from its IP header, can be handed over.
+    #[inline]
+    fn has_room_for(&self, length: usize) -> bool {
+        self.bound(length) <= Self::LONGEST
+    }
 
     /// Writes the PDU of a packet to the front of `out` and says how long it is. `copy` writes the packet's `length` octets,
     /// from its IP header.
@@ -95,6 +93,19 @@ impl WriteContent for Content {
             Self::Jmirror(writer) => writer.bound(length),
             Self::Tzsp(writer) => writer.bound(length),
             Self::Files(writer) => writer.bound(length),
+        }
+    }
+
+    fn has_room_for(&self, length: usize) -> bool {
+        match self {
+            Self::Apdu(writer) => (**writer).has_room_for(length),
+            Self::Etsi { intercept, .. } => (**intercept).has_room_for(length),
+            Self::X3(writer) => writer.has_room_for(length),
+            Self::Ccc(writer) => writer.has_room_for(length),
+            Self::Opencalea(writer) => writer.has_room_for(length),
+            Self::Jmirror(writer) => writer.has_room_for(length),
+            Self::Tzsp(writer) => writer.has_room_for(length),
+            Self::Files(writer) => writer.has_room_for(length),
         }
     }
 
@@ -199,6 +210,8 @@ impl WriteContent for Task {
 }
 
 impl WriteContent for Connection {
+    const LONGEST: usize = LONGEST_DATAGRAM;
+
     #[inline]
     fn bound(&self, length: usize) -> usize {
         Self::LONGEST_HEADER + length
@@ -218,6 +231,8 @@ impl WriteContent for Connection {
 }
 
 impl WriteContent for Tap {
+    const LONGEST: usize = LONGEST_DATAGRAM;
+
     #[inline]
     fn bound(&self, length: usize) -> usize {
         Self::CMC_HEADER + Ethernet::OCTETS + length
@@ -238,6 +253,8 @@ impl WriteContent for Tap {
 }
 
 impl WriteContent for Mirror {
+    const LONGEST: usize = LONGEST_DATAGRAM;
+
     #[inline]
     fn bound(&self, length: usize) -> usize {
         Self::HEADER + length
@@ -257,6 +274,8 @@ impl WriteContent for Mirror {
 }
 
 impl WriteContent for Sniffer {
+    const LONGEST: usize = LONGEST_DATAGRAM;
+
     #[inline]
     fn bound(&self, length: usize) -> usize {
         Self::HEADER + Ethernet::OCTETS + length
@@ -339,5 +358,25 @@ impl From<Option<Direction>> for x2x3::Direction {
             Some(Direction::ToSubject) => Self::ToTarget,
             None => Self::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ccc::Form;
+    use crate::jmirror::MirrorId;
+
+    /// A packet that leaves no room for its header in a datagram is not handed over in part.
+    #[test]
+    fn what_a_datagram_cannot_hold_is_refused() {
+        let mirror = Mirror::new(MirrorId::new(1).unwrap(), 1);
+        for length in [0, 1500, LONGEST_DATAGRAM - Mirror::HEADER] {
+            assert!(mirror.has_room_for(length) && Content::Jmirror(mirror).has_room_for(length), "{length}");
+        }
+        let longer = LONGEST_DATAGRAM - Mirror::HEADER + 1;
+        assert!(!mirror.has_room_for(longer) && !Content::Jmirror(mirror).has_room_for(longer));
+        let connection = Connection::new(1, Form::Channel);
+        assert!(connection.has_room_for(1500) && !connection.has_room_for(LONGEST_DATAGRAM));
     }
 }

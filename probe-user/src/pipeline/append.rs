@@ -97,18 +97,18 @@ impl Appender<'_> {
     /// A loop for each format.
     fn contents(&mut self, producer: &mut Producer, run: Run<'_>, content: &Content) {
         match content {
-            Content::Apdu(writer) => self.content(producer, run, &**writer, content),
-            Content::Etsi { intercept, packets_per_pdu: 0 | 1 } => self.content(producer, run, &**intercept, content),
+            Content::Apdu(writer) => self.content(producer, run, &**writer),
+            Content::Etsi { intercept, packets_per_pdu: 0 | 1 } => self.content(producer, run, &**intercept),
             Content::Etsi { intercept, packets_per_pdu } => {
                 let most = usize::from(*packets_per_pdu).min(MOST_TOGETHER);
-                self.content_together(producer, run, intercept, content, most);
+                self.content_together(producer, run, intercept, most);
             }
-            Content::X3(writer) => self.content(producer, run, writer, content),
-            Content::Ccc(writer) => self.content(producer, run, writer, content),
-            Content::Opencalea(writer) => self.content(producer, run, writer, content),
-            Content::Jmirror(writer) => self.content(producer, run, writer, content),
-            Content::Tzsp(writer) => self.content(producer, run, writer, content),
-            Content::Files(writer) => self.content(producer, run, writer, content),
+            Content::X3(writer) => self.content(producer, run, writer),
+            Content::Ccc(writer) => self.content(producer, run, writer),
+            Content::Opencalea(writer) => self.content(producer, run, writer),
+            Content::Jmirror(writer) => self.content(producer, run, writer),
+            Content::Tzsp(writer) => self.content(producer, run, writer),
+            Content::Files(writer) => self.content(producer, run, writer),
         }
     }
 
@@ -117,12 +117,12 @@ impl Appender<'_> {
     ///
     /// Not inlined: the encoder and the stream need the registers for themselves.
     #[inline(never)]
-    fn content<W: WriteContent>(&mut self, producer: &mut Producer, run: Run<'_>, writer: &W, content: &Content) {
+    fn content<W: WriteContent>(&mut self, producer: &mut Producer, run: Run<'_>, writer: &W) {
         let Some(numbers) = run.account.reserve_sequence(run.delivery, run.jobs.len() as u64) else {
             return run.lost(LossReason::Stale, run.jobs.len() as u64);
         };
         for (sequence, job) in (numbers..).zip(run.jobs) {
-            let appended = self.one(producer, job, writer, content, run.record(RecordKind::Content, sequence));
+            let appended = self.one(producer, job, writer, run.record(RecordKind::Content, sequence));
             if let Err(reason) = appended {
                 run.lost(reason, 1);
             }
@@ -135,13 +135,12 @@ impl Appender<'_> {
         producer: &mut Producer,
         job: &Job,
         writer: &W,
-        content: &Content,
         record: Record,
     ) -> Result<(), LossReason> {
         let frame = self.batch.frame(job.frame as usize).ok_or(LossReason::EncodeFailed)?;
         let packet = ip_packet(&frame).ok_or(LossReason::EncodeFailed)?;
         let length = packet.length();
-        if !content.has_room_for(length) {
+        if !writer.has_room_for(length) {
             return Err(LossReason::EncodeFailed);
         }
         let moment = Moment { original_length: missing_end(&frame), ..self.moment(&frame, job, record.sequence) };
@@ -153,14 +152,7 @@ impl Appender<'_> {
     }
 
     /// Several packets, a PDU.
-    fn content_together(
-        &mut self,
-        producer: &mut Producer,
-        run: Run<'_>,
-        writer: &etsi::Intercept,
-        content: &Content,
-        most: usize,
-    ) {
+    fn content_together(&mut self, producer: &mut Producer, run: Run<'_>, writer: &etsi::Intercept, most: usize) {
         let mut jobs = run.jobs;
         while !jobs.is_empty() {
             let mut members = [etsi::Member {
@@ -184,7 +176,7 @@ impl Appender<'_> {
             let (now, rest) = jobs.split_at((taken + unfit).min(jobs.len()));
             jobs = rest;
             if unfit > 0 {
-                self.content(producer, Run { jobs: now, ..run }, writer, content);
+                self.content(producer, Run { jobs: now, ..run }, writer);
                 continue;
             }
             let members = members.get(..taken).unwrap_or_default();
