@@ -18,16 +18,24 @@ const TRIPS: u64 = 2000;
 const BURSTS: u32 = 5;
 /// Looks at the line before a burst is given up: some seconds.
 const MOST_LOOKS: u64 = 1 << 28;
-/// From here on they are far apart, in nanoseconds there and back. Two threads of one core took 45 on the machine that the
-/// figures are of, cores with a cache in common 80 to 150, others 310 to 550.
+/// From here on they are far apart, in nanoseconds there and back. On the machine that the figures are of, cores with a
+/// cache in common took 45 to 150, others 310 to 550.
 const FAR: f64 = 200.0;
 /// How long is tried in all until processors are near, and for one run.
 const PATIENCE: Duration = Duration::from_secs(600);
 const PATIENCE_OF_ONE: Duration = Duration::from_secs(30);
-/// How much patience is left.
-#[derive(Debug, Default)]
+
+/// The distance of the two processors, and how much patience with it is left.
 pub struct Distance {
+    /// Measures it, in nanoseconds there and back.
+    gauge: fn() -> Result<f64>,
     waited: Duration,
+}
+
+impl Default for Distance {
+    fn default() -> Self {
+        Self { gauge: apart, waited: Duration::ZERO }
+    }
 }
 
 /// A result, and how far apart the processors were, in nanoseconds there and back.
@@ -50,9 +58,9 @@ impl Distance {
     pub(crate) fn near<T>(&mut self, mut measure: impl FnMut() -> Result<T>) -> Measured<T> {
         let (begun, mut far) = (Instant::now(), Vec::new());
         loop {
-            let before = apart();
+            let before = (self.gauge)();
             let result = measure();
-            let (before, after) = match (before, apart()) {
+            let (before, after) = match (before, (self.gauge)()) {
                 (Ok(before), Ok(after)) => (before, after),
                 (Err(error), _) | (_, Err(error)) => {
                     return Measured { last: At { result: Err(error), apart: f64::NAN }, far };
@@ -122,4 +130,48 @@ fn burst() -> Result<f64> {
     let ns = here.join().map_err(panicked)?;
     there.join().map_err(panicked)?.context("the distance of two processors")?;
     ns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn look() -> usize {
+        LOOKS.replace(LOOKS.get() + 1)
+    }
+
+    #[test]
+    fn what_was_measured_far_apart_is_measured_again_and_kept_apart() {
+        // Before and behind each of three runs: far, moved meanwhile, near.
+        let gauge = || Ok([400.0, 350.0, 350.0, 90.0, 90.0, 100.0][look()]);
+        let mut runs = 0;
+        let measured = Distance { gauge, waited: Duration::ZERO }.near(|| {
+            runs += 1;
+            Ok(runs)
+        });
+        assert_eq!((measured.last.result.unwrap(), measured.last.apart), (3, 100.0));
+        let far: Vec<_> = measured.far.iter().map(|run| (run.result, run.apart)).collect();
+        assert_eq!(far, [(1, 400.0)]);
+    }
+
+    #[test]
+    fn processors_that_stay_far_apart_are_measured_all_the_same() {
+        let mut distance = Distance { gauge: || Ok(500.0), waited: PATIENCE };
+        let measured = distance.near(|| Ok(()));
+        assert!(measured.last.result.is_ok() && measured.last.apart == 500.0 && measured.far.is_empty());
+    }
+
+    #[test]
+    fn two_processors_answer_each_other() {
+        if processors().len() < 2 {
+            eprintln!("skipped: 2 processors are needed");
+            return;
+        }
+        assert!(apart().unwrap() > 0.0);
+    }
 }
