@@ -57,6 +57,8 @@ impl Distance {
     /// Measures until the processors were near before and behind it, or patience is at its end.
     pub(crate) fn near<T>(&mut self, mut measure: impl FnMut() -> Result<T>) -> Measured<T> {
         let (begun, mut far) = (Instant::now(), Vec::new());
+        // What a first try takes is no waiting.
+        let mut is_again = false;
         loop {
             let before = (self.gauge)();
             let result = measure();
@@ -70,7 +72,7 @@ impl Distance {
             let last = At { result, apart };
             let out_of_patience = begun.elapsed() > PATIENCE_OF_ONE || self.waited + begun.elapsed() > PATIENCE;
             if apart < FAR || out_of_patience {
-                if !far.is_empty() {
+                if is_again {
                     self.waited += begun.elapsed();
                 }
                 return Measured { last, far };
@@ -81,6 +83,7 @@ impl Distance {
                 Ok(_) => {}
                 Err(_) => return Measured { last, far },
             }
+            is_again = true;
         }
     }
 }
